@@ -1,0 +1,71 @@
+use std::iter::FusedIterator;
+
+use bytes::Bytes;
+
+use super::Aggregate;
+use crate::{UserRecord, text::text};
+
+/// The user records of one Kinesis record in order. Their data and keys are slices of it.
+#[derive(Clone, Debug)]
+pub struct UserRecords {
+    source: Source,
+    /// The sub-sequence number of the next one.
+    next: u64,
+    len: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Plain(Bytes),
+    Aggregate { aggregate: Aggregate, position: usize },
+}
+
+impl UserRecords {
+    pub(super) fn plain(data: Bytes) -> Self {
+        Self { source: Source::Plain(data), next: 0, len: 1 }
+    }
+
+    pub(super) fn of(aggregate: Aggregate) -> Self {
+        let len = aggregate.len() as u64;
+        Self { source: Source::Aggregate { aggregate, position: 0 }, next: 0, len }
+    }
+}
+
+impl Iterator for UserRecords {
+    type Item = UserRecord;
+
+    fn next(&mut self) -> Option<UserRecord> {
+        if self.next == self.len {
+            return None;
+        }
+        let sub_sequence_number = self.next;
+        self.next += 1;
+        match &mut self.source {
+            Source::Plain(data) => Some(UserRecord {
+                partition_key: None,
+                explicit_hash_key: None,
+                data: std::mem::take(data),
+                sub_sequence_number,
+            }),
+            Source::Aggregate { aggregate, position } => {
+                let record = aggregate.record_from(position)?;
+                let (body, tables) = (aggregate.body(), aggregate.tables());
+                let hash_key = record.explicit_hash_key_index.map(|index| tables.explicit_hash_key(body, index));
+                Some(UserRecord {
+                    partition_key: Some(text(body, tables.partition_key(body, record.partition_key_index))),
+                    explicit_hash_key: hash_key.map(|hash_key| text(body, hash_key)),
+                    data: body.slice_ref(record.data),
+                    sub_sequence_number,
+                })
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = (self.len - self.next) as usize;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for UserRecords {}
+impl FusedIterator for UserRecords {}

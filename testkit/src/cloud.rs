@@ -1,0 +1,181 @@
+//! The cloud: both services, and a network for each worker.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_kinesis::types::StreamStatus;
+
+use crate::calls::Calls;
+use crate::clock::{Clock, default_epoch};
+use crate::connection::Connection;
+use crate::connector::Connector;
+use crate::dynamodb::DynamoDb;
+use crate::faults::Faults;
+use crate::kinesis::Kinesis;
+use crate::limits::Limits;
+use crate::service::Services;
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// A Kinesis and a DynamoDB inside the process. Clones are handles of the same cloud.
+#[derive(Debug, Clone)]
+pub struct Cloud {
+    pub(crate) services: Arc<Services>,
+    workers: Arc<Mutex<BTreeMap<String, Arc<Worker>>>>,
+    clock: Clock,
+    limits: Limits,
+    latency: Duration,
+}
+
+impl Cloud {
+    /// An empty cloud with the services' limits.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A cloud with other limits, another seed, latency or date.
+    pub fn builder() -> CloudBuilder {
+        CloudBuilder::default()
+    }
+
+    /// SDK clients of the worker `name`. All connections under one name share that worker's faults and call log.
+    ///
+    /// Cancel safe.
+    pub async fn connect(&self, name: &str) -> Connection {
+        Connection::new(name, self.connector(self.worker(name), self.latency))
+    }
+
+    /// SDK clients that no fault and no latency touches: a test's own way to look and to put. They leave no trace in a call log.
+    pub fn outside(&self) -> Connection {
+        Connection::new("outside", self.connector(Arc::default(), Duration::ZERO))
+    }
+
+    /// Creates a stream of `shards` shards and waits until it is ACTIVE.
+    ///
+    /// # Panics
+    ///
+    /// When the service refuses: the name is taken or not allowed, or `shards` is out of range.
+    pub async fn create_stream(&self, name: &str, shards: i32) -> Stream {
+        let kinesis = self.outside().kinesis;
+        if let Err(error) = kinesis.create_stream().stream_name(name).shard_count(shards).send().await {
+            panic!("stream {name} with {shards} shards: {}", error.into_service_error());
+        }
+        loop {
+            let summary = kinesis.describe_stream_summary().stream_name(name).send().await;
+            let status = summary.ok().and_then(|answer| Some(answer.stream_description_summary?.stream_status));
+            if status == Some(StreamStatus::Active) {
+                return self.stream(name);
+            }
+            tokio::time::sleep(self.limits.creating.max(Duration::from_millis(1))).await;
+        }
+    }
+
+    /// The stream `name`, which need not exist yet.
+    pub fn stream(&self, name: &str) -> Stream {
+        Stream::new(self.clone(), name)
+    }
+
+    /// The network of the worker `name`.
+    pub fn faults(&self, name: &str) -> Faults {
+        Faults { worker: self.worker(name), scope: None }
+    }
+
+    /// The calls that the worker `name` has made, at most the last 100 000.
+    pub fn calls(&self, name: &str) -> Calls {
+        self.worker(name).calls()
+    }
+
+    /// Forgets the calls that the worker `name` has made.
+    pub fn clear_calls(&self, name: &str) {
+        self.worker(name).clear_calls();
+    }
+
+    /// The clock that the services and all connections go by.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The limits that this cloud was built with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn worker(&self, name: &str) -> Arc<Worker> {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.entry(name.to_owned()).or_default().clone()
+    }
+
+    fn connector(&self, worker: Arc<Worker>, latency: Duration) -> Connector {
+        Connector {
+            services: self.services.clone(),
+            worker,
+            clock: self.clock,
+            latency,
+            connect_timeout: None,
+            read_timeout: None,
+        }
+    }
+}
+
+impl Default for Cloud {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a [`Cloud`] may be built with.
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until build() is called"]
+pub struct CloudBuilder {
+    seed: u64,
+    epoch: SystemTime,
+    latency: Duration,
+    limits: Limits,
+}
+
+impl CloudBuilder {
+    /// Where all randomness of the cloud comes from, 0 by default: the same seed gives the same answers.
+    ///
+    /// Building the cloud also seeds this thread's generator of `fastrand`, from which the SDK draws the jitter of its retries.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// The date when the cloud is built, 2026-01-01T00:00:00Z by default.
+    pub fn epoch(self, epoch: SystemTime) -> Self {
+        Self { epoch, ..self }
+    }
+
+    /// How long each call takes when nothing is wrong, 1 ms by default.
+    ///
+    /// With zero a loop that never sleeps would stop the paused clock.
+    pub fn latency(self, latency: Duration) -> Self {
+        Self { latency, ..self }
+    }
+
+    /// What the Kinesis model allows, the service's own limits by default.
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Makes the cloud. Its clock starts now.
+    pub fn build(self) -> Cloud {
+        fastrand::seed(self.seed);
+        let clock = Clock::starting_at(self.epoch);
+        let kinesis = Kinesis::new(clock, self.limits.clone(), self.seed);
+        Cloud {
+            services: Arc::new(Services::new(kinesis, DynamoDb::new(clock))),
+            workers: Arc::default(),
+            clock,
+            limits: self.limits,
+            latency: self.latency,
+        }
+    }
+}
+
+impl Default for CloudBuilder {
+    fn default() -> Self {
+        Self { seed: 0, epoch: default_epoch(), latency: Duration::from_millis(1), limits: Limits::default() }
+    }
+}

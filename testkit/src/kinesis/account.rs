@@ -1,0 +1,104 @@
+//! The account: all streams, and how a request finds the one it means.
+
+use std::collections::BTreeMap;
+
+use super::refusal::Refusal;
+use super::shard::{Shard, parse_shard_id};
+use super::stream::{Settled, Stream};
+use crate::clock::Tick;
+use crate::limits::Limits;
+
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) limits: Limits,
+    pub(crate) streams: BTreeMap<String, Stream>,
+    pub(crate) rng: fastrand::Rng,
+    /// Mark of the generation of shards opened last, over all streams, see [`super::sequence::SequenceNumber::opened`].
+    pub(crate) last_opened: u64,
+}
+
+impl Account {
+    pub(crate) fn new(limits: Limits, seed: u64) -> Self {
+        Self { limits, streams: BTreeMap::new(), rng: fastrand::Rng::with_seed(seed), last_opened: 0 }
+    }
+
+    /// Ends every state whose time has come. Comes before every request.
+    pub(crate) fn settle(&mut self, now: Tick) {
+        let Self { limits, streams, rng, last_opened } = self;
+        streams.retain(|_, stream| stream.settle(now, last_opened, limits, rng) == Settled::Stays);
+    }
+
+    /// The stream that a request names, in whatever state.
+    pub(crate) fn stream(&mut self, name: Option<&str>, arn: Option<&str>) -> Result<&mut Stream, Refusal> {
+        let name = stream_name(name, arn)?;
+        self.streams.get_mut(&name).ok_or_else(|| stream_not_found(&name))
+    }
+
+    /// The same when it takes records and reads: not while CREATING or DELETING.
+    pub(crate) fn usable_stream(&mut self, name: Option<&str>, arn: Option<&str>) -> Result<&mut Stream, Refusal> {
+        let stream = self.stream(name, arn)?;
+        if stream.takes_calls() { Ok(stream) } else { Err(stream_not_found(&stream.name)) }
+    }
+}
+
+impl Stream {
+    /// The shard that a request names, when it has not been trimmed away.
+    pub(crate) fn shard(&mut self, id: &str, now: Tick) -> Result<&mut Shard, Refusal> {
+        let (retention, name) = (self.retention, &self.name);
+        let index = parse_shard_id(id).and_then(|index| usize::try_from(index).ok());
+        let shard = index.and_then(|index| self.shards.get_mut(index)).filter(|shard| !shard.is_gone(now, retention));
+        shard.ok_or_else(|| {
+            Refusal::not_found(format!("Could not find shard {id} in stream {name} under account {ACCOUNT_ID}."))
+        })
+    }
+}
+
+pub(crate) fn stream_arn(name: &str) -> String {
+    format!("arn:aws:kinesis:{REGION}:{ACCOUNT_ID}:stream/{name}")
+}
+
+pub(crate) fn stream_not_found(name: &str) -> Refusal {
+    Refusal::not_found(format!("Stream {name} under account {ACCOUNT_ID} not found."))
+}
+
+fn stream_name(name: Option<&str>, arn: Option<&str>) -> Result<String, Refusal> {
+    let from_arn = arn.map(name_in_arn).transpose()?;
+    match (name, from_arn) {
+        (None, None) => Err(Refusal::invalid_argument("Either StreamName or StreamARN must be provided.")),
+        (Some(name), Some(other)) if name != other => {
+            Err(Refusal::invalid_argument(format!("StreamName {name} does not match the stream of StreamARN, {other}.")))
+        }
+        (Some(name), _) => {
+            check_stream_name(name)?;
+            Ok(name.to_owned())
+        }
+        (None, Some(name)) => Ok(name.to_owned()),
+    }
+}
+
+fn name_in_arn(arn: &str) -> Result<&str, Refusal> {
+    let resource = arn.splitn(6, ':').nth(5).filter(|_| arn.starts_with("arn:aws"));
+    resource.and_then(|resource| resource.strip_prefix("stream/")).filter(|name| is_stream_name(name)).ok_or_else(|| {
+        Refusal::constraint(arn, "streamARN", "Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\\d{12}:stream/\\S+")
+    })
+}
+
+pub(crate) fn check_stream_name(name: &str) -> Result<(), Refusal> {
+    if is_stream_name(name) {
+        return Ok(());
+    }
+    let constraint = match name.chars().count() {
+        0 => "Member must have length greater than or equal to 1",
+        129.. => "Member must have length less than or equal to 128",
+        _ => "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+    };
+    Err(Refusal::constraint(name, "streamName", constraint))
+}
+
+fn is_stream_name(name: &str) -> bool {
+    (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}
+
+/// The account number that the service's documentation uses in its examples.
+pub(crate) const ACCOUNT_ID: &str = "123456789012";
+pub(crate) const REGION: &str = "us-east-1";

@@ -1,0 +1,80 @@
+//! A token bucket in whole numbers: the same answers on every machine.
+
+use crate::clock::Tick;
+
+/// Refills at `rate` a second and holds one second's worth.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Bucket {
+    rate: u64,
+    /// In billionths of a token: a nanosecond adds exactly `rate` of them. Negative after a record larger than the bucket.
+    level: i128,
+    at: Tick,
+}
+
+impl Bucket {
+    pub(crate) fn full(rate: u64, now: Tick) -> Self {
+        Self { rate, level: i128::from(rate) * NANOS, at: now }
+    }
+
+    /// Whether `n` tokens are there. What is larger than the whole bucket goes through when the bucket is full.
+    pub(crate) fn holds(&mut self, n: u64, now: Tick) -> bool {
+        self.refill(now);
+        self.level >= i128::from(n.min(self.rate)) * NANOS
+    }
+
+    pub(crate) fn take(&mut self, n: u64, now: Tick) {
+        self.refill(now);
+        self.level -= i128::from(n) * NANOS;
+    }
+
+    fn refill(&mut self, now: Tick) {
+        let elapsed = now.saturating_sub(self.at).as_nanos() as i128;
+        let full = i128::from(self.rate) * NANOS;
+        self.level = elapsed.saturating_mul(i128::from(self.rate)).saturating_add(self.level).min(full);
+        self.at = self.at.max(now);
+    }
+}
+
+const NANOS: i128 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const fn ms(n: u64) -> Tick {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn refills_at_its_rate_and_never_over_one_second() {
+        let mut bucket = Bucket::full(1000, ms(0));
+        bucket.take(1000, ms(0));
+        assert!(!bucket.holds(1, ms(0)));
+        assert!(bucket.holds(1, ms(1)));
+        assert!(bucket.holds(500, ms(500)) && !bucket.holds(501, ms(500)));
+        assert!(bucket.holds(1000, ms(60_000)));
+        bucket.take(1000, ms(60_000));
+        assert!(!bucket.holds(1, ms(60_000)));
+    }
+
+    #[test]
+    fn what_is_larger_than_the_bucket_waits_for_a_full_one_and_leaves_a_debt() {
+        let mut bucket = Bucket::full(100, ms(0));
+        assert!(bucket.holds(250, ms(0)));
+        bucket.take(250, ms(0));
+        assert!(!bucket.holds(1, ms(1500)));
+        assert!(bucket.holds(1, ms(1510)));
+    }
+
+    #[test]
+    fn without_limit_never_runs_dry() {
+        let mut bucket = Bucket::full(u64::MAX, ms(0));
+        for _ in 0..1000 {
+            assert!(bucket.holds(u64::MAX, ms(1)) || bucket.holds(1 << 40, ms(1)));
+            bucket.take(1 << 40, ms(1));
+        }
+        assert!(bucket.holds(1 << 40, Duration::MAX));
+    }
+}

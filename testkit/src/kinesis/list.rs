@@ -1,0 +1,222 @@
+//! ListShards: filters and paging.
+
+use serde::{Deserialize, Serialize};
+
+use super::account::Account;
+use super::json::Timestamp;
+use super::refusal::Refusal;
+use super::shard::{Shard, parse_shard_id, shard_id};
+use super::stream::{Status, Stream};
+use super::streams::page_size;
+use super::token::ListToken;
+use crate::clock::Tick;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListShards {
+    stream_name: Option<String>,
+    #[serde(rename = "StreamARN")]
+    stream_arn: Option<String>,
+    stream_creation_timestamp: Option<Timestamp>,
+    next_token: Option<String>,
+    exclusive_start_shard_id: Option<String>,
+    max_results: Option<i64>,
+    shard_filter: Option<FilterRequest>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct FilterRequest {
+    r#type: Option<String>,
+    shard_id: Option<String>,
+    timestamp: Option<Timestamp>,
+}
+
+/// Which shards are asked for. All but `Latest` and `AfterShard` speak of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filter {
+    /// Numbers above this one.
+    AfterShard(u32),
+    /// Open now.
+    Latest,
+    /// Open at this time.
+    At(Tick),
+    /// Open at this time or later.
+    From(Tick),
+}
+
+impl Account {
+    pub(crate) fn list_shards(&mut self, request: ListShards, now: Tick) -> Result<impl Serialize, Refusal> {
+        let limit = page_size("maxResults", request.max_results, 1000, 10_000)?;
+        let page = self.page(&request, now)?;
+        let stream = self.stream(Some(&page.stream), None)?;
+        if stream.status == Status::Creating || stream.status == Status::Deleting {
+            return Err(Refusal::in_use(format!("Stream {} is in the {} state.", stream.name, stream.status.as_str())));
+        }
+        if page.created.is_some_and(|created| created.as_millis() != stream.created.as_millis()) {
+            return Err(super::account::stream_not_found(&stream.name));
+        }
+        let mut rest = stream
+            .listed_shards(now)
+            .filter(|shard| page.after.is_none_or(|after| shard.index > after))
+            .filter(|shard| page.filter.is_none_or(|filter| filter.takes(shard)));
+        let shards: Vec<ShardDescription> = rest.by_ref().take(limit).map(ShardDescription::of).collect();
+        let last = shards.last().and_then(|shard| parse_shard_id(&shard.shard_id));
+        let next_token = if rest.next().is_some() {
+            Some(ListToken { after: last, created: Some(stream.created), issued: now, ..page }.to_text())
+        } else {
+            None
+        };
+        Ok(ListShardsAnswer { shards, next_token })
+    }
+
+    /// What to list and from where: as the token says, or as the request says.
+    fn page(&mut self, request: &ListShards, now: Tick) -> Result<ListToken, Refusal> {
+        let named = request.stream_name.is_some() || request.stream_arn.is_some();
+        let Some(token) = &request.next_token else { return self.first_page(request, now) };
+        if named || request.stream_creation_timestamp.is_some() {
+            return Err(Refusal::invalid_argument("NextToken and StreamName cannot be provided together."));
+        }
+        if request.exclusive_start_shard_id.is_some() {
+            return Err(Refusal::invalid_argument("NextToken and ExclusiveStartShardId cannot be provided together."));
+        }
+        if request.shard_filter.is_some() {
+            return Err(Refusal::invalid_argument("NextToken and ShardFilter cannot be provided together."));
+        }
+        let page = ListToken::parse(token).ok_or_else(|| Refusal::invalid_argument("NextToken is invalid."))?;
+        if page.issued + self.limits.token_life < now {
+            return Err(Refusal::expired_token("The pagination token has expired.".to_owned()));
+        }
+        Ok(page)
+    }
+
+    fn first_page(&mut self, request: &ListShards, now: Tick) -> Result<ListToken, Refusal> {
+        let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
+        let after = match request.exclusive_start_shard_id.as_deref() {
+            None => None,
+            Some(id) => Some(parse_shard_id(id).ok_or_else(|| bad_shard_id(id, "exclusiveStartShardId"))?),
+        };
+        Ok(ListToken {
+            stream: stream.name.clone(),
+            created: request.stream_creation_timestamp.map(|at| at.0),
+            after,
+            filter: request.shard_filter.as_ref().map(|filter| filter.parse(stream, now)).transpose()?,
+            issued: now,
+        })
+    }
+}
+
+impl FilterRequest {
+    fn parse(&self, stream: &Stream, now: Tick) -> Result<Filter, Refusal> {
+        let kind = self.r#type.as_deref().ok_or_else(|| Refusal::missing("shardFilter.type"))?;
+        let trim_horizon = now.saturating_sub(stream.retention).max(stream.created);
+        let with_time = |make: fn(Tick) -> Filter| match self.timestamp {
+            // What has been trimmed does not count: a time before the trim horizon means the trim horizon.
+            Some(Timestamp(at)) if at <= now => Ok(make(at.max(trim_horizon))),
+            Some(Timestamp(at)) => Err(future_timestamp(at, now)),
+            None => Err(Refusal::invalid_argument(format!("Timestamp must be specified for ShardFilter type {kind}."))),
+        };
+        match kind {
+            "AFTER_SHARD_ID" => {
+                let id = self.shard_id.as_deref();
+                let id = id.ok_or_else(|| {
+                    Refusal::invalid_argument("ShardId must be specified for ShardFilter type AFTER_SHARD_ID.")
+                })?;
+                Ok(Filter::AfterShard(parse_shard_id(id).ok_or_else(|| bad_shard_id(id, "shardFilter.shardId"))?))
+            }
+            "AT_LATEST" => Ok(Filter::Latest),
+            "AT_TRIM_HORIZON" => Ok(Filter::At(trim_horizon)),
+            "FROM_TRIM_HORIZON" => Ok(Filter::From(trim_horizon)),
+            "AT_TIMESTAMP" => with_time(Filter::At),
+            "FROM_TIMESTAMP" => with_time(Filter::From),
+            other => Err(Refusal::constraint(
+                other,
+                "shardFilter.type",
+                "Member must satisfy enum value set: [AFTER_SHARD_ID, AT_TRIM_HORIZON, FROM_TRIM_HORIZON, AT_LATEST, \
+                 AT_TIMESTAMP, FROM_TIMESTAMP]",
+            )),
+        }
+    }
+}
+
+impl Filter {
+    fn takes(self, shard: &Shard) -> bool {
+        // Open from its opening on, and up to its closing.
+        let ends_by = |at: Tick| shard.closed.as_ref().is_some_and(|closed| closed.at < at);
+        match self {
+            Self::AfterShard(index) => shard.index > index,
+            Self::Latest => shard.is_open(),
+            Self::At(at) => shard.opened.as_millis() <= at.as_millis().max(0) && !ends_by(at),
+            Self::From(at) => !ends_by(at),
+        }
+    }
+}
+
+pub(crate) fn future_timestamp(at: Tick, now: Tick) -> Refusal {
+    Refusal::invalid_argument(format!(
+        "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. \
+         timestampInMillis: {}, currentTimestampInMillis: {}",
+        at.as_millis(),
+        now.as_millis()
+    ))
+}
+
+pub(crate) fn bad_shard_id(id: &str, member: &str) -> Refusal {
+    Refusal::constraint(id, member, "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+")
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListShardsAnswer {
+    shards: Vec<ShardDescription>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ShardDescription {
+    shard_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_shard_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adjacent_parent_shard_id: Option<String>,
+    hash_key_range: HashKeyRange,
+    sequence_number_range: SequenceNumberRange,
+}
+
+impl ShardDescription {
+    pub(crate) fn of(shard: &Shard) -> Self {
+        Self {
+            shard_id: shard.id(),
+            parent_shard_id: shard.parent.map(shard_id),
+            adjacent_parent_shard_id: shard.adjacent_parent.map(shard_id),
+            hash_key_range: HashKeyRange::of(shard.range),
+            sequence_number_range: SequenceNumberRange {
+                starting_sequence_number: shard.starting.to_string(),
+                ending_sequence_number: shard.closed.as_ref().map(|closed| closed.ending.to_string()),
+            },
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct HashKeyRange {
+    starting_hash_key: String,
+    ending_hash_key: String,
+}
+
+impl HashKeyRange {
+    pub(crate) fn of((first, last): (u128, u128)) -> Self {
+        Self { starting_hash_key: first.to_string(), ending_hash_key: last.to_string() }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SequenceNumberRange {
+    starting_sequence_number: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ending_sequence_number: Option<String>,
+}

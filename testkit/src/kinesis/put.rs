@@ -1,0 +1,282 @@
+//! PutRecord and PutRecords.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::account::{ACCOUNT_ID, Account};
+use super::hash_key;
+use super::json::Blob;
+use super::refusal::Refusal;
+use super::sequence::SequenceNumber;
+use super::shard::{Shard, Stored, shard_id};
+use super::stream::Stream;
+use crate::clock::Tick;
+use crate::faults::{EntryError, EntryFaults};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct PutRecord {
+    stream_name: Option<String>,
+    #[serde(rename = "StreamARN")]
+    stream_arn: Option<String>,
+    data: Option<Blob>,
+    partition_key: Option<String>,
+    explicit_hash_key: Option<String>,
+    sequence_number_for_ordering: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct PutRecords {
+    stream_name: Option<String>,
+    #[serde(rename = "StreamARN")]
+    stream_arn: Option<String>,
+    records: Option<Vec<PutRecordsEntry>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutRecordsEntry {
+    data: Option<Blob>,
+    partition_key: Option<String>,
+    explicit_hash_key: Option<String>,
+}
+
+/// A record that is to be written, checked as far as the API's model goes.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) partition_key: String,
+    pub(crate) explicit_hash_key: Option<String>,
+    pub(crate) data: Bytes,
+    hash: u128,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// The shard's rates count.
+    Limited,
+    /// Not: a test puts what it needs.
+    Unlimited,
+}
+
+impl Account {
+    pub(crate) fn put_record(&mut self, request: PutRecord, now: Tick) -> Result<impl Serialize, Refusal> {
+        let entry = Entry::new("", request.data, request.partition_key, request.explicit_hash_key)?;
+        let name = self.usable_stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?.name.clone();
+        if let Some(number) = &request.sequence_number_for_ordering {
+            check_ordering(number, &name)?;
+        }
+        let written = self.write(&name, entry, Pace::Limited, now)?;
+        Ok(PutRecordAnswer {
+            shard_id: shard_id(written.shard),
+            sequence_number: written.to_string(),
+            encryption_type: "NONE",
+        })
+    }
+
+    pub(crate) fn put_records(
+        &mut self,
+        request: PutRecords,
+        faults: &EntryFaults,
+        now: Tick,
+    ) -> Result<impl Serialize, Refusal> {
+        let records = request.records.ok_or_else(|| Refusal::missing("records"))?;
+        self.check_entries(records.len())?;
+        let entries = records.into_iter().enumerate().map(|(i, record)| {
+            let at = format!("records.{}.member.", i + 1);
+            Entry::new(&at, record.data, record.partition_key, record.explicit_hash_key)
+        });
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
+        self.check_bytes(entries.iter().map(Entry::bytes).sum())?;
+        let stream = self.usable_stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
+        for (i, entry) in entries.iter().enumerate() {
+            stream.check_size(&format!("records.{}.member.", i + 1), entry)?;
+        }
+        let name = stream.name.clone();
+
+        let mut failed = 0;
+        let mut answers = Vec::with_capacity(entries.len());
+        for (i, entry) in entries.into_iter().enumerate() {
+            let answer = match self.injected(&name, faults, i, &entry) {
+                Some(refusal) => Err(refusal),
+                None => self.write(&name, entry, Pace::Limited, now),
+            };
+            failed += usize::from(answer.is_err());
+            answers.push(EntryAnswer::of(answer));
+        }
+        Ok(PutRecordsAnswer { failed_record_count: failed, records: answers, encryption_type: "NONE" })
+    }
+
+    /// Writes one record to the shard that holds its hash key.
+    pub(crate) fn write(&mut self, stream: &str, entry: Entry, pace: Pace, now: Tick) -> Result<SequenceNumber, Refusal> {
+        let Self { streams, rng, .. } = self;
+        let stream = streams.get_mut(stream).ok_or_else(|| super::account::stream_not_found(stream))?;
+        stream.check_size("", &entry)?;
+        let (name, retention) = (stream.name.clone(), stream.retention);
+        let shard = stream.shard_for(entry.hash).ok_or_else(|| super::account::stream_not_found(&name))?;
+        let bytes = entry.bytes() as u64;
+        if pace == Pace::Limited {
+            let rates = &mut shard.rates;
+            if !(rates.write_bytes.holds(bytes, now) && rates.write_records.holds(1, now)) {
+                return Err(rate_exceeded(&shard.id(), &name));
+            }
+            rates.write_bytes.take(bytes, now);
+            rates.write_records.take(1, now);
+        }
+        shard.trim(now, retention);
+        Ok(shard.append(entry, now, rng))
+    }
+
+    /// The failure that the fault plan of this call has for entry number `i`.
+    fn injected(&mut self, stream: &str, faults: &EntryFaults, i: usize, entry: &Entry) -> Option<Refusal> {
+        if faults.is_empty() {
+            return None;
+        }
+        let shard = self.streams.get_mut(stream)?.shard_for(entry.hash)?.id();
+        Some(match faults.for_entry(i, &entry.partition_key, &shard)? {
+            EntryError::Throttled => rate_exceeded(&shard, stream),
+            EntryError::InternalFailure => Refusal::entry_failure(),
+        })
+    }
+
+    fn check_entries(&self, n: usize) -> Result<(), Refusal> {
+        let limit = self.limits.put_records_entries;
+        match n {
+            0 => Err(Refusal::constraint("[]", "records", "Member must have length greater than or equal to 1")),
+            n if n > limit => Err(Refusal::too_long("records", limit)),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_bytes(&self, bytes: usize) -> Result<(), Refusal> {
+        let limit = self.limits.put_records_bytes;
+        if bytes <= limit {
+            return Ok(());
+        }
+        Err(Refusal::invalid_argument(format!("Records size exceeds {} MB limit", limit >> 20)))
+    }
+}
+
+impl Stream {
+    /// The limit counts data and partition key, though the message speaks of the data alone. `at` as in [`Entry::new`].
+    fn check_size(&self, at: &str, entry: &Entry) -> Result<(), Refusal> {
+        let limit = self.max_record_size_kib as usize * 1024;
+        if entry.bytes() <= limit { Ok(()) } else { Err(Refusal::too_long(&format!("{at}data"), limit)) }
+    }
+}
+
+impl Shard {
+    fn append(&mut self, entry: Entry, now: Tick, rng: &mut fastrand::Rng) -> SequenceNumber {
+        let sequence = self.next_sequence(rng);
+        self.records.push_back(Stored {
+            sequence,
+            arrival: now,
+            partition_key: entry.partition_key,
+            explicit_hash_key: entry.explicit_hash_key,
+            data: entry.data,
+        });
+        sequence
+    }
+}
+
+impl Entry {
+    /// `at` is where the entry stands in the request, for messages.
+    fn new(at: &str, data: Option<Blob>, key: Option<String>, explicit: Option<String>) -> Result<Self, Refusal> {
+        let data = data.ok_or_else(|| Refusal::missing(&format!("{at}data")))?.0;
+        let key = key.ok_or_else(|| Refusal::missing(&format!("{at}partitionKey")))?;
+        Self::from_parts(at, data, key, explicit)
+    }
+
+    pub(crate) fn from_parts(at: &str, data: Bytes, key: String, explicit: Option<String>) -> Result<Self, Refusal> {
+        let constraint = |value: &str, member: &str, what: &str| Refusal::constraint(value, &format!("{at}{member}"), what);
+        match key.chars().count() {
+            1..=MAX_KEY_CHARS => {}
+            0 => return Err(constraint("", "partitionKey", "Member must have length greater than or equal to 1")),
+            _ => return Err(constraint(&key, "partitionKey", "Member must have length less than or equal to 256")),
+        }
+        if data.len() > MAX_DATA {
+            return Err(Refusal::too_long(&format!("{at}data"), MAX_DATA));
+        }
+        let hash = match &explicit {
+            None => hash_key::of_partition_key(&key),
+            Some(text) if !hash_key::is_decimal(text) => {
+                let what = "Member must satisfy regular expression pattern: 0|([1-9]\\d{0,38})";
+                return Err(constraint(text, "explicitHashKey", what));
+            }
+            Some(text) => hash_key::parse(text).ok_or_else(|| {
+                Refusal::invalid_argument(format!(
+                    "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {text}"
+                ))
+            })?,
+        };
+        Ok(Self { partition_key: key, explicit_hash_key: explicit, data, hash })
+    }
+
+    fn bytes(&self) -> usize {
+        self.data.len() + self.partition_key.len()
+    }
+}
+
+fn check_ordering(number: &str, stream: &str) -> Result<(), Refusal> {
+    match SequenceNumber::parse(number) {
+        Some(_) => Ok(()),
+        None => Err(Refusal::invalid_argument(format!(
+            "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {stream} under account {ACCOUNT_ID} is invalid."
+        ))),
+    }
+}
+
+pub(crate) fn rate_exceeded(shard: &str, stream: &str) -> Refusal {
+    Refusal::throughput_exceeded(format!(
+        "Rate exceeded for shard {shard} in stream {stream} under account {ACCOUNT_ID}."
+    ))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutRecordAnswer {
+    shard_id: String,
+    sequence_number: String,
+    encryption_type: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutRecordsAnswer {
+    failed_record_count: usize,
+    records: Vec<EntryAnswer>,
+    encryption_type: &'static str,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EntryAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_message: Option<String>,
+}
+
+impl EntryAnswer {
+    fn of(answer: Result<SequenceNumber, Refusal>) -> Self {
+        match answer {
+            Ok(number) => Self {
+                sequence_number: Some(number.to_string()),
+                shard_id: Some(shard_id(number.shard)),
+                ..Self::default()
+            },
+            Err(refusal) => {
+                Self { error_code: Some(refusal.code), error_message: Some(refusal.message), ..Self::default() }
+            }
+        }
+    }
+}
+
+/// In characters, as the API's model counts strings.
+const MAX_KEY_CHARS: usize = 256;
+/// The largest data of the API's model; the stream's own limit is checked as well.
+const MAX_DATA: usize = 10_485_760;

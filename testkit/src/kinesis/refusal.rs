@@ -1,0 +1,99 @@
+//! How the service says no.
+
+use serde::Serialize;
+
+/// An error answer of the Kinesis API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn body(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            #[serde(rename = "__type")]
+            code: &'a str,
+            message: &'a str,
+        }
+        serde_json::to_vec(&Body { code: self.code, message: &self.message }).expect("two strings are JSON")
+    }
+
+    const fn new(code: &'static str, message: String) -> Self {
+        Self { status: 400, code, message }
+    }
+
+    pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
+        Self::new("InvalidArgumentException", message.into())
+    }
+
+    /// A request that breaks the API's own model: `value` at `member` fails `constraint`.
+    pub(crate) fn constraint(value: impl std::fmt::Display, member: &str, constraint: &str) -> Self {
+        Self::validation(format!("Value '{value}' at '{member}' failed to satisfy constraint: {constraint}"))
+    }
+
+    /// The same without the value, which is too large to be repeated.
+    pub(crate) fn too_long(member: &str, most: usize) -> Self {
+        Self::validation(format!(
+            "Value at '{member}' failed to satisfy constraint: Member must have length less than or equal to {most}"
+        ))
+    }
+
+    pub(crate) fn missing(member: &str) -> Self {
+        Self::validation(format!("Value null at '{member}' failed to satisfy constraint: Member must not be null"))
+    }
+
+    fn validation(what: String) -> Self {
+        Self::new("ValidationException", format!("1 validation error detected: {what}"))
+    }
+
+    pub(crate) fn not_found(message: String) -> Self {
+        Self::new("ResourceNotFoundException", message)
+    }
+
+    pub(crate) fn in_use(message: String) -> Self {
+        Self::new("ResourceInUseException", message)
+    }
+
+    pub(crate) fn limit_exceeded(message: String) -> Self {
+        Self::new("LimitExceededException", message)
+    }
+
+    pub(crate) fn throughput_exceeded(message: String) -> Self {
+        Self::new("ProvisionedThroughputExceededException", message)
+    }
+
+    pub(crate) fn expired_iterator(message: String) -> Self {
+        Self::new("ExpiredIteratorException", message)
+    }
+
+    pub(crate) fn expired_token(message: String) -> Self {
+        Self::new("ExpiredNextTokenException", message)
+    }
+
+    /// The service failed by itself.
+    pub(crate) fn internal_failure() -> Self {
+        Self { status: 500, ..Self::new("InternalFailureException", "Internal Service Failure".to_owned()) }
+    }
+
+    /// A single entry of PutRecords failed; code and message as the API reference gives them.
+    pub(crate) fn entry_failure() -> Self {
+        Self { status: 500, ..Self::new("InternalFailure", "Internal Service Failure".to_owned()) }
+    }
+
+    /// Not possible for a stream in on-demand mode.
+    pub(crate) fn on_demand(stream: &str, account: &str) -> Self {
+        let message = format!("Request is invalid. Stream {stream} under account {account} is in On-Demand mode.");
+        Self::new("ValidationException", message)
+    }
+
+    pub(crate) fn serialization(message: String) -> Self {
+        Self::new("SerializationException", message)
+    }
+
+    pub(crate) fn unknown_operation(operation: &str) -> Self {
+        Self::new("UnknownOperationException", format!("Unknown operation {operation}"))
+    }
+}

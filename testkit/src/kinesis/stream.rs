@@ -1,0 +1,147 @@
+//! One stream: its state, its shards, and the change it is going through.
+
+use std::time::Duration;
+
+use super::sequence::SequenceNumber;
+use super::shard::Shard;
+use crate::clock::Tick;
+use crate::limits::Limits;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Stream {
+    pub(crate) name: String,
+    pub(crate) arn: String,
+    pub(crate) created: Tick,
+    pub(crate) status: Status,
+    /// What happens when the current state ends; `None` while ACTIVE.
+    pub(crate) pending: Option<Pending>,
+    /// By shard number, closed and trimmed ones included.
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) mode: Mode,
+    pub(crate) retention: Duration,
+    pub(crate) max_record_size_kib: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// Made, takes nothing yet.
+    Creating,
+    Active,
+    /// Resharding; reads and writes go on.
+    Updating,
+    /// On its way out, takes nothing any more.
+    Deleting,
+}
+
+impl Status {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Active => "ACTIVE",
+            Self::Updating => "UPDATING",
+            Self::Deleting => "DELETING",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Provisioned,
+    OnDemand,
+}
+
+impl Mode {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioned => "PROVISIONED",
+            Self::OnDemand => "ON_DEMAND",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    pub(crate) due: Tick,
+    pub(crate) change: Change,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    Create { ranges: Vec<(u128, u128)> },
+    /// `at` is the first hash key of the second child.
+    Split { parent: u32, at: u128 },
+    Merge { parent: u32, adjacent: u32 },
+    Delete,
+}
+
+impl Stream {
+    /// Makes the pending change when its time has come. `opened` gives each new generation of shards its mark, see [`SequenceNumber`].
+    pub(crate) fn settle(&mut self, now: Tick, opened: &mut u64, limits: &Limits, rng: &mut fastrand::Rng) -> Settled {
+        let Some(pending) = self.pending.take_if(|pending| pending.due <= now) else { return Settled::Stays };
+        let at = pending.due;
+        match pending.change {
+            Change::Delete => return Settled::Gone,
+            Change::Create { ranges } => {
+                for range in ranges {
+                    self.open(range, at, opened, limits);
+                }
+            }
+            Change::Split { parent, at: second } => {
+                let (first, last) = self.close(parent, at, rng);
+                for range in [(first, second - 1), (second, last)] {
+                    self.open(range, at, opened, limits).parent = Some(parent);
+                }
+            }
+            Change::Merge { parent, adjacent } => {
+                let (a, b) = (self.close(parent, at, rng), self.close(adjacent, at, rng));
+                let child = self.open((a.0.min(b.0), a.1.max(b.1)), at, opened, limits);
+                child.parent = Some(parent);
+                child.adjacent_parent = Some(adjacent);
+            }
+        }
+        self.status = Status::Active;
+        Settled::Stays
+    }
+
+    /// A split or merge of `index` must be in range here: requests were checked when they came, and no other change comes between.
+    fn close(&mut self, index: u32, at: Tick, rng: &mut fastrand::Rng) -> (u128, u128) {
+        let shard = &mut self.shards[index as usize];
+        shard.close(at, rng);
+        shard.range
+    }
+
+    fn open(&mut self, range: (u128, u128), at: Tick, opened: &mut u64, limits: &Limits) -> &mut Shard {
+        *opened = (*opened + 1).max(at.as_millis() as u64);
+        let starting = SequenceNumber { opened: *opened, counter: 0, shard: self.shards.len() as u32 };
+        self.shards.push(Shard::new(starting, range, at, limits));
+        self.shards.last_mut().expect("a shard was just pushed")
+    }
+
+    pub(crate) fn open_shards(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().filter(|shard| shard.is_open())
+    }
+
+    /// Shards that still exist for a reader: open, or closed within the retention period.
+    pub(crate) fn listed_shards(&self, now: Tick) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().filter(move |shard| !shard.is_gone(now, self.retention))
+    }
+
+    pub(crate) fn children(&self, parent: u32) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().filter(move |s| s.parent == Some(parent) || s.adjacent_parent == Some(parent))
+    }
+
+    /// The open shard that takes `hash`. Open shards cover all hash keys while the stream takes records.
+    pub(crate) fn shard_for(&mut self, hash: u128) -> Option<&mut Shard> {
+        self.shards.iter_mut().rev().find(|shard| shard.is_open() && shard.holds(hash))
+    }
+
+    pub(crate) fn takes_calls(&self) -> bool {
+        matches!(self.status, Status::Active | Status::Updating)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    Stays,
+    Gone,
+}

@@ -1,0 +1,80 @@
+//! What the services allow, as inputs.
+
+use std::time::Duration;
+
+/// Limits and times of the Kinesis model. The defaults are the service's own, as its API reference and its page on quotas give them.
+///
+/// Rates are per shard and hold one second's worth in reserve. `u64::MAX` means without limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of keys and data that a shard takes in a second: 1 MiB.
+    pub write_bytes_per_second: u64,
+    /// Records that a shard takes in a second: 1000.
+    pub write_records_per_second: u64,
+    /// Bytes that a shard gives to GetRecords in a second: 2 MiB.
+    pub read_bytes_per_second: u64,
+    /// GetRecords calls that a shard answers in a second: 5.
+    pub get_records_per_second: u64,
+    /// GetShardIterator calls that a shard answers in a second: 5.
+    pub get_shard_iterator_per_second: u64,
+    /// Records in one PutRecords call: 500.
+    pub put_records_entries: usize,
+    /// Bytes of keys and data in one PutRecords call: 10 MiB.
+    pub put_records_bytes: usize,
+    /// Largest record (data and key) of a new stream, in KiB: 1024. UpdateMaxRecordSize and CreateStream change it per stream.
+    pub max_record_size_kib: u32,
+    /// Bytes of keys and data in one GetRecords answer: 10 MiB.
+    pub get_records_bytes: usize,
+    /// Records in one GetRecords answer, and the largest `Limit`: 10 000.
+    pub get_records_entries: usize,
+    /// How long a shard iterator and a ListShards token live: 5 minutes.
+    pub token_life: Duration,
+    /// How long a record is kept: 24 hours.
+    pub retention: Duration,
+    /// Open shards of the account: 20 000 (the quota of us-east-1).
+    pub open_shards: usize,
+    /// How long CreateStream leaves a stream in CREATING. The service takes some ten seconds; here 300 ms.
+    pub creating: Duration,
+    /// How long SplitShard and MergeShards leave a stream in UPDATING. The service takes some ten seconds; here 300 ms.
+    pub updating: Duration,
+    /// How long DeleteStream leaves a stream in DELETING: 300 ms here.
+    pub deleting: Duration,
+}
+
+impl Limits {
+    /// The service's limits with all rates lifted. Sizes, lifetimes and state times stay.
+    pub fn without_rates() -> Self {
+        Self {
+            write_bytes_per_second: u64::MAX,
+            write_records_per_second: u64::MAX,
+            read_bytes_per_second: u64::MAX,
+            get_records_per_second: u64::MAX,
+            get_shard_iterator_per_second: u64::MAX,
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            write_bytes_per_second: 1 << 20,
+            write_records_per_second: 1000,
+            read_bytes_per_second: 2 << 20,
+            get_records_per_second: 5,
+            get_shard_iterator_per_second: 5,
+            put_records_entries: 500,
+            put_records_bytes: 10 << 20,
+            max_record_size_kib: 1024,
+            get_records_bytes: 10 << 20,
+            get_records_entries: 10_000,
+            token_life: Duration::from_secs(300),
+            retention: Duration::from_secs(24 * 3600),
+            open_shards: 20_000,
+            creating: Duration::from_millis(300),
+            updating: Duration::from_millis(300),
+            deleting: Duration::from_millis(300),
+        }
+    }
+}

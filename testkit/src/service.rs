@@ -1,0 +1,135 @@
+//! The two services behind one door: a request comes in, an answer goes out. The connector stands before it.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+
+use crate::dynamodb::DynamoDb;
+use crate::faults::{EntryFaults, Injected};
+use crate::kinesis::Kinesis;
+use crate::kinesis::refusal::Refusal;
+
+/// A service of the cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Service {
+    /// Kinesis Data Streams.
+    Kinesis,
+    /// DynamoDB.
+    DynamoDb,
+}
+
+pub(crate) type Body = BoxBody<Bytes, Infallible>;
+
+/// Which operation of which service a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) service: Service,
+    pub(crate) operation: String,
+}
+
+impl Target {
+    /// `None` when the header is missing or names a service that is not here.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let (prefix, operation) = headers.get("x-amz-target")?.to_str().ok()?.split_once('.')?;
+        let service = match prefix {
+            "Kinesis_20131202" => Service::Kinesis,
+            "DynamoDB_20120810" => Service::DynamoDb,
+            _ => return None,
+        };
+        Some(Self { service, operation: operation.to_owned() })
+    }
+}
+
+/// The error code of an answer, kept beside it for the call log.
+#[derive(Debug, Clone)]
+pub(crate) struct ErrorCode(pub(crate) String);
+
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) kinesis: Kinesis,
+    pub(crate) dynamodb: DynamoDb,
+    requests: AtomicU64,
+}
+
+impl Services {
+    pub(crate) fn new(kinesis: Kinesis, dynamodb: DynamoDb) -> Self {
+        Self { kinesis, dynamodb, requests: AtomicU64::new(0) }
+    }
+
+    /// Answers one request, now. What else goes wrong with it travels in the request's extensions: an [`Injected`] refusal, [`EntryFaults`].
+    pub(crate) fn handle(&self, request: &Request<Bytes>) -> Response<Body> {
+        let Some(target) = Target::of(request.headers()) else {
+            return self.answer(Err(Refusal::unknown_operation("").into()));
+        };
+        if let Some(injected) = request.extensions().get::<Injected>() {
+            return self.answer(Err(injected.error(&target)));
+        }
+        self.answer(match target.service {
+            Service::Kinesis => {
+                let none = EntryFaults::default();
+                let faults = request.extensions().get::<EntryFaults>().unwrap_or(&none);
+                self.kinesis.call(&target.operation, request.body(), faults).map_err(ServiceError::from)
+            }
+            Service::DynamoDb => self.dynamodb.call(&target.operation, request.body()),
+        })
+    }
+
+    fn answer(&self, answer: Result<Vec<u8>, ServiceError>) -> Response<Body> {
+        let (status, body, code) = match answer {
+            Ok(body) => (200, body, None),
+            Err(error) => (error.status, error.body, Some(ErrorCode(error.code))),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        if let Ok(id) = HeaderValue::from_str(&format!("00000000-0000-0000-0000-{number:012x}")) {
+            headers.insert("x-amzn-requestid", id);
+        }
+        if let Some(code) = code {
+            response.extensions_mut().insert(code);
+        }
+        response
+    }
+}
+
+/// An error answer of either service.
+#[derive(Debug)]
+pub(crate) struct ServiceError {
+    pub(crate) status: u16,
+    pub(crate) code: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl From<Refusal> for ServiceError {
+    fn from(refusal: Refusal) -> Self {
+        Self { status: refusal.status, code: refusal.code.to_owned(), body: refusal.body() }
+    }
+}
+
+impl Injected {
+    fn error(self, target: &Target) -> ServiceError {
+        let data = match target.service {
+            Service::DynamoDb => !target.operation.contains("Table"),
+            Service::Kinesis => {
+                matches!(target.operation.as_str(), "PutRecord" | "PutRecords" | "GetRecords" | "GetShardIterator")
+            }
+        };
+        Refusal::from(match (self, target.service) {
+            (Self::ServerError, Service::Kinesis) => Refusal::internal_failure(),
+            (Self::ServerError, Service::DynamoDb) => {
+                Refusal { code: "InternalServerError", ..Refusal::internal_failure() }
+            }
+            (Self::Unavailable, _) => Refusal { status: 503, code: "ServiceUnavailable", ..Refusal::internal_failure() },
+            (Self::Throttle, _) if data => Refusal::throughput_exceeded("Rate exceeded.".to_owned()),
+            (Self::Throttle, _) => Refusal::limit_exceeded("Rate exceeded.".to_owned()),
+        })
+        .into()
+    }
+}

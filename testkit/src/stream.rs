@@ -1,0 +1,240 @@
+//! A stream as a test handles it, from outside: no faults, no rates.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use crate::cloud::Cloud;
+use crate::kinesis::account::Account;
+use crate::kinesis::put::{Entry, Pace};
+use crate::kinesis::refusal::Refusal;
+use crate::kinesis::reshard::{MergeShards, SplitShard};
+use crate::kinesis::shard::{Shard as Model, shard_id};
+use crate::clock::Tick;
+
+/// A stream of the cloud. Clones are handles of the same stream.
+///
+/// Its methods act on the stream directly: no fault, no latency, no shard rate touches them.
+/// They panic with the service's own words when they are asked for what is not possible, as an assertion would.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    cloud: Cloud,
+    name: String,
+}
+
+/// A shard: where it stands among the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shard {
+    /// `shardId-` and twelve digits.
+    pub id: String,
+    /// The shard it was split from, or the two it was merged from; empty for a shard of the stream's beginning.
+    pub parents: Vec<String>,
+    /// First and last hash key.
+    pub hash_keys: std::ops::RangeInclusive<u128>,
+    /// Takes records.
+    pub open: bool,
+    /// No record has it; all have larger ones.
+    pub starting_sequence_number: String,
+    /// Of a closed shard: larger than all of its records have.
+    pub ending_sequence_number: Option<String>,
+}
+
+/// A Kinesis record as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Record {
+    /// The shard that holds it.
+    pub shard_id: String,
+    /// 56 decimal digits.
+    pub sequence_number: String,
+    /// As it was put.
+    pub partition_key: String,
+    /// As it was put. The service does not give it to readers.
+    pub explicit_hash_key: Option<String>,
+    /// As it was put.
+    pub data: Bytes,
+    /// When it was stored.
+    pub arrival: SystemTime,
+}
+
+/// How a shard is named: by its place among the open shards in the order of their hash keys, or by its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShardRef {
+    /// Place among the open shards, from 0.
+    Open(usize),
+    /// Shard id.
+    Id(String),
+}
+
+impl Stream {
+    pub(crate) fn new(cloud: Cloud, name: &str) -> Self {
+        Self { cloud, name: name.to_owned() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its ARN.
+    pub fn arn(&self) -> String {
+        crate::kinesis::account::stream_arn(&self.name)
+    }
+
+    /// Puts one record and returns it as it was stored.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such stream, or the record is none that the service takes.
+    pub async fn put(&self, partition_key: &str, data: impl Into<Bytes>) -> Record {
+        self.put_at(partition_key, None, data.into())
+    }
+
+    /// The same with an explicit hash key.
+    ///
+    /// # Panics
+    ///
+    /// As [`put`](Self::put).
+    pub async fn put_with_hash_key(&self, partition_key: &str, hash_key: u128, data: impl Into<Bytes>) -> Record {
+        self.put_at(partition_key, Some(hash_key.to_string()), data.into())
+    }
+
+    /// Splits an open shard in the middle and waits until that is done. Returns the ids of the children.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such open shard, or it has too few hash keys to be split.
+    pub async fn split(&self, shard: impl Into<ShardRef>) -> [String; 2] {
+        let parent = self.find(&shard.into());
+        let (first, last) = parent.hash_keys.clone().into_inner();
+        let middle = first + (last - first) / 2 + 1;
+        self.reshard(|account, name, now| {
+            account.split_shard(SplitShard::of(name, &parent.id, middle), now)
+        })
+        .await;
+        let children = self.children(&parent.id);
+        children.try_into().expect("a split shard has two children")
+    }
+
+    /// Merges two open shards that lie side by side and waits until that is done. Returns the id of the child.
+    ///
+    /// # Panics
+    ///
+    /// When these are not two open shards side by side.
+    pub async fn merge(&self, shard: impl Into<ShardRef>, adjacent: impl Into<ShardRef>) -> String {
+        let (a, b) = (self.find(&shard.into()).id, self.find(&adjacent.into()).id);
+        self.reshard(|account, name, now| account.merge_shards(MergeShards::of(name, &a, &b), now)).await;
+        self.children(&a).pop().expect("a merged shard has a child")
+    }
+
+    /// All records stored now, shard by shard, in the order of their sequence numbers.
+    pub fn records(&self) -> Vec<Record> {
+        self.read(|stream| {
+            stream.shards.iter().flat_map(|shard| shard.records.iter().map(|record| Record {
+                shard_id: shard.id(),
+                sequence_number: record.sequence.to_string(),
+                partition_key: record.partition_key.clone(),
+                explicit_hash_key: record.explicit_hash_key.clone(),
+                data: record.data.clone(),
+                arrival: UNIX_EPOCH + record.arrival,
+            })).collect()
+        })
+    }
+
+    /// All shards, closed ones included, in the order of their ids.
+    pub fn shards(&self) -> Vec<Shard> {
+        self.read(|stream| stream.shards.iter().map(Shard::of).collect())
+    }
+
+    /// The open shards in the order of their hash keys.
+    pub fn open_shards(&self) -> Vec<Shard> {
+        let mut open: Vec<Shard> = self.shards().into_iter().filter(|shard| shard.open).collect();
+        open.sort_by_key(|shard| *shard.hash_keys.start());
+        open
+    }
+
+    fn put_at(&self, partition_key: &str, explicit: Option<String>, data: Bytes) -> Record {
+        let result = self.cloud.services.kinesis.with(|account, now| {
+            let entry = Entry::from_parts("", data.clone(), partition_key.to_owned(), explicit.clone())?;
+            let written = account.write(&self.name, entry, Pace::Unlimited, now)?;
+            Ok(Record {
+                shard_id: shard_id(written.shard),
+                sequence_number: written.to_string(),
+                partition_key: partition_key.to_owned(),
+                explicit_hash_key: explicit,
+                data,
+                arrival: UNIX_EPOCH + now,
+            })
+        });
+        self.expect(result)
+    }
+
+    async fn reshard(&self, change: impl Fn(&mut Account, &str, Tick) -> Result<(), Refusal>) {
+        self.until_active().await;
+        self.expect(self.cloud.services.kinesis.with(|account, now| change(account, &self.name, now)));
+        self.until_active().await;
+    }
+
+    async fn until_active(&self) {
+        while let Some(wait) = self.read_at(|stream, now| Some(stream.pending.as_ref()?.due.saturating_sub(now))) {
+            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+        }
+    }
+
+    fn find(&self, shard: &ShardRef) -> Shard {
+        let found = match shard {
+            ShardRef::Open(place) => self.open_shards().into_iter().nth(*place),
+            ShardRef::Id(id) => self.shards().into_iter().find(|shard| shard.id == *id),
+        };
+        found.unwrap_or_else(|| panic!("stream {} has no shard {shard:?} now: {:#?}", self.name, self.shards()))
+    }
+
+    fn children(&self, parent: &str) -> Vec<String> {
+        self.shards().into_iter().filter(|shard| shard.parents.iter().any(|id| id == parent)).map(|shard| shard.id).collect()
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&crate::kinesis::stream::Stream) -> T) -> T {
+        self.read_at(|stream, _| f(stream))
+    }
+
+    fn read_at<T>(&self, f: impl FnOnce(&crate::kinesis::stream::Stream, Tick) -> T) -> T {
+        let result = self.cloud.services.kinesis.with(|account, now| Ok(f(account.stream(Some(&self.name), None)?, now)));
+        self.expect(result)
+    }
+
+    fn expect<T>(&self, result: Result<T, Refusal>) -> T {
+        result.unwrap_or_else(|refusal| panic!("stream {}: {}: {}", self.name, refusal.code, refusal.message))
+    }
+}
+
+impl Shard {
+    fn of(shard: &Model) -> Self {
+        Self {
+            id: shard.id(),
+            parents: shard.parent.into_iter().chain(shard.adjacent_parent).map(shard_id).collect(),
+            hash_keys: shard.range.0..=shard.range.1,
+            open: shard.is_open(),
+            starting_sequence_number: shard.starting.to_string(),
+            ending_sequence_number: shard.closed.as_ref().map(|closed| closed.ending.to_string()),
+        }
+    }
+}
+
+impl From<usize> for ShardRef {
+    fn from(place: usize) -> Self {
+        Self::Open(place)
+    }
+}
+
+impl From<&str> for ShardRef {
+    fn from(id: &str) -> Self {
+        Self::Id(id.to_owned())
+    }
+}
+
+impl From<String> for ShardRef {
+    fn from(id: String) -> Self {
+        Self::Id(id)
+    }
+}

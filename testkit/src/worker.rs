@@ -1,0 +1,57 @@
+//! One worker's side of the network: its faults, its connections, its call log.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::calls::{CallLog, Calls, Outcome};
+use crate::faults::{Plan, Script};
+use crate::service::{Service, Target};
+
+#[derive(Debug, Default)]
+pub(crate) struct Worker {
+    script: Mutex<Script>,
+    log: Mutex<CallLog>,
+    /// Connections that are open and not in use, per service.
+    idle: [AtomicU64; 2],
+}
+
+impl Worker {
+    pub(crate) fn script<T>(&self, f: impl FnOnce(&mut Script) -> T) -> T {
+        f(&mut lock(&self.script))
+    }
+
+    pub(crate) fn plan(&self, target: &Target) -> Plan {
+        self.script(|script| script.plan(target.service, &target.operation))
+    }
+
+    pub(crate) fn begin(&self, at: Duration, target: &Target) -> u64 {
+        lock(&self.log).begin(at, target.service, &target.operation)
+    }
+
+    pub(crate) fn end(&self, number: u64, outcome: Outcome) {
+        lock(&self.log).end(number, outcome);
+    }
+
+    pub(crate) fn calls(&self) -> Calls {
+        lock(&self.log).snapshot()
+    }
+
+    pub(crate) fn clear_calls(&self) {
+        lock(&self.log).clear();
+    }
+
+    /// Takes an idle connection, if there is one.
+    pub(crate) fn take_connection(&self, service: Service) -> bool {
+        let less = |n: u64| n.checked_sub(1);
+        self.idle[service as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+
+    pub(crate) fn return_connection(&self, service: Service) {
+        self.idle[service as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
