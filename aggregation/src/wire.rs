@@ -194,7 +194,7 @@ impl<'a> Record<'a> {
         Ok(Self {
             partition_key_index: partition_key_index.ok_or(Damage::MissingField)?,
             explicit_hash_key_index,
-            data: data.unwrap_or_default(),
+            data: data.ok_or(Damage::MissingField)?,
         })
     }
 }
