@@ -46,7 +46,8 @@ impl Cloud {
         Connection::new(name, self.connector(self.worker(name), self.latency))
     }
 
-    /// SDK clients that no fault and no latency touches: a test's own way to look and to put. They leave no trace in a call log.
+    /// SDK clients that no fault and no latency touches: a test's own way to look and to put. They leave no trace in a
+    /// call log.
     pub fn outside(&self) -> Connection {
         Connection::new("outside", self.connector(Arc::default(), Duration::ZERO))
     }
@@ -137,7 +138,8 @@ pub struct CloudBuilder {
 impl CloudBuilder {
     /// Where all randomness of the cloud comes from, 0 by default: the same seed gives the same answers.
     ///
-    /// Building the cloud also seeds this thread's generator of `fastrand`, from which the SDK draws the jitter of its retries.
+    /// Building the cloud also seeds this thread's generator of `fastrand`, from which the SDK draws the jitter of its
+    /// retries.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
@@ -165,7 +167,7 @@ impl CloudBuilder {
         let clock = Clock::starting_at(self.epoch);
         let kinesis = Kinesis::new(clock, self.limits.clone(), self.seed);
         Cloud {
-            services: Arc::new(Services::new(kinesis, DynamoDb::new(clock))),
+            services: Arc::new(Services::new(kinesis, DynamoDb::new(clock, self.seed))),
             workers: Arc::default(),
             clock,
             limits: self.limits,

@@ -10,7 +10,7 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use crate::connector::Connector;
-use crate::kinesis::account::REGION;
+use crate::service::REGION;
 
 /// The SDK clients of one worker, and the configuration they were made from.
 #[derive(Debug, Clone)]
@@ -30,12 +30,19 @@ impl Connection {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static(REGION))
             .endpoint_url("http://cloud.test")
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "kinesis-testkit")))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                "test",
+                "test",
+                None,
+                None,
+                "kinesis-testkit",
+            )))
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .time_source(SharedTimeSource::new(connector.clock))
             .http_client(connector)
             .build();
-        // Left alone, all clients of the process would spend retries from one bucket: one test's black hole would change another's retries.
+        // Left alone, all clients of the process would spend retries from one bucket: one test's black hole would
+        // change another's retries.
         let retries = RetryPartition::custom(name.to_owned()).build();
         Self {
             kinesis: aws_sdk_kinesis::Client::from_conf(kinesis_config(&config, &retries).build()),

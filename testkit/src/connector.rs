@@ -91,7 +91,12 @@ impl Connector {
     }
 
     /// Brings the request to the service and the answer back. The error says where the connection broke.
-    async fn deliver(&self, mut request: Request<Bytes>, target: &Target, plan: Plan) -> Result<Response<Body>, Outcome> {
+    async fn deliver(
+        &self,
+        mut request: Request<Bytes>,
+        target: &Target,
+        plan: Plan,
+    ) -> Result<Response<Body>, Outcome> {
         match plan.request {
             Leg::Vanishes => return pending().await,
             Leg::Breaks => return Err(Outcome::RequestLost),
@@ -160,7 +165,7 @@ impl Drop for Logged {
 
 async fn whole(request: HttpRequest) -> Result<Request<Bytes>, ConnectorError> {
     let (parts, body) = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?.into_parts();
-    let body = body.collect().await.map_err(|error| ConnectorError::user(error))?;
+    let body = body.collect().await.map_err(ConnectorError::user)?;
     Ok(Request::from_parts(parts, body.to_bytes()))
 }
 

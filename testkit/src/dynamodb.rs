@@ -1,23 +1,27 @@
 //! DynamoDB: dynoxide (SQLite in memory) through its typed API, and the few calls that it does not know.
 
 mod backups;
+mod tables;
 
 use std::fmt;
 use std::sync::Arc;
 
+use dynoxide::actions::delete_table::DeleteTableRequest;
 use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::backups::Backups;
+use self::tables::Tables;
 use crate::clock::Clock;
-use crate::kinesis::refusal::Refusal;
+use crate::refusal::Refusal;
 use crate::service::ServiceError;
 
 pub(crate) struct DynamoDb {
     database: Database,
     backups: Backups,
+    tables: Tables,
 }
 
 impl fmt::Debug for DynamoDb {
@@ -27,20 +31,23 @@ impl fmt::Debug for DynamoDb {
 }
 
 impl DynamoDb {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, seed: u64) -> Self {
         let database = Database::memory_with_clock(Arc::new(clock)).expect("SQLite opens a database in memory");
-        Self { database, backups: Backups::default() }
+        Self { database, backups: Backups::default(), tables: Tables::new(clock, seed) }
     }
 
     pub(crate) fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, ServiceError> {
         let db = &self.database;
-        let call = Typed { operation, body };
+        let call = Typed { operation, body, tables: &self.tables };
         match operation {
             "BatchGetItem" => call.with(|request| db.batch_get_item(request)),
             "BatchWriteItem" => call.with(|request| db.batch_write_item(request)),
             "CreateTable" => call.with(|request| db.create_table(request)),
             "DeleteItem" => call.with(|request| db.delete_item(request)),
-            "DeleteTable" => call.with(|request| db.delete_table(request)),
+            "DeleteTable" => call.with(|request: DeleteTableRequest| {
+                let table = request.table_name.clone();
+                db.delete_table(request).inspect(|_| self.backups.forget(&table))
+            }),
             "DescribeTable" => call.with(|request| db.describe_table(request)),
             "DescribeTimeToLive" => call.with(|request| db.describe_time_to_live(request)),
             "GetItem" => call.with(|request| db.get_item(request)),
@@ -71,6 +78,7 @@ impl DynamoDb {
 struct Typed<'a> {
     operation: &'a str,
     body: &'a [u8],
+    tables: &'a Tables,
 }
 
 impl Typed<'_> {
@@ -79,11 +87,16 @@ impl Typed<'_> {
         Q: DeserializeOwned,
         A: Serialize,
     {
-        let request = serde_json::from_slice(self.body).map_err(|error| self.error(from_serde(&error.to_string())))?;
+        let body = tables::arns_inward(self.operation, self.body);
+        let request = serde_json::from_slice(&body).map_err(|error| self.error(from_serde(&error.to_string())))?;
         let answer = run(request).map_err(|error| self.error(error))?;
         // Through a `Value`, whose members are sorted: an item's own map has a random order.
-        let sorted = serde_json::to_value(&answer).and_then(|value: Value| serde_json::to_vec(&value));
-        sorted.map_err(|error| self.error(DynoxideError::InternalServerError(error.to_string())))
+        let sorted = serde_json::to_value(&answer).and_then(|mut value: Value| {
+            self.tables.identify(self.operation, &mut value);
+            serde_json::to_vec(&value)
+        });
+        let sorted = sorted.map_err(|error| self.error(DynoxideError::InternalServerError(error.to_string())))?;
+        Ok(tables::arns_outward(self.operation, sorted))
     }
 
     fn error(&self, error: DynoxideError) -> ServiceError {
@@ -101,8 +114,8 @@ impl Typed<'_> {
     }
 }
 
-/// dynoxide marks the class of a request that does not parse by a prefix of the message; the rest decides as the service does:
-/// what is missing or unknown is invalid, a wrong JSON type is a matter of serialization.
+/// dynoxide marks the class of a request that does not parse by a prefix of the message; the rest decides as the
+/// service does: what is missing or unknown is invalid, a wrong JSON type is a matter of serialization.
 fn from_serde(message: &str) -> DynoxideError {
     let message = message.rfind(" at line ").map_or(message, |at| &message[..at]);
     let marked = message.split_once(':').map(|(marker, rest)| (marker, rest.to_owned()));

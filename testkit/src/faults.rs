@@ -1,9 +1,12 @@
 //! What can go wrong between a worker and the services.
 
-use std::collections::VecDeque;
+mod script;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::script::{EntryFaults, Injected, Leg, Plan, Script};
+use self::script::{Lasts, Rule};
 use crate::service::Service;
 use crate::worker::Worker;
 
@@ -23,7 +26,7 @@ pub enum Fault {
     DelayRequest(Duration),
     /// The answer arrives this much later; the effect is there already.
     DelayResponse(Duration),
-    /// The service answers 500 `InternalFailure` (DynamoDB: `InternalServerError`): no effect.
+    /// The service answers 500 `InternalFailureException` (DynamoDB: `InternalServerError`): no effect.
     ServerError,
     /// The service answers 503 `ServiceUnavailable`: no effect.
     Unavailable,
@@ -79,19 +82,20 @@ impl Faults {
         Self { scope: Some(Service::DynamoDb), ..self }
     }
 
-    /// From now on no request arrives and no answer comes back, until [`heal`](Self::heal). Calls that are under way get no answer either.
+    /// From now on no request arrives and no answer comes back, until [`heal`](Self::heal). Calls that are under way
+    /// get no answer either.
     pub fn black_hole(&self) {
         self.always(Fault::BlackHole);
     }
 
     /// From now on `fault` happens to every call, beside what stands already.
     pub fn always(&self, fault: Fault) {
-        self.add(None, None, fault);
+        self.add(None, Lasts::Standing, fault);
     }
 
     /// From now on `fault` happens to every call of `operation`, for example `"PutRecords"`.
     pub fn always_for(&self, operation: &str, fault: Fault) {
-        self.add(Some(operation), None, fault);
+        self.add(Some(operation), Lasts::Standing, fault);
     }
 
     /// `fault` happens to the next call of `operation`. Several wait for one call each, in order.
@@ -102,125 +106,18 @@ impl Faults {
     /// `fault` happens to each of the next `n` calls of `operation`.
     pub fn next_n(&self, operation: &str, n: usize, fault: Fault) {
         for _ in 0..n {
-            self.add(Some(operation), Some(()), fault.clone());
+            self.add(Some(operation), Lasts::OneCall, fault.clone());
         }
     }
 
-    /// Takes everything back, what stands and what waits for a next call. A call that fell into a black hole stays there.
+    /// Takes everything back, what stands and what waits for a next call; narrowed to a service, what was asked for
+    /// that service alone. A call that fell into a black hole stays there.
     pub fn heal(&self) {
         self.worker.script(|script| script.rules.retain(|rule| self.scope.is_some() && rule.scope != self.scope));
     }
 
-    fn add(&self, operation: Option<&str>, once: Option<()>, fault: Fault) {
-        let rule = Rule { scope: self.scope, operation: operation.map(str::to_owned), once: once.is_some(), fault };
+    fn add(&self, operation: Option<&str>, lasts: Lasts, fault: Fault) {
+        let rule = Rule { scope: self.scope, operation: operation.map(str::to_owned), lasts, fault };
         self.worker.script(|script| script.rules.push_back(rule));
-    }
-}
-
-/// All that is to go wrong for one worker, in the order it was asked for.
-#[derive(Debug, Default)]
-pub(crate) struct Script {
-    rules: VecDeque<Rule>,
-}
-
-#[derive(Debug)]
-struct Rule {
-    scope: Option<Service>,
-    operation: Option<String>,
-    once: bool,
-    fault: Fault,
-}
-
-impl Rule {
-    fn matches(&self, service: Service, operation: &str) -> bool {
-        self.scope.is_none_or(|scope| scope == service) && self.operation.as_deref().is_none_or(|own| own == operation)
-    }
-}
-
-impl Script {
-    /// What happens to this call: all that stands, and the first that waits for it.
-    pub(crate) fn plan(&mut self, service: Service, operation: &str) -> Plan {
-        let mut plan = Plan::default();
-        for rule in self.rules.iter().filter(|rule| !rule.once && rule.matches(service, operation)) {
-            plan.add(&rule.fault);
-        }
-        let next = self.rules.iter().position(|rule| rule.once && rule.matches(service, operation));
-        if let Some(rule) = next.and_then(|at| self.rules.remove(at)) {
-            plan.add(&rule.fault);
-        }
-        plan
-    }
-
-    /// Whether an answer that arrives now still gets through.
-    pub(crate) fn is_black_hole(&self, service: Service, operation: &str) -> bool {
-        self.rules.iter().any(|rule| !rule.once && rule.fault == Fault::BlackHole && rule.matches(service, operation))
-    }
-}
-
-/// What happens to one call.
-#[derive(Debug, Default)]
-pub(crate) struct Plan {
-    pub(crate) request: Leg,
-    pub(crate) request_delay: Duration,
-    pub(crate) refusal: Option<Injected>,
-    pub(crate) entries: EntryFaults,
-    pub(crate) response: Leg,
-    pub(crate) response_delay: Duration,
-}
-
-/// One way of a call.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leg {
-    #[default]
-    Arrives,
-    /// The connection breaks.
-    Breaks,
-    /// Nothing is heard of it.
-    Vanishes,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Injected {
-    ServerError,
-    Unavailable,
-    Throttle,
-}
-
-impl Plan {
-    /// The worst that was asked for a leg wins, delays add up, and the first refusal stays.
-    fn add(&mut self, fault: &Fault) {
-        match fault {
-            Fault::BlackHole => self.request = Leg::Vanishes,
-            Fault::SilentAnswer => self.response = Leg::Vanishes,
-            Fault::LoseRequest if self.request == Leg::Arrives => self.request = Leg::Breaks,
-            Fault::LoseResponse if self.response == Leg::Arrives => self.response = Leg::Breaks,
-            Fault::LoseRequest | Fault::LoseResponse => {}
-            Fault::DelayRequest(by) => self.request_delay += *by,
-            Fault::DelayResponse(by) => self.response_delay += *by,
-            Fault::ServerError => _ = self.refusal.get_or_insert(Injected::ServerError),
-            Fault::Unavailable => _ = self.refusal.get_or_insert(Injected::Unavailable),
-            Fault::Throttle => _ = self.refusal.get_or_insert(Injected::Throttle),
-            Fault::FailEntries(entries, error) => self.entries.0.push((entries.clone(), *error)),
-        }
-    }
-}
-
-/// The entries of one PutRecords call that are to fail.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct EntryFaults(Vec<(Entries, EntryError)>);
-
-impl EntryFaults {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn for_entry(&self, index: usize, partition_key: &str, shard: &str) -> Option<EntryError> {
-        let hit = |entries: &Entries| match entries {
-            Entries::All => true,
-            Entries::At(places) => places.contains(&index),
-            Entries::WithKey(key) => key == partition_key,
-            Entries::OnShard(id) => id == shard,
-        };
-        self.0.iter().find(|(entries, _)| hit(entries)).map(|(_, error)| *error)
     }
 }

@@ -2,18 +2,19 @@
 
 pub(crate) mod account;
 mod bucket;
+mod create;
+mod describe;
+pub(crate) mod entry;
 pub(crate) mod hash_key;
 mod iterator;
 mod json;
 mod list;
 pub(crate) mod put;
 mod read;
-pub(crate) mod refusal;
 pub(crate) mod reshard;
 mod sequence;
 pub(crate) mod shard;
 pub(crate) mod stream;
-pub(crate) mod streams;
 mod token;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,10 +23,10 @@ use serde::Serialize;
 
 use self::account::Account;
 use self::json::parse;
-use self::refusal::Refusal;
 use crate::clock::{Clock, Tick};
 use crate::faults::EntryFaults;
 use crate::limits::Limits;
+use crate::refusal::Refusal;
 
 #[derive(Debug)]
 pub(crate) struct Kinesis {

@@ -1,4 +1,81 @@
-//! Amazon Kinesis Data Streams and DynamoDB inside a test.
+//! Amazon Kinesis Data Streams and DynamoDB inside a test: no AWS, no containers, no sockets, no waiting.
+//!
+//! ```
+//! use kinesis_testkit::Cloud;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let cloud = Cloud::new();
+//! let stream = cloud.create_stream("clicks", 2).await;
+//! let a = cloud.connect("a").await; // real SDK clients, a.kinesis and a.dynamodb, for the code under test
+//!
+//! let put = a.kinesis.put_record().stream_name("clicks").partition_key("user-7").data(b"hello".as_slice().into());
+//! let put = put.send().await?;
+//! stream.split(put.shard_id.as_str()).await;
+//!
+//! assert_eq!(stream.records()[0].data, "hello");
+//! assert_eq!(stream.open_shards().len(), 3);
+//! assert_eq!(cloud.calls("a").count("PutRecord"), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ```text
+//!  code under test       connector of worker "a"               one cloud
+//!  ┌─────────────┐    ┌──────────────────────────┐    ┌───────────────────────────────┐
+//!  │ SDK clients ├───►│ faults, latency,         ├───►│ Kinesis: a model of ours      │
+//!  └─────────────┘    │ timeouts, call log       │    │ DynamoDB: dynoxide, in memory │
+//!                     └──────────────────────────┘    │ time: tokio's clock           │
+//!  the test itself: Stream, Cloud::outside ──────────►│ chance: one seed              │
+//!                                                     └───────────────────────────────┘
+//! ```
+//!
+//! # What it promises
+//!
+//! - **The SDK's own clients.** Requests are serialised, signed, retried and parsed as against AWS; only the HTTP
+//!   connector is ours. So the tests cover error mapping, timeouts and retries too.
+//! - **Virtual time.** Under `#[tokio::test(start_paused = true)]` an hour passes at once, and iterators expire, rates
+//!   refill and timeouts fire when they should. With a running clock the same code works in real time.
+//! - **The service's limits are on**: 1 MiB and 1000 records a second into a shard, 2 MiB and 5 calls a second out of
+//!   it, sizes, iterator lifetimes, states that take time ([`Limits`]). Refusals have the service's codes and, where
+//!   known, its words.
+//! - **The same seed gives the same answers**, sequence numbers and table ids included.
+//!
+//! # Tasks
+//!
+//! *Reshard*: [`Stream::split`], [`Stream::merge`]. *Look inside*: [`Stream::records`], [`Stream::shards`],
+//! [`Cloud::calls`].
+//!
+//! *Break the network of one worker*: each has faults of its own, for all calls, for one service or for the next call
+//! of one operation.
+//!
+//! ```
+//! # use kinesis_testkit::{Cloud, Entries, EntryError, Fault};
+//! # let cloud = Cloud::new();
+//! let faults = cloud.faults("a");
+//! faults.next("PutRecords", Fault::LoseResponse); // written, but the caller sees a broken connection
+//! faults.next_n("PutRecords", 2, Fault::FailEntries(Entries::At(vec![0]), EntryError::Throttled));
+//! faults.clone().dynamodb().always(Fault::Throttle);
+//! faults.black_hole();
+//! faults.heal();
+//! ```
+//!
+//! *Crash a worker*: abort its tasks. What it had sent still arrives.
+//!
+//! *Set timeouts*: [`Connection::kinesis_config`] and [`Connection::dynamodb_config`] give the clients' configuration
+//! to be changed. The SDK's default has no read timeout: without one, a call into a black hole waits for ever, as it
+//! would on a real connection.
+//!
+//! # What the model does not do
+//!
+//! - Kinesis: enhanced fan-out, UpdateShardCount, retention other than 24 hours, tags, encryption, metrics, `DryRun`,
+//!   streams that distribute or scale by themselves, rates of the control plane. An operation it does not know is
+//!   refused with `UnknownOperationException`.
+//! - A request with several mistakes is refused for the first; the service lists them all. Shard ids have to be spelled
+//!   in full.
+//! - DynamoDB: tables and indexes are ACTIVE at once, all reads are consistent, nothing is throttled unless a fault
+//!   says so. Continuous backups can be switched and read, nothing is backed up.
+//! - No permissions, no signatures: any credentials will do.
 
 mod cloud;
 mod connection;
@@ -14,6 +91,7 @@ mod limits;
 
 mod dynamodb;
 mod kinesis;
+mod refusal;
 mod service;
 
 pub use self::calls::{Call, Calls, Outcome};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Limits and times of the Kinesis model. The defaults are the service's own, as its API reference and its page on quotas give them.
+/// Limits and times of the Kinesis model. The defaults are the service's own, as its API reference and its page on
+/// quotas give them.
 ///
 /// Rates are per shard and hold one second's worth in reserve. `u64::MAX` means without limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct Limits {
     pub put_records_entries: usize,
     /// Bytes of keys and data in one PutRecords call: 10 MiB.
     pub put_records_bytes: usize,
-    /// Largest record (data and key) of a new stream, in KiB: 1024. UpdateMaxRecordSize and CreateStream change it per stream.
+    /// Largest record (data and key) of a new stream, in KiB: 1024. CreateStream may ask for up to 10 240.
     pub max_record_size_kib: u32,
     /// Bytes of keys and data in one GetRecords answer: 10 MiB.
     pub get_records_bytes: usize,
@@ -34,6 +35,8 @@ pub struct Limits {
     pub retention: Duration,
     /// Open shards of the account: 20 000 (the quota of us-east-1).
     pub open_shards: usize,
+    /// Streams in CREATING at one time: 5.
+    pub streams_creating: usize,
     /// How long CreateStream leaves a stream in CREATING. The service takes some ten seconds; here 300 ms.
     pub creating: Duration,
     /// How long SplitShard and MergeShards leave a stream in UPDATING. The service takes some ten seconds; here 300 ms.
@@ -72,6 +75,7 @@ impl Default for Limits {
             token_life: Duration::from_secs(300),
             retention: Duration::from_secs(24 * 3600),
             open_shards: 20_000,
+            streams_creating: 5,
             creating: Duration::from_millis(300),
             updating: Duration::from_millis(300),
             deleting: Duration::from_millis(300),

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use crate::dynamodb::DynamoDb;
 use crate::faults::{EntryFaults, Injected};
 use crate::kinesis::Kinesis;
-use crate::kinesis::refusal::Refusal;
+use crate::refusal::Refusal;
 
 /// A service of the cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,7 +61,8 @@ impl Services {
         Self { kinesis, dynamodb, requests: AtomicU64::new(0) }
     }
 
-    /// Answers one request, now. What else goes wrong with it travels in the request's extensions: an [`Injected`] refusal, [`EntryFaults`].
+    /// Answers one request, now. What else goes wrong with it travels in the request's extensions: an [`Injected`]
+    /// refusal, [`EntryFaults`].
     pub(crate) fn handle(&self, request: &Request<Bytes>) -> Response<Body> {
         let Some(target) = Target::of(request.headers()) else {
             return self.answer(Err(Refusal::unknown_operation("").into()));
@@ -121,15 +122,21 @@ impl Injected {
                 matches!(target.operation.as_str(), "PutRecord" | "PutRecords" | "GetRecords" | "GetShardIterator")
             }
         };
-        Refusal::from(match (self, target.service) {
+        let refusal = match (self, target.service) {
             (Self::ServerError, Service::Kinesis) => Refusal::internal_failure(),
             (Self::ServerError, Service::DynamoDb) => {
                 Refusal { code: "InternalServerError", ..Refusal::internal_failure() }
             }
-            (Self::Unavailable, _) => Refusal { status: 503, code: "ServiceUnavailable", ..Refusal::internal_failure() },
+            (Self::Unavailable, _) => {
+                Refusal { status: 503, code: "ServiceUnavailable", ..Refusal::internal_failure() }
+            }
             (Self::Throttle, _) if data => Refusal::throughput_exceeded("Rate exceeded.".to_owned()),
             (Self::Throttle, _) => Refusal::limit_exceeded("Rate exceeded.".to_owned()),
-        })
-        .into()
+        };
+        refusal.into()
     }
 }
+
+/// The account number that the services' documentation uses in its examples.
+pub(crate) const ACCOUNT_ID: &str = "123456789012";
+pub(crate) const REGION: &str = "us-east-1";

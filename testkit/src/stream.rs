@@ -4,13 +4,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
+use crate::clock::Tick;
 use crate::cloud::Cloud;
 use crate::kinesis::account::Account;
-use crate::kinesis::put::{Entry, Pace};
-use crate::kinesis::refusal::Refusal;
+use crate::kinesis::entry::{Entry, Place};
+use crate::kinesis::put::Pace;
 use crate::kinesis::reshard::{MergeShards, SplitShard};
-use crate::kinesis::shard::{Shard as Model, shard_id};
-use crate::clock::Tick;
+use crate::kinesis::shard::{Shard as Model, Stored, shard_id};
+use crate::refusal::Refusal;
 
 /// A stream of the cloud. Clones are handles of the same stream.
 ///
@@ -82,7 +83,7 @@ impl Stream {
         crate::kinesis::account::stream_arn(&self.name)
     }
 
-    /// Puts one record and returns it as it was stored.
+    /// Puts one record and returns it as it was stored. It is stored at once: nothing is awaited.
     ///
     /// # Panics
     ///
@@ -102,52 +103,68 @@ impl Stream {
 
     /// Splits an open shard in the middle and waits until that is done. Returns the ids of the children.
     ///
+    /// Dropped half-way, it leaves the stream splitting.
+    ///
     /// # Panics
     ///
     /// When there is no such open shard, or it has too few hash keys to be split.
     pub async fn split(&self, shard: impl Into<ShardRef>) -> [String; 2] {
+        self.until_active().await;
         let parent = self.find(&shard.into());
         let (first, last) = parent.hash_keys.clone().into_inner();
         let middle = first + (last - first) / 2 + 1;
-        self.reshard(|account, name, now| {
-            account.split_shard(SplitShard::of(name, &parent.id, middle), now)
-        })
-        .await;
+        self.reshard(|account, name, now| account.split_shard(SplitShard::of(name, &parent.id, middle), now)).await;
         let children = self.children(&parent.id);
         children.try_into().expect("a split shard has two children")
     }
 
     /// Merges two open shards that lie side by side and waits until that is done. Returns the id of the child.
     ///
+    /// Dropped half-way, it leaves the stream merging.
+    ///
     /// # Panics
     ///
     /// When these are not two open shards side by side.
     pub async fn merge(&self, shard: impl Into<ShardRef>, adjacent: impl Into<ShardRef>) -> String {
-        let (a, b) = (self.find(&shard.into()).id, self.find(&adjacent.into()).id);
-        self.reshard(|account, name, now| account.merge_shards(MergeShards::of(name, &a, &b), now)).await;
-        self.children(&a).pop().expect("a merged shard has a child")
+        self.until_active().await;
+        let mut pair = [self.find(&shard.into()), self.find(&adjacent.into())];
+        pair.sort_by_key(|shard| *shard.hash_keys.start());
+        let [a, b] = &pair;
+        self.reshard(|account, name, now| account.merge_shards(MergeShards::of(name, &a.id, &b.id), now)).await;
+        self.children(&a.id).pop().expect("a merged shard has a child")
     }
 
     /// All records stored now, shard by shard, in the order of their sequence numbers.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such stream.
     pub fn records(&self) -> Vec<Record> {
-        self.read(|stream| {
-            stream.shards.iter().flat_map(|shard| shard.records.iter().map(|record| Record {
-                shard_id: shard.id(),
-                sequence_number: record.sequence.to_string(),
-                partition_key: record.partition_key.clone(),
-                explicit_hash_key: record.explicit_hash_key.clone(),
-                data: record.data.clone(),
-                arrival: UNIX_EPOCH + record.arrival,
-            })).collect()
+        self.read(|stream, now| {
+            let retention = stream.retention;
+            let mut records = Vec::new();
+            for shard in &mut stream.shards {
+                shard.trim(now, retention);
+                records.extend(shard.records.iter().map(Record::of));
+            }
+            records
         })
     }
 
-    /// All shards, closed ones included, in the order of their ids.
+    /// All shards that ever were, closed ones included, in the order of their ids.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such stream.
     pub fn shards(&self) -> Vec<Shard> {
-        self.read(|stream| stream.shards.iter().map(Shard::of).collect())
+        self.read(|stream, _| stream.shards.iter().map(Shard::of).collect())
     }
 
     /// The open shards in the order of their hash keys.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such stream.
     pub fn open_shards(&self) -> Vec<Shard> {
         let mut open: Vec<Shard> = self.shards().into_iter().filter(|shard| shard.open).collect();
         open.sort_by_key(|shard| *shard.hash_keys.start());
@@ -156,28 +173,19 @@ impl Stream {
 
     fn put_at(&self, partition_key: &str, explicit: Option<String>, data: Bytes) -> Record {
         let result = self.cloud.services.kinesis.with(|account, now| {
-            let entry = Entry::from_parts("", data.clone(), partition_key.to_owned(), explicit.clone())?;
-            let written = account.write(&self.name, entry, Pace::Unlimited, now)?;
-            Ok(Record {
-                shard_id: shard_id(written.shard),
-                sequence_number: written.to_string(),
-                partition_key: partition_key.to_owned(),
-                explicit_hash_key: explicit,
-                data,
-                arrival: UNIX_EPOCH + now,
-            })
+            let entry = Entry::from_parts(Place::Alone, data, partition_key.to_owned(), explicit)?;
+            account.write(&self.name, entry, Pace::Unlimited, now).map(Record::of)
         });
         self.expect(result)
     }
 
     async fn reshard(&self, change: impl Fn(&mut Account, &str, Tick) -> Result<(), Refusal>) {
-        self.until_active().await;
         self.expect(self.cloud.services.kinesis.with(|account, now| change(account, &self.name, now)));
         self.until_active().await;
     }
 
     async fn until_active(&self) {
-        while let Some(wait) = self.read_at(|stream, now| Some(stream.pending.as_ref()?.due.saturating_sub(now))) {
+        while let Some(wait) = self.read(|stream, now| Some(stream.pending.as_ref()?.due.saturating_sub(now))) {
             tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
         }
     }
@@ -191,20 +199,34 @@ impl Stream {
     }
 
     fn children(&self, parent: &str) -> Vec<String> {
-        self.shards().into_iter().filter(|shard| shard.parents.iter().any(|id| id == parent)).map(|shard| shard.id).collect()
+        self.shards()
+            .into_iter()
+            .filter(|shard| shard.parents.iter().any(|id| id == parent))
+            .map(|shard| shard.id)
+            .collect()
     }
 
-    fn read<T>(&self, f: impl FnOnce(&crate::kinesis::stream::Stream) -> T) -> T {
-        self.read_at(|stream, _| f(stream))
-    }
-
-    fn read_at<T>(&self, f: impl FnOnce(&crate::kinesis::stream::Stream, Tick) -> T) -> T {
-        let result = self.cloud.services.kinesis.with(|account, now| Ok(f(account.stream(Some(&self.name), None)?, now)));
+    fn read<T>(&self, f: impl FnOnce(&mut crate::kinesis::stream::Stream, Tick) -> T) -> T {
+        let result =
+            self.cloud.services.kinesis.with(|account, now| Ok(f(account.stream(Some(&self.name), None)?, now)));
         self.expect(result)
     }
 
     fn expect<T>(&self, result: Result<T, Refusal>) -> T {
         result.unwrap_or_else(|refusal| panic!("stream {}: {}: {}", self.name, refusal.code, refusal.message))
+    }
+}
+
+impl Record {
+    fn of(record: &Stored) -> Self {
+        Self {
+            shard_id: shard_id(record.sequence.shard),
+            sequence_number: record.sequence.to_string(),
+            partition_key: record.partition_key.clone(),
+            explicit_hash_key: record.explicit_hash_key.clone(),
+            data: record.data.clone(),
+            arrival: UNIX_EPOCH + record.arrival,
+        }
     }
 }
 

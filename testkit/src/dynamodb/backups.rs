@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::kinesis::refusal::Refusal;
+use crate::refusal::Refusal;
 use crate::service::ServiceError;
 
 /// Tables with point-in-time recovery.
@@ -44,6 +44,10 @@ impl Backups {
             tables.remove(&request.table_name);
         }
         Ok(description(enabled))
+    }
+
+    pub(crate) fn forget(&self, table: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(table);
     }
 
     pub(crate) fn describe(&self, body: &[u8], exists: impl Fn(&str) -> bool) -> Result<Vec<u8>, ServiceError> {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::refusal::Refusal;
 use super::shard::{Shard, parse_shard_id};
 use super::stream::{Settled, Stream};
 use crate::clock::Tick;
 use crate::limits::Limits;
+use crate::refusal::Refusal;
+use crate::service::{ACCOUNT_ID, REGION};
 
 #[derive(Debug)]
 pub(crate) struct Account {
@@ -42,7 +43,18 @@ impl Account {
 }
 
 impl Stream {
-    /// The shard that a request names, when it has not been trimmed away.
+    /// The shard that a reader names, when it has not been trimmed away.
+    pub(crate) fn readable_shard(&mut self, id: &str, now: Tick) -> Result<&mut Shard, Refusal> {
+        let name = self.name.clone();
+        self.shard(id, now).map_err(|refusal| match parse_shard_id(id) {
+            None => refusal,
+            Some(_) => {
+                Refusal::not_found(format!("Shard {id} in stream {name} under account {ACCOUNT_ID} does not exist"))
+            }
+        })
+    }
+
+    /// The shard that a request to reshard names.
     pub(crate) fn shard(&mut self, id: &str, now: Tick) -> Result<&mut Shard, Refusal> {
         let (retention, name) = (self.retention, &self.name);
         let index = parse_shard_id(id).and_then(|index| usize::try_from(index).ok());
@@ -65,9 +77,9 @@ fn stream_name(name: Option<&str>, arn: Option<&str>) -> Result<String, Refusal>
     let from_arn = arn.map(name_in_arn).transpose()?;
     match (name, from_arn) {
         (None, None) => Err(Refusal::invalid_argument("Either StreamName or StreamARN must be provided.")),
-        (Some(name), Some(other)) if name != other => {
-            Err(Refusal::invalid_argument(format!("StreamName {name} does not match the stream of StreamARN, {other}.")))
-        }
+        (Some(name), Some(other)) if name != other => Err(Refusal::invalid_argument(format!(
+            "StreamName {name} does not match the stream of StreamARN, {other}."
+        ))),
         (Some(name), _) => {
             check_stream_name(name)?;
             Ok(name.to_owned())
@@ -78,9 +90,15 @@ fn stream_name(name: Option<&str>, arn: Option<&str>) -> Result<String, Refusal>
 
 fn name_in_arn(arn: &str) -> Result<&str, Refusal> {
     let resource = arn.splitn(6, ':').nth(5).filter(|_| arn.starts_with("arn:aws"));
-    resource.and_then(|resource| resource.strip_prefix("stream/")).filter(|name| is_stream_name(name)).ok_or_else(|| {
-        Refusal::constraint(arn, "streamARN", "Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\\d{12}:stream/\\S+")
-    })
+    resource.and_then(|resource| resource.strip_prefix("stream/")).filter(|name| is_stream_name(name)).ok_or_else(
+        || {
+            Refusal::constraint(
+                arn,
+                "streamARN",
+                "Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\\d{12}:stream/\\S+",
+            )
+        },
+    )
 }
 
 pub(crate) fn check_stream_name(name: &str) -> Result<(), Refusal> {
@@ -98,7 +116,3 @@ pub(crate) fn check_stream_name(name: &str) -> Result<(), Refusal> {
 fn is_stream_name(name: &str) -> bool {
     (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }
-
-/// The account number that the service's documentation uses in its examples.
-pub(crate) const ACCOUNT_ID: &str = "123456789012";
-pub(crate) const REGION: &str = "us-east-1";

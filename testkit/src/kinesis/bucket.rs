@@ -6,7 +6,8 @@ use crate::clock::Tick;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Bucket {
     rate: u64,
-    /// In billionths of a token: a nanosecond adds exactly `rate` of them. Negative after a record larger than the bucket.
+    /// In billionths of a token: a nanosecond adds exactly `rate` of them. Negative after a record larger than the
+    /// bucket.
     level: i128,
     at: Tick,
 }

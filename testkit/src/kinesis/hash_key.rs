@@ -11,7 +11,8 @@ pub(crate) fn parse(text: &str) -> Option<u128> {
     if is_decimal(text) { text.parse().ok() } else { None }
 }
 
-/// Whether `text` has the form of a hash key: 0, or at most 39 digits without a leading zero. It may be too large all the same.
+/// Whether `text` has the form of a hash key: 0, or at most 39 digits without a leading zero. It may be too large all
+/// the same.
 pub(crate) fn is_decimal(text: &str) -> bool {
     let plain = text == "0" || text.starts_with(|c: char| ('1'..='9').contains(&c));
     plain && text.len() <= 39 && text.bytes().all(|b| b.is_ascii_digit())

@@ -2,15 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{ACCOUNT_ID, Account};
+use super::account::Account;
 use super::json::Timestamp;
 use super::list::future_timestamp;
 use super::put::rate_exceeded;
-use super::refusal::Refusal;
 use super::sequence::SequenceNumber;
 use super::shard::{Shard, shard_id};
 use super::token::ShardIterator;
 use crate::clock::Tick;
+use crate::refusal::Refusal;
+use crate::service::ACCOUNT_ID;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -35,12 +36,16 @@ pub(crate) enum Position {
 }
 
 impl Account {
-    pub(crate) fn get_shard_iterator(&mut self, request: GetShardIterator, now: Tick) -> Result<impl Serialize, Refusal> {
+    pub(crate) fn get_shard_iterator(
+        &mut self,
+        request: GetShardIterator,
+        now: Tick,
+    ) -> Result<impl Serialize, Refusal> {
         let id = request.shard_id.as_deref().ok_or_else(|| Refusal::missing("shardId"))?;
         let kind = request.shard_iterator_type.as_deref().ok_or_else(|| Refusal::missing("shardIteratorType"))?;
         let stream = self.usable_stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let (name, retention) = (stream.name.clone(), stream.retention);
-        let shard = stream.shard(id, now)?;
+        let shard = stream.readable_shard(id, now)?;
         let position = request.position(kind, shard, &name, now)?;
         if !shard.rates.get_shard_iterator.holds(1, now) {
             return Err(rate_exceeded(id, &name));
@@ -60,13 +65,19 @@ impl Account {
 
 impl GetShardIterator {
     fn position(&self, kind: &str, shard: &Shard, stream: &str, now: Tick) -> Result<Position, Refusal> {
+        if matches!(kind, "TRIM_HORIZON" | "LATEST") && self.starting_sequence_number.is_some() {
+            return Err(either_or(&format!("{kind} and also a")));
+        }
         match kind {
             "TRIM_HORIZON" => Ok(Position::TrimHorizon),
             "LATEST" => Ok(Position::Latest),
-            "AT_SEQUENCE_NUMBER" => self.starting_number(shard, stream).map(Position::At),
-            "AFTER_SEQUENCE_NUMBER" => self.starting_number(shard, stream).map(Position::After),
+            "AT_SEQUENCE_NUMBER" => self.starting_number(kind, shard, stream).map(Position::At),
+            "AFTER_SEQUENCE_NUMBER" => self.starting_number(kind, shard, stream).map(Position::After),
             "AT_TIMESTAMP" => match self.timestamp {
-                None => Err(Refusal::invalid_argument("Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no timestamp parameter.")),
+                None => Err(Refusal::invalid_argument(
+                    "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has \
+                     no timestamp parameter.",
+                )),
                 // Sub-millisecond parts do not travel: the present millisecond is not the future.
                 Some(Timestamp(at)) if at.as_millis() > now.as_millis() => Err(future_timestamp(at, now)),
                 Some(Timestamp(at)) => Ok(Position::AtTime(at)),
@@ -74,18 +85,15 @@ impl GetShardIterator {
             other => Err(Refusal::constraint(
                 other,
                 "shardIteratorType",
-                "Member must satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, TRIM_HORIZON]",
+                "Member must satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, \
+                 TRIM_HORIZON]",
             )),
         }
     }
 
-    fn starting_number(&self, shard: &Shard, stream: &str) -> Result<SequenceNumber, Refusal> {
-        let Some(text) = self.starting_sequence_number.as_deref() else {
-            return Err(Refusal::invalid_argument(
-                "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or \
-                 (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber.",
-            ));
-        };
+    fn starting_number(&self, kind: &str, shard: &Shard, stream: &str) -> Result<SequenceNumber, Refusal> {
+        let text = self.starting_sequence_number.as_deref();
+        let text = text.ok_or_else(|| either_or(&format!("{kind} and no")))?;
         let id = shard.id();
         let invalid = |why: &str| {
             Refusal::invalid_argument(format!(
@@ -108,6 +116,13 @@ impl GetShardIterator {
         }
         Ok(number)
     }
+}
+
+fn either_or(specified: &str) -> Refusal {
+    Refusal::invalid_argument(format!(
+        "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or (2) \
+         TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {specified} StartingSequenceNumber."
+    ))
 }
 
 impl Shard {

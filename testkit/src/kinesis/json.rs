@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::refusal::Refusal;
 use crate::clock::Tick;
+use crate::refusal::Refusal;
 
 /// A request body. Unknown members are ignored, as the service ignores them.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {

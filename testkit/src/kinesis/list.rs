@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::account::Account;
+use super::account::{Account, stream_not_found};
+use super::describe::page_size;
 use super::json::Timestamp;
-use super::refusal::Refusal;
 use super::shard::{Shard, parse_shard_id, shard_id};
 use super::stream::{Status, Stream};
-use super::streams::page_size;
 use super::token::ListToken;
 use crate::clock::Tick;
+use crate::refusal::Refusal;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -47,14 +47,14 @@ pub(crate) enum Filter {
 
 impl Account {
     pub(crate) fn list_shards(&mut self, request: ListShards, now: Tick) -> Result<impl Serialize, Refusal> {
-        let limit = page_size("maxResults", request.max_results, 1000, 10_000)?;
+        let limit = page_size("maxResults", request.max_results, 1000)?;
         let page = self.page(&request, now)?;
         let stream = self.stream(Some(&page.stream), None)?;
         if stream.status == Status::Creating || stream.status == Status::Deleting {
             return Err(Refusal::in_use(format!("Stream {} is in the {} state.", stream.name, stream.status.as_str())));
         }
         if page.created.is_some_and(|created| created.as_millis() != stream.created.as_millis()) {
-            return Err(super::account::stream_not_found(&stream.name));
+            return Err(stream_not_found(&stream.name));
         }
         let mut rest = stream
             .listed_shards(now)
@@ -73,7 +73,12 @@ impl Account {
     /// What to list and from where: as the token says, or as the request says.
     fn page(&mut self, request: &ListShards, now: Tick) -> Result<ListToken, Refusal> {
         let named = request.stream_name.is_some() || request.stream_arn.is_some();
-        let Some(token) = &request.next_token else { return self.first_page(request, now) };
+        let Some(token) = &request.next_token else {
+            if named {
+                return self.first_page(request, now);
+            }
+            return Err(Refusal::invalid_argument("Either NextToken or StreamName should be provided."));
+        };
         if named || request.stream_creation_timestamp.is_some() {
             return Err(Refusal::invalid_argument("NextToken and StreamName cannot be provided together."));
         }
@@ -141,13 +146,13 @@ impl FilterRequest {
 
 impl Filter {
     fn takes(self, shard: &Shard) -> bool {
-        // Open from its opening on, and up to its closing.
-        let ends_by = |at: Tick| shard.closed.as_ref().is_some_and(|closed| closed.at < at);
+        // In whole milliseconds, as times travel.
+        let ends_before = |at: Tick| shard.closed.as_ref().is_some_and(|closed| closed.at.as_millis() < at.as_millis());
         match self {
             Self::AfterShard(index) => shard.index > index,
             Self::Latest => shard.is_open(),
-            Self::At(at) => shard.opened.as_millis() <= at.as_millis().max(0) && !ends_by(at),
-            Self::From(at) => !ends_by(at),
+            Self::At(at) => shard.opened.as_millis() <= at.as_millis() && !ends_before(at),
+            Self::From(at) => !ends_before(at),
         }
     }
 }

@@ -1,17 +1,17 @@
 //! PutRecord and PutRecords.
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::account::{ACCOUNT_ID, Account};
-use super::hash_key;
+use super::account::{Account, stream_not_found};
+use super::entry::{Entry, Place};
 use super::json::Blob;
-use super::refusal::Refusal;
 use super::sequence::SequenceNumber;
 use super::shard::{Shard, Stored, shard_id};
 use super::stream::Stream;
 use crate::clock::Tick;
 use crate::faults::{EntryError, EntryFaults};
+use crate::refusal::Refusal;
+use crate::service::ACCOUNT_ID;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -42,15 +42,6 @@ struct PutRecordsEntry {
     explicit_hash_key: Option<String>,
 }
 
-/// A record that is to be written, checked as far as the API's model goes.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) partition_key: String,
-    pub(crate) explicit_hash_key: Option<String>,
-    pub(crate) data: Bytes,
-    hash: u128,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// The shard's rates count.
@@ -61,12 +52,12 @@ pub(crate) enum Pace {
 
 impl Account {
     pub(crate) fn put_record(&mut self, request: PutRecord, now: Tick) -> Result<impl Serialize, Refusal> {
-        let entry = Entry::new("", request.data, request.partition_key, request.explicit_hash_key)?;
+        let entry = Entry::new(Place::Alone, request.data, request.partition_key, request.explicit_hash_key)?;
         let name = self.usable_stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?.name.clone();
         if let Some(number) = &request.sequence_number_for_ordering {
             check_ordering(number, &name)?;
         }
-        let written = self.write(&name, entry, Pace::Limited, now)?;
+        let written = self.write(&name, entry, Pace::Limited, now)?.sequence;
         Ok(PutRecordAnswer {
             shard_id: shard_id(written.shard),
             sequence_number: written.to_string(),
@@ -83,14 +74,13 @@ impl Account {
         let records = request.records.ok_or_else(|| Refusal::missing("records"))?;
         self.check_entries(records.len())?;
         let entries = records.into_iter().enumerate().map(|(i, record)| {
-            let at = format!("records.{}.member.", i + 1);
-            Entry::new(&at, record.data, record.partition_key, record.explicit_hash_key)
+            Entry::new(Place::InBatch(i), record.data, record.partition_key, record.explicit_hash_key)
         });
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         self.check_bytes(entries.iter().map(Entry::bytes).sum())?;
         let stream = self.usable_stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         for (i, entry) in entries.iter().enumerate() {
-            stream.check_size(&format!("records.{}.member.", i + 1), entry)?;
+            stream.check_size(Place::InBatch(i), entry)?;
         }
         let name = stream.name.clone();
 
@@ -99,7 +89,7 @@ impl Account {
         for (i, entry) in entries.into_iter().enumerate() {
             let answer = match self.injected(&name, faults, i, &entry) {
                 Some(refusal) => Err(refusal),
-                None => self.write(&name, entry, Pace::Limited, now),
+                None => self.write(&name, entry, Pace::Limited, now).map(|stored| stored.sequence),
             };
             failed += usize::from(answer.is_err());
             answers.push(EntryAnswer::of(answer));
@@ -108,12 +98,12 @@ impl Account {
     }
 
     /// Writes one record to the shard that holds its hash key.
-    pub(crate) fn write(&mut self, stream: &str, entry: Entry, pace: Pace, now: Tick) -> Result<SequenceNumber, Refusal> {
+    pub(crate) fn write(&mut self, stream: &str, entry: Entry, pace: Pace, now: Tick) -> Result<&Stored, Refusal> {
         let Self { streams, rng, .. } = self;
-        let stream = streams.get_mut(stream).ok_or_else(|| super::account::stream_not_found(stream))?;
-        stream.check_size("", &entry)?;
+        let stream = streams.get_mut(stream).ok_or_else(|| stream_not_found(stream))?;
+        stream.check_size(Place::Alone, &entry)?;
         let (name, retention) = (stream.name.clone(), stream.retention);
-        let shard = stream.shard_for(entry.hash).ok_or_else(|| super::account::stream_not_found(&name))?;
+        let shard = stream.shard_for(entry.hash).ok_or_else(|| stream_not_found(&name))?;
         let bytes = entry.bytes() as u64;
         if pace == Pace::Limited {
             let rates = &mut shard.rates;
@@ -158,15 +148,15 @@ impl Account {
 }
 
 impl Stream {
-    /// The limit counts data and partition key, though the message speaks of the data alone. `at` as in [`Entry::new`].
-    fn check_size(&self, at: &str, entry: &Entry) -> Result<(), Refusal> {
+    /// The limit counts data and partition key, though the message speaks of the data alone.
+    fn check_size(&self, at: Place, entry: &Entry) -> Result<(), Refusal> {
         let limit = self.max_record_size_kib as usize * 1024;
         if entry.bytes() <= limit { Ok(()) } else { Err(Refusal::too_long(&format!("{at}data"), limit)) }
     }
 }
 
 impl Shard {
-    fn append(&mut self, entry: Entry, now: Tick, rng: &mut fastrand::Rng) -> SequenceNumber {
+    fn append(&mut self, entry: Entry, now: Tick, rng: &mut fastrand::Rng) -> &Stored {
         let sequence = self.next_sequence(rng);
         self.records.push_back(Stored {
             sequence,
@@ -175,45 +165,7 @@ impl Shard {
             explicit_hash_key: entry.explicit_hash_key,
             data: entry.data,
         });
-        sequence
-    }
-}
-
-impl Entry {
-    /// `at` is where the entry stands in the request, for messages.
-    fn new(at: &str, data: Option<Blob>, key: Option<String>, explicit: Option<String>) -> Result<Self, Refusal> {
-        let data = data.ok_or_else(|| Refusal::missing(&format!("{at}data")))?.0;
-        let key = key.ok_or_else(|| Refusal::missing(&format!("{at}partitionKey")))?;
-        Self::from_parts(at, data, key, explicit)
-    }
-
-    pub(crate) fn from_parts(at: &str, data: Bytes, key: String, explicit: Option<String>) -> Result<Self, Refusal> {
-        let constraint = |value: &str, member: &str, what: &str| Refusal::constraint(value, &format!("{at}{member}"), what);
-        match key.chars().count() {
-            1..=MAX_KEY_CHARS => {}
-            0 => return Err(constraint("", "partitionKey", "Member must have length greater than or equal to 1")),
-            _ => return Err(constraint(&key, "partitionKey", "Member must have length less than or equal to 256")),
-        }
-        if data.len() > MAX_DATA {
-            return Err(Refusal::too_long(&format!("{at}data"), MAX_DATA));
-        }
-        let hash = match &explicit {
-            None => hash_key::of_partition_key(&key),
-            Some(text) if !hash_key::is_decimal(text) => {
-                let what = "Member must satisfy regular expression pattern: 0|([1-9]\\d{0,38})";
-                return Err(constraint(text, "explicitHashKey", what));
-            }
-            Some(text) => hash_key::parse(text).ok_or_else(|| {
-                Refusal::invalid_argument(format!(
-                    "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {text}"
-                ))
-            })?,
-        };
-        Ok(Self { partition_key: key, explicit_hash_key: explicit, data, hash })
-    }
-
-    fn bytes(&self) -> usize {
-        self.data.len() + self.partition_key.len()
+        self.records.back().expect("a record was just pushed")
     }
 }
 
@@ -221,7 +173,8 @@ fn check_ordering(number: &str, stream: &str) -> Result<(), Refusal> {
     match SequenceNumber::parse(number) {
         Some(_) => Ok(()),
         None => Err(Refusal::invalid_argument(format!(
-            "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {stream} under account {ACCOUNT_ID} is invalid."
+            "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {stream} under account {ACCOUNT_ID} \
+             is invalid."
         ))),
     }
 }
@@ -275,8 +228,3 @@ impl EntryAnswer {
         }
     }
 }
-
-/// In characters, as the API's model counts strings.
-const MAX_KEY_CHARS: usize = 256;
-/// The largest data of the API's model; the stream's own limit is checked as well.
-const MAX_DATA: usize = 10_485_760;

@@ -1,18 +1,21 @@
 //! GetRecords.
 
+use std::time::Duration;
+
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::json::{Blob, Timestamp};
 use super::list::HashKeyRange;
 use super::put::rate_exceeded;
-use super::refusal::Refusal;
-use super::shard::{Shard, Stored, shard_id};
+use super::shard::{Rates, Shard, Stored, shard_id};
 use super::stream::Stream;
-use super::streams::page_size;
 use super::token::ShardIterator;
 use crate::clock::Tick;
 use crate::limits::Limits;
+use crate::refusal::Refusal;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -25,48 +28,40 @@ pub(crate) struct GetRecords {
 
 impl Account {
     pub(crate) fn get_records(&mut self, request: GetRecords, now: Tick) -> Result<impl Serialize, Refusal> {
-        let largest = self.limits.get_records_entries;
-        let limit = page_size("limit", request.limit, largest, largest)?;
+        let limits = self.limits.clone();
+        let limit = check_limit(request.limit, limits.get_records_entries)?;
         let text = request.shard_iterator.as_deref().ok_or_else(|| Refusal::missing("shardIterator"))?;
         let iterator = ShardIterator::parse(text).ok_or_else(|| Refusal::invalid_argument("Invalid ShardIterator."))?;
-        if iterator.issued + self.limits.token_life < now {
-            return Err(expired(&iterator, now, &self.limits));
+        if iterator.issued + limits.token_life < now {
+            return Err(expired(&iterator, now, limits.token_life));
         }
-        let limits = self.limits.clone();
+        let id = shard_id(iterator.shard);
         let stream = self.usable_stream(Some(&iterator.stream), request.stream_arn.as_deref())?;
-        let shard = stream.shard(&shard_id(iterator.shard), now)?;
+        let retention = stream.retention;
+        let shard = stream.readable_shard(&id, now)?;
         if shard.starting.opened != iterator.opened {
-            return Err(Refusal::invalid_argument("Invalid ShardIterator: the stream was deleted and created again."));
+            return Err(Refusal::invalid_argument("Invalid ShardIterator: it did not come from this stream."));
         }
         if !shard.rates.get_records.holds(1, now) || !shard.may_read(now) {
-            return Err(rate_exceeded(&shard_id(iterator.shard), &iterator.stream));
+            return Err(rate_exceeded(&id, &iterator.stream));
         }
-        shard.rates.get_records.take(1, now);
-        let retention = stream.retention;
-        let shard = stream.shard(&shard_id(iterator.shard), now)?;
         shard.trim(now, retention);
 
         let page = shard.page(iterator.from, limit, limits.get_records_bytes);
-        let bytes: usize = page.iter().map(|record| record.bytes()).sum();
+        let bytes = page.iter().map(|record| record.bytes() as u64).sum();
         let records = page.iter().map(|record| RecordAnswer::of(record)).collect();
-        let next = page.last().map_or(iterator.from, |last| last.sequence.counter + 1);
-        let last_arrival = page.last().map(|last| last.arrival);
-        let answer = Self::describe_page(shard, next, last_arrival, now);
-        shard.count_read(bytes as u64, &limits, now);
+        let last = page.last();
+        let next = last.map_or(iterator.from, |last| last.sequence.counter + 1);
+        let millis_behind_latest = shard.millis_behind(last.map(|last| last.arrival), next, now);
         let at_end = !shard.is_open() && shard.position(next) == shard.records.len();
+        shard.count_read(bytes, &limits, now);
         Ok(GetRecordsAnswer {
             records,
-            millis_behind_latest: answer,
-            next_shard_iterator: (!at_end).then(|| ShardIterator { from: next, issued: now, ..iterator.clone() }.to_text()),
+            millis_behind_latest,
+            next_shard_iterator: (!at_end)
+                .then(|| ShardIterator { from: next, issued: now, ..iterator.clone() }.to_text()),
             child_shards: at_end.then(|| stream.child_answers(iterator.shard)),
         })
-    }
-
-    /// How far the reader is behind once it has this page: 0 when nothing is left to read, and only then.
-    fn describe_page(shard: &Shard, next: u64, last_arrival: Option<Tick>, now: Tick) -> u64 {
-        let Some(unread) = shard.records.get(shard.position(next)) else { return 0 };
-        let reached = last_arrival.unwrap_or(unread.arrival);
-        (now.saturating_sub(reached).as_millis() as u64).max(1)
     }
 }
 
@@ -86,18 +81,30 @@ impl Shard {
         page
     }
 
+    /// How far behind a reader is that got records up to `reached` and goes on at the counter `next`: 0 when nothing is
+    /// left to read, and only then. Otherwise how old the last record is that it has.
+    fn millis_behind(&self, reached: Option<Tick>, next: u64, now: Tick) -> u64 {
+        let Some(unread) = self.records.get(self.position(next)) else { return 0 };
+        let reached = reached.unwrap_or(unread.arrival);
+        (now.saturating_sub(reached).as_millis() as u64).max(1)
+    }
+
     fn may_read(&mut self, now: Tick) -> bool {
         now >= self.rates.read_locked_until && self.rates.read_bytes.holds(1, now)
     }
 
-    /// An answer larger than what the shard has left is given, and paid for afterwards: after 10 MiB at 2 MiB/s the shard is locked for 5 s.
+    /// An answer larger than what the shard may give in a second is given, and paid for afterwards: after 10 MiB at 2
+    /// MiB/s the shard is locked for 5 s.
     fn count_read(&mut self, bytes: u64, limits: &Limits, now: Tick) {
-        if self.rates.read_bytes.holds(bytes.min(limits.read_bytes_per_second), now) && bytes <= limits.read_bytes_per_second {
-            self.rates.read_bytes.take(bytes, now);
-            return;
+        let Rates { get_records, read_bytes, read_locked_until, .. } = &mut self.rates;
+        get_records.take(1, now);
+        let per_second = limits.read_bytes_per_second.max(1);
+        if bytes <= per_second && read_bytes.holds(bytes, now) {
+            read_bytes.take(bytes, now);
+        } else {
+            let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(per_second);
+            *read_locked_until = now + Duration::from_nanos(nanos as u64);
         }
-        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(limits.read_bytes_per_second.max(1));
-        self.rates.read_locked_until = now + Tick::from_nanos(nanos as u64);
     }
 }
 
@@ -113,14 +120,38 @@ impl Stream {
     }
 }
 
-fn expired(iterator: &ShardIterator, now: Tick, limits: &Limits) -> Refusal {
+/// The API reference wants this one refused as an invalid argument, unlike other values out of range.
+fn check_limit(asked: Option<i64>, largest: usize) -> Result<usize, Refusal> {
+    match asked.map(usize::try_from) {
+        None => Ok(largest),
+        Some(Ok(n)) if n > largest => {
+            Err(Refusal::invalid_argument(format!("Limit {n} is greater than the maximum of {largest}.")))
+        }
+        Some(Ok(n @ 1..)) => Ok(n),
+        _ => {
+            let asked = asked.unwrap_or_default();
+            Err(Refusal::constraint(asked, "limit", "Member must have value greater than or equal to 1"))
+        }
+    }
+}
+
+fn expired(iterator: &ShardIterator, now: Tick, life: Duration) -> Refusal {
     Refusal::expired_iterator(format!(
-        "Iterator expired. The iterator was created at time {} while right now it is {} (in milliseconds since 1970) which is \
-         further in the future than the tolerated delay of {} milliseconds.",
-        iterator.issued.as_millis(),
-        now.as_millis(),
-        limits.token_life.as_millis()
+        "Iterator expired. The iterator was created at time {} while right now it is {} which is further in the \
+         future than the tolerated delay of {} milliseconds.",
+        date(iterator.issued),
+        date(now),
+        life.as_millis()
     ))
+}
+
+/// `Thu Jan 01 00:00:00 UTC 2026`, as the service writes dates in messages.
+fn date(at: Tick) -> String {
+    let http = DateTime::from_secs(at.as_secs() as i64).fmt(Format::HttpDate).unwrap_or_default();
+    match http.split([',', ' ']).filter(|part| !part.is_empty()).collect::<Vec<_>>()[..] {
+        [weekday, day, month, year, time, _] => format!("{weekday} {month} {day} {time} UTC {year}"),
+        _ => http,
+    }
 }
 
 #[derive(Serialize)]

@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 
-use super::account::{ACCOUNT_ID, Account};
+use super::account::Account;
 use super::hash_key;
-use super::refusal::Refusal;
 use super::shard::Shard;
 use super::stream::{Change, Mode, Pending, Status, Stream};
 use crate::clock::Tick;
+use crate::refusal::Refusal;
+use crate::service::ACCOUNT_ID;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -70,8 +71,9 @@ impl Account {
         let inside = hash_key::parse(at).filter(|at| *at > first && at - first > 1 && *at < last);
         let Some(at) = inside else {
             return Err(Refusal::invalid_argument(format!(
-                "NewStartingHashKey {at} used in SplitShard() on shard {id} in stream {name} under account {ACCOUNT_ID} is not \
-                 both greater than one plus the shard's StartingHashKey {first} and less than the shard's EndingHashKey {last}."
+                "NewStartingHashKey {at} used in SplitShard() on shard {id} in stream {name} under account {ACCOUNT_ID} \
+                 is not both greater than one plus the shard's StartingHashKey {first} and less than the shard's \
+                 EndingHashKey {last}."
             )));
         };
         self.check_room_for(1)?;
@@ -81,7 +83,8 @@ impl Account {
 
     pub(crate) fn merge_shards(&mut self, request: MergeShards, now: Tick) -> Result<(), Refusal> {
         let id = request.shard_to_merge.as_deref().ok_or_else(|| Refusal::missing("shardToMerge"))?;
-        let other = request.adjacent_shard_to_merge.as_deref().ok_or_else(|| Refusal::missing("adjacentShardToMerge"))?;
+        let other =
+            request.adjacent_shard_to_merge.as_deref().ok_or_else(|| Refusal::missing("adjacentShardToMerge"))?;
         let updating = self.limits.updating;
         let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         stream.check_reshardable()?;
@@ -96,8 +99,8 @@ impl Account {
         // In this order: the service refuses a pair named the other way round.
         if a.1.checked_add(1) != Some(b.0) {
             return Err(Refusal::invalid_argument(format!(
-                "Shards {id} and {other} in stream {name} under account {ACCOUNT_ID} are not an adjacent pair of shards \
-                 eligible for merging"
+                "Shards {id} and {other} in stream {name} under account {ACCOUNT_ID} are not an adjacent pair of \
+                 shards eligible for merging"
             )));
         }
         stream.update(now + updating, Change::Merge { parent, adjacent });

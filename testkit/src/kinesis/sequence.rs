@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// The 186 bits of a sequence number, from the highest: version (2), when the shard was opened (48, ms), counter within the
-/// shard (100, of which 64 are used), shard (32), version (4). Clients of the service that look inside read the version and the shard.
+/// The 186 bits of a sequence number, from the highest: version (2), when the shard was opened (48, ms), counter within
+/// the shard (100, of which 64 are used), shard (32), version (4). Clients of the service that look inside read the
+/// version and the shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SequenceNumber {
     /// Unix time in milliseconds, moved up where needed so that no two shards of an account share one. Fits 48 bits.

@@ -67,23 +67,33 @@ pub(crate) struct Pending {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    Create { ranges: Vec<(u128, u128)> },
+    Create {
+        ranges: Vec<(u128, u128)>,
+    },
     /// `at` is the first hash key of the second child.
-    Split { parent: u32, at: u128 },
-    Merge { parent: u32, adjacent: u32 },
+    Split {
+        parent: u32,
+        at: u128,
+    },
+    Merge {
+        parent: u32,
+        adjacent: u32,
+    },
     Delete,
 }
 
 impl Stream {
-    /// Makes the pending change when its time has come. `opened` gives each new generation of shards its mark, see [`SequenceNumber`].
+    /// Makes the pending change when its time has come. `opened` gives each new generation of shards its mark, see
+    /// [`SequenceNumber`].
     pub(crate) fn settle(&mut self, now: Tick, opened: &mut u64, limits: &Limits, rng: &mut fastrand::Rng) -> Settled {
         let Some(pending) = self.pending.take_if(|pending| pending.due <= now) else { return Settled::Stays };
         let at = pending.due;
         match pending.change {
             Change::Delete => return Settled::Gone,
             Change::Create { ranges } => {
+                // The shards are as old as the stream: its trim horizon begins when it was asked for.
                 for range in ranges {
-                    self.open(range, at, opened, limits);
+                    self.open(range, self.created, opened, limits);
                 }
             }
             Change::Split { parent, at: second } => {
@@ -94,7 +104,7 @@ impl Stream {
             }
             Change::Merge { parent, adjacent } => {
                 let (a, b) = (self.close(parent, at, rng), self.close(adjacent, at, rng));
-                let child = self.open((a.0.min(b.0), a.1.max(b.1)), at, opened, limits);
+                let child = self.open((a.0, b.1), at, opened, limits);
                 child.parent = Some(parent);
                 child.adjacent_parent = Some(adjacent);
             }
@@ -103,7 +113,8 @@ impl Stream {
         Settled::Stays
     }
 
-    /// A split or merge of `index` must be in range here: requests were checked when they came, and no other change comes between.
+    /// A split or merge of `index` must be in range here: requests were checked when they came, and no other change
+    /// comes between.
     fn close(&mut self, index: u32, at: Tick, rng: &mut fastrand::Rng) -> (u128, u128) {
         let shard = &mut self.shards[index as usize];
         shard.close(at, rng);

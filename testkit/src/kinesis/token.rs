@@ -125,13 +125,21 @@ mod tests {
 
     #[test]
     fn tokens_come_back_as_they_were() {
-        let iterator =
-            ShardIterator { stream: "clicks".into(), shard: 3, opened: 1, from: u64::MAX, issued: Duration::from_millis(7) };
+        let iterator = ShardIterator {
+            stream: "clicks".into(),
+            shard: 3,
+            opened: 1,
+            from: u64::MAX,
+            issued: Duration::from_millis(7),
+        };
         assert_eq!(ShardIterator::parse(&iterator.to_text()), Some(iterator));
         let at = Duration::from_nanos(1_767_225_600_123_456_789);
-        for filter in [None, Some(Filter::AfterShard(9)), Some(Filter::Latest), Some(Filter::At(at)), Some(Filter::From(at))] {
+        for filter in
+            [None, Some(Filter::AfterShard(9)), Some(Filter::Latest), Some(Filter::At(at)), Some(Filter::From(at))]
+        {
             for after in [None, Some(7)] {
-                let token = ListToken { stream: "a.b-c_d".into(), created: None, after, filter, issued: Duration::ZERO };
+                let token =
+                    ListToken { stream: "a.b-c_d".into(), created: None, after, filter, issued: Duration::ZERO };
                 assert_eq!(ListToken::parse(&token.to_text()), Some(token));
             }
         }

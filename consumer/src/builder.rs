@@ -1,0 +1,251 @@
+//! From clients and settings to a running worker.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_async::time::SharedTimeSource;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::consumer::Consumer;
+use crate::error::BuildError;
+use crate::fetch::budget::Budget;
+use crate::fetch::read::ReadContext;
+use crate::lease::held::HoldContext;
+use crate::lease::leader::{Findings, LeaderContext};
+use crate::lease::{Checkpoint, DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
+use crate::process::OnError;
+use crate::settings::{Settings, StartAt};
+use crate::shard::discover::{Discover, ListFilter};
+use crate::shard::stream::Stream;
+use crate::worker::{self, WorkerContext};
+
+/// Builds a [`Consumer`].
+#[derive(Clone)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct ConsumerBuilder {
+    application: String,
+    stream: String,
+    kinesis: Option<aws_sdk_kinesis::Client>,
+    dynamodb: Option<aws_sdk_dynamodb::Client>,
+    lease_store: Option<Arc<dyn LeaseStore>>,
+    on_error: OnError,
+    seed: Option<u64>,
+    settings: Settings,
+}
+
+impl ConsumerBuilder {
+    pub(crate) fn new(application: String, stream: String) -> Self {
+        Self {
+            application,
+            stream,
+            kinesis: None,
+            dynamodb: None,
+            lease_store: None,
+            on_error: OnError::default(),
+            seed: None,
+            settings: Settings::default(),
+        }
+    }
+
+    /// The client that reads the stream. Required.
+    ///
+    /// Its retries are replaced by the consumer's own; time-outs that it does not set are set (connect 3 s, read and
+    /// attempt 30 s). Its time source is the consumer's wall clock.
+    pub fn kinesis(mut self, client: aws_sdk_kinesis::Client) -> Self {
+        self.kinesis = Some(client);
+        self
+    }
+
+    /// The client of the lease table, which has the application's name and is made if it does not exist. Required,
+    /// unless a [`lease_store`](Self::lease_store) is given.
+    pub fn dynamodb(mut self, client: aws_sdk_dynamodb::Client) -> Self {
+        self.dynamodb = Some(client);
+        self
+    }
+
+    /// A lease table of another kind, or one with other [options](crate::lease::TableOptions).
+    pub fn lease_store(mut self, store: Arc<dyn LeaseStore>) -> Self {
+        self.lease_store = Some(store);
+        self
+    }
+
+    /// What to do with records that the closure of [`Consumer::run`] or [`Consumer::run_records`] cannot process.
+    /// Default: try again, for as long as it takes.
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = on_error;
+        self
+    }
+
+    /// All settings at once, in place of those set so far.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// See [`Settings::start_at`].
+    pub const fn start_at(mut self, start_at: StartAt) -> Self {
+        self.settings.start_at = start_at;
+        self
+    }
+
+    /// See [`Settings::worker_id`].
+    pub fn worker_id(mut self, id: impl Into<String>) -> Self {
+        self.settings.worker_id = Some(id.into());
+        self
+    }
+
+    /// See [`Settings::lease_duration`].
+    pub const fn lease_duration(mut self, duration: Duration) -> Self {
+        self.settings.lease_duration = duration;
+        self
+    }
+
+    /// See [`Settings::handoff_time`].
+    pub const fn handoff_time(mut self, time: Duration) -> Self {
+        self.settings.handoff_time = time;
+        self
+    }
+
+    /// See [`Settings::checkpoint_every`].
+    pub const fn checkpoint_every(mut self, every: Duration) -> Self {
+        self.settings.checkpoint_every = every;
+        self
+    }
+
+    /// See [`Settings::max_buffered_bytes`].
+    pub const fn max_buffered_bytes(mut self, bytes: u64) -> Self {
+        self.settings.max_buffered_bytes = bytes;
+        self
+    }
+
+    /// See [`Settings::max_leases`].
+    pub const fn max_leases(mut self, leases: usize) -> Self {
+        self.settings.max_leases = leases;
+        self
+    }
+
+    /// See [`Settings::max_idle_poll`].
+    pub const fn max_idle_poll(mut self, pause: Duration) -> Self {
+        self.settings.max_idle_poll = pause;
+        self
+    }
+
+    /// Fixes what the consumer draws at random: pauses, and the worker id if none is given. For tests that are to repeat.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Looks whether the stream is there, makes the lease table ready, and starts the worker.
+    ///
+    /// Waits for a stream or a table that is just being made. Not cancel safe in that a table may have been made by then;
+    /// calling it again is harmless.
+    ///
+    /// # Errors
+    /// See [`BuildError`]. Nothing is written before the settings are checked and the stream is found.
+    pub async fn build(self) -> Result<Consumer, BuildError> {
+        let kinesis = self.kinesis.ok_or(BuildError::Missing { what: "Kinesis client", method: "kinesis" })?;
+        let time = kinesis.config().time_source().unwrap_or_else(SharedTimeSource::default);
+        self.settings.validate(time.now())?;
+        let store = match (self.lease_store, self.dynamodb) {
+            (Some(store), _) => store,
+            (None, Some(client)) => {
+                check_table_name(&self.application)?;
+                Arc::new(DynamoDbLeaseStore::new(client, self.application))
+            }
+            (None, None) => return Err(BuildError::Missing { what: "DynamoDB client", method: "dynamodb" }),
+        };
+
+        let seed = self.seed.unwrap_or_else(|| fastrand::Rng::new().u64(..));
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let me = match self.settings.worker_id {
+            Some(id) => WorkerId::from(id),
+            None => WorkerId::from(format!("{}-{:012x}", host_name(), rng.u64(..) >> 16)),
+        };
+        let stream = Stream::new(&kinesis, &self.stream);
+        let discover = Arc::new(Discover::new(stream.clone(), rng.fork()));
+        discover.wait_until_active().await?;
+        store.prepare(&me, epoch_time(&time)).await?;
+
+        let clock = Arc::new(Clock::start());
+        let worker_id = me.clone();
+        let hold = HoldContext {
+            store,
+            clock: Arc::clone(&clock),
+            me,
+            duration: self.settings.lease_duration,
+            handoff_time: self.settings.handoff_time,
+            hints: Arc::new(Hints::default()),
+            seed: rng.u64(..),
+        };
+        let read = ReadContext {
+            stream,
+            discover: Arc::clone(&discover),
+            budget: Budget::new(self.settings.max_buffered_bytes),
+            counters: Arc::default(),
+            clock,
+            time: time.clone(),
+            start_at: match self.settings.start_at {
+                StartAt::At(time) => Some(time),
+                StartAt::TrimHorizon | StartAt::Latest => None,
+            },
+            max_idle_poll: self.settings.max_idle_poll,
+        };
+        let (start, first_listing) = beginning(self.settings.start_at);
+        let leader = LeaderContext {
+            max_leases: self.settings.max_leases,
+            start,
+            first_listing,
+            discover,
+            wall_clock: Arc::new(move || epoch_time(&time)),
+            kick: hold.hints.kick(),
+            findings: watch::channel(Findings::default()).0,
+            hold: hold.clone(),
+        };
+        let worker = worker::start(WorkerContext { hold, leader, max_leases: self.settings.max_leases });
+        Ok(Consumer::new(worker, read, self.on_error, self.settings.checkpoint_every, worker_id, rng))
+    }
+}
+
+impl fmt::Debug for ConsumerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsumerBuilder")
+            .field("application", &self.application)
+            .field("stream", &self.stream)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// By the rules of DynamoDB.
+fn check_table_name(application: &str) -> Result<(), BuildError> {
+    let fits = (3..=255).contains(&application.len())
+        && application.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    if fits { Ok(()) } else { Err(BuildError::ApplicationName { application: application.to_owned() }) }
+}
+
+/// What the first leases are to say, and which shards get one.
+fn beginning(start_at: StartAt) -> (Checkpoint, ListFilter) {
+    match start_at {
+        StartAt::TrimHorizon => (Checkpoint::TrimHorizon, ListFilter::AtTrimHorizon),
+        StartAt::Latest => (Checkpoint::Latest, ListFilter::AtLatest),
+        StartAt::At(time) => (Checkpoint::AtTimestamp, ListFilter::AtTimestamp(time.into())),
+    }
+}
+
+fn epoch_time(time: &SharedTimeSource) -> EpochTime {
+    EpochTime(time.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
+#[cfg(unix)]
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "worker".to_owned() } else { name }
+}
+
+#[cfg(not(unix))]
+fn host_name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "worker".to_owned())
+}

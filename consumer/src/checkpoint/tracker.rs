@@ -1,0 +1,93 @@
+//! Which of the delivered records are done, in whatever order that happens.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+use crate::record::Position;
+
+/// Records that are delivered together, in order.
+pub(crate) trait Delivery {
+    /// How many; at least one.
+    fn len(&self) -> u64;
+
+    /// The position of the record at that index.
+    fn position(&self, index: u64) -> Position;
+}
+
+/// Follows the records of one shard from delivery to done. They are numbered as they are delivered, from 0 on.
+///
+/// What may be checkpointed is the last record before the first one that is not done (C2): with records processed in any
+/// order, everything behind a gap is delivered again after a crash, and nothing before it is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Tracker<D> {
+    /// Deliveries with records that are not done, and the number of the first record of each.
+    deliveries: VecDeque<(u64, D)>,
+    /// The number of the next record to be delivered.
+    next: u64,
+    /// All records before this one are done.
+    done_before: u64,
+    /// Ranges of done records beyond, by their start; they neither touch nor overlap.
+    done_beyond: BTreeMap<u64, u64>,
+}
+
+impl<D> Default for Tracker<D> {
+    fn default() -> Self {
+        Self { deliveries: VecDeque::new(), next: 0, done_before: 0, done_beyond: BTreeMap::new() }
+    }
+}
+
+impl<D: Delivery> Tracker<D> {
+    /// Takes in a delivery; returns the numbers of its records.
+    pub(crate) fn deliver(&mut self, delivery: D) -> Range<u64> {
+        let first = self.next;
+        self.next += delivery.len();
+        self.deliveries.push_back((first, delivery));
+        first..self.next
+    }
+
+    /// These records are done. Returns the position of the last record of the contiguous prefix, if that has grown.
+    pub(crate) fn done(&mut self, numbers: Range<u64>) -> Option<Position> {
+        debug_assert!(numbers.end <= self.next, "only what is delivered can be done");
+        self.insert(numbers);
+        let end = self.done_beyond.remove(&self.done_before)?;
+        let position = self.position(end - 1);
+        self.done_before = end;
+        // A delivery is let go as soon as it is done, and its bytes with it.
+        while self.deliveries.front().is_some_and(|(first, delivery)| first + delivery.len() <= end) {
+            self.deliveries.pop_front();
+        }
+        position
+    }
+
+    /// Whether every record that was delivered is done.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done_before == self.next
+    }
+
+    fn insert(&mut self, numbers: Range<u64>) {
+        let (mut start, mut end) = (numbers.start.max(self.done_before), numbers.end);
+        if start >= end {
+            return;
+        }
+        if let Some((&before, &before_end)) = self.done_beyond.range(..=start).next_back()
+            && before_end >= start
+        {
+            start = before;
+            end = end.max(before_end);
+        }
+        while let Some((&after, &after_end)) = self.done_beyond.range(start..=end).next() {
+            end = end.max(after_end);
+            self.done_beyond.remove(&after);
+        }
+        self.done_beyond.insert(start, end);
+    }
+
+    fn position(&self, number: u64) -> Option<Position> {
+        let after = self.deliveries.partition_point(|(first, _)| *first <= number);
+        let (first, delivery) = self.deliveries.get(after.checked_sub(1)?)?;
+        Some(delivery.position(number - first))
+    }
+}
+
+#[cfg(test)]
+mod tests;

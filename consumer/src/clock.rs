@@ -1,0 +1,124 @@
+//! Time as decisions see it: a duration since the worker started, so that states can be compared, hashed and shifted.
+
+use std::ops::{Add, Sub};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A point in time: how long after the start of its [`Clock`] it lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(Duration);
+
+impl Tick {
+    /// The tick that lies `since_start` after the start of the clock.
+    #[must_use]
+    pub const fn new(since_start: Duration) -> Self {
+        Self(since_start)
+    }
+
+    /// How long after the start of the clock this is.
+    #[must_use]
+    pub const fn since_start(self) -> Duration {
+        self.0
+    }
+
+    /// How much later this is than `earlier`, zero if it is not.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Tick {
+    type Output = Self;
+
+    fn add(self, later_by: Duration) -> Self {
+        Self(self.0.saturating_add(later_by))
+    }
+}
+
+impl Sub<Duration> for Tick {
+    type Output = Self;
+
+    fn sub(self, earlier_by: Duration) -> Self {
+        Self(self.0.saturating_sub(earlier_by))
+    }
+}
+
+/// The clock by which a holder judges that its lease has run out.
+///
+/// It is tokio's clock, and so stands still with a paused test, plus the time that the machine was suspended: tokio
+/// reads CLOCK_MONOTONIC, which stops while a laptop or a virtual machine sleeps, and a worker that woke up after an
+/// hour would believe its leases fresh. CLOCK_BOOTTIME goes on; the difference of the two is the time asleep.
+#[derive(Debug)]
+pub struct Clock {
+    start: Instant,
+    suspended_at_start: Duration,
+    /// The longest suspension seen, in nanoseconds: it never shrinks, so the clock never goes back.
+    suspended: AtomicU64,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    #[must_use]
+    pub fn start() -> Self {
+        // The upper bound here and the lower bound later: a thread put aside between two readings never looks like sleep.
+        Self { start: Instant::now(), suspended_at_start: suspension().1, suspended: AtomicU64::new(0) }
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Tick {
+        let slept = suspension().0.saturating_sub(self.suspended_at_start);
+        let slept = u64::try_from(slept.as_nanos()).unwrap_or(u64::MAX);
+        let slept = self.suspended.fetch_max(slept, Ordering::Relaxed).max(slept);
+        Tick(self.start.elapsed() + Duration::from_nanos(slept))
+    }
+
+    /// The tokio instant at which this clock shows `tick`, as long as the machine does not sleep until then.
+    #[must_use]
+    pub fn instant(&self, tick: Tick) -> Instant {
+        let now = self.now();
+        Instant::now() + tick.since(now)
+    }
+}
+
+/// How long the machine has been suspended since it booted: a lower and an upper bound.
+#[cfg(target_os = "linux")]
+fn suspension() -> (Duration, Duration) {
+    use rustix::time::{ClockId, Timespec, clock_gettime};
+    let duration = |t: Timespec| Duration::try_from(t).unwrap_or_default();
+    let before = duration(clock_gettime(ClockId::Monotonic));
+    let boot = duration(clock_gettime(ClockId::Boottime));
+    let after = duration(clock_gettime(ClockId::Monotonic));
+    (boot.saturating_sub(after), boot.saturating_sub(before))
+}
+
+/// Without CLOCK_BOOTTIME the time asleep is not seen.
+#[cfg(not(target_os = "linux"))]
+fn suspension() -> (Duration, Duration) {
+    (Duration::ZERO, Duration::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn follows_the_paused_clock_to_the_nanosecond() {
+        let clock = Clock::start();
+        assert_eq!(clock.now(), Tick::default());
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(clock.now(), Tick::new(Duration::from_secs(3600)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counts_the_time_asleep_and_never_goes_back() {
+        let clock = Clock::start();
+        // As if the machine had slept for an hour since the start.
+        clock.suspended.store(3_600_000_000_000, Ordering::Relaxed);
+        assert_eq!(clock.now(), Tick::new(Duration::from_secs(3600)));
+        assert_eq!(clock.now(), Tick::new(Duration::from_secs(3600)));
+    }
+}

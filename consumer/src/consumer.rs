@@ -1,0 +1,206 @@
+//! The front door.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::builder::ConsumerBuilder;
+use crate::error::RunError;
+use crate::fetch::read::ReadContext;
+use crate::fetch::{Batch, ReadCounts, ReadError};
+use crate::lease::WorkerId;
+use crate::process::batches::Batches;
+use crate::process::deliver::{Work, deliver};
+use crate::process::lanes::Lanes;
+use crate::process::{Concurrency, OnError, Shard};
+use crate::record::Record;
+use crate::shard::ShardId;
+use crate::worker::{WorkerControl, WorkerHandle};
+
+/// One worker of an application: it takes its part of the stream's shards and hands out their records.
+///
+/// It is running from [`build`](ConsumerBuilder::build) on. Choose one face: [`run`](Self::run) for a closure per batch,
+/// [`run_records`](Self::run_records) for a closure per record, [`next_shard`](Self::next_shard) for shards as values.
+/// Dropped without a [shutdown](ConsumerHandle::shutdown) it stops at once; its shards go to others when their leases
+/// have run out.
+pub struct Consumer {
+    worker: WorkerHandle,
+    read: ReadContext,
+    on_error: OnError,
+    checkpoint_every: Duration,
+    worker_id: WorkerId,
+    rng: fastrand::Rng,
+}
+
+/// What is there beside a running consumer: shutting it down, and looking at it. Clones stand for the same consumer.
+#[derive(Clone, Debug)]
+pub struct ConsumerHandle {
+    control: WorkerControl,
+    read: ReadContext,
+    worker_id: WorkerId,
+}
+
+impl Consumer {
+    /// A consumer of a stream, by name or ARN.
+    ///
+    /// Workers with the same `application` share the stream's shards among them and go on where one of them stopped. It
+    /// is the name of the lease table; the KCL's `applicationName`.
+    pub fn builder(application: impl Into<String>, stream: impl Into<String>) -> ConsumerBuilder {
+        ConsumerBuilder::new(application.into(), stream.into())
+    }
+
+    pub(crate) const fn new(
+        worker: WorkerHandle,
+        read: ReadContext,
+        on_error: OnError,
+        checkpoint_every: Duration,
+        worker_id: WorkerId,
+        rng: fastrand::Rng,
+    ) -> Self {
+        Self { worker, read, on_error, checkpoint_every, worker_id, rng }
+    }
+
+    /// A handle, to be got before the consumer is run.
+    #[must_use]
+    pub fn handle(&self) -> ConsumerHandle {
+        ConsumerHandle { control: self.worker.control(), read: self.read.clone(), worker_id: self.worker_id.clone() }
+    }
+
+    /// Hands batch after batch of every shard of this worker to the closure, until [shut down](ConsumerHandle::shutdown).
+    ///
+    /// Shards are separate tasks. In one shard, a batch comes when the closure is done with the one before. What it has
+    /// returned `Ok` for is checkpointed every [`checkpoint_every`](crate::Settings::checkpoint_every), and at the end of
+    /// the shard, when it goes to another worker, and at shutdown. What it returns an error for, or panics at, is seen to
+    /// as [`OnError`] says. When the shard is lost, the future of the batch at hand is dropped.
+    ///
+    /// Dropping this future stops the worker at once.
+    ///
+    /// # Errors
+    /// [`RunError::Read`] when a shard cannot be read and somebody has to see to it. An error of the closure is none.
+    pub async fn run<H, F, E>(self, closure: H) -> Result<(), RunError>
+    where
+        H: Fn(Batch) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    {
+        let (handler, on_error) = (Arc::new(closure), self.on_error.clone());
+        self.run_work(move |shard, rng| Batches::new(Arc::clone(&handler), shard, on_error.clone(), rng)).await
+    }
+
+    /// Hands record after record to the closure, several of each shard at a time.
+    ///
+    /// As [`run`](Self::run), with records done in any order: the checkpoint follows the last record before the first
+    /// one that is not done. So after a crash, records can be delivered again although the closure was done with them,
+    /// and none is left out.
+    ///
+    /// Dropping this future stops the worker at once.
+    ///
+    /// # Errors
+    /// [`RunError::Read`] when a shard cannot be read and somebody has to see to it. An error of the closure is none.
+    pub async fn run_records<H, F, E>(self, concurrency: Concurrency, closure: H) -> Result<(), RunError>
+    where
+        H: Fn(Record) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    {
+        let (handler, on_error) = (Arc::new(closure), self.on_error.clone());
+        self.run_work(move |shard, rng| Lanes::new(Arc::clone(&handler), concurrency, shard, on_error.clone(), rng))
+            .await
+    }
+
+    /// The next shard that this worker has taken, as a value of your own. `None` when the worker was shut down and has
+    /// left the fleet. Shards come and go for as long as it runs: keep asking.
+    ///
+    /// Cancel safe.
+    pub async fn next_shard(&mut self) -> Option<Shard> {
+        match self.worker.next_lease().await {
+            Some(held) => Some(Shard::new(held, self.read.clone(), self.rng.fork())),
+            None => {
+                self.worker.control().stopped().await;
+                None
+            }
+        }
+    }
+
+    async fn run_work<W: Work + 'static>(
+        mut self,
+        work: impl Fn(ShardId, fastrand::Rng) -> W + Send,
+    ) -> Result<(), RunError> {
+        let control = self.worker.control();
+        let mut shards: JoinSet<Result<(), ReadError>> = JoinSet::new();
+        let mut failed = None;
+        self.worker.want_all();
+        loop {
+            // Shards that are finished first, so that what went wrong is known before more is begun.
+            let shard = tokio::select! { biased;
+                Some(ended) = shards.join_next() => {
+                    if let Some(error) = error_of(ended) {
+                        tracing::error!(%error, "a shard cannot be read; shutting down");
+                        failed.get_or_insert(error);
+                        control.begin_shutdown(AFTER_FAILURE);
+                    }
+                    continue;
+                }
+                shard = self.next_shard() => shard,
+            };
+            let Some(shard) = shard else { break };
+            let work = work(shard.id().clone(), self.rng.fork());
+            shards.spawn(deliver(shard, work, self.checkpoint_every));
+        }
+        while let Some(ended) = shards.join_next().await {
+            failed = failed.or_else(|| error_of(ended));
+        }
+        match failed {
+            Some(error) => Err(error.into()),
+            None if control.is_shutting_down() => Ok(()),
+            None => Err(RunError::Stopped),
+        }
+    }
+}
+
+impl ConsumerHandle {
+    /// Shuts the consumer down: no new shards are taken, each shard is told to finish (the easy faces finish what is
+    /// begun), checkpoints and is released, and the worker leaves the fleet, so that others go on at once.
+    ///
+    /// Resolves when all that is done, `within` and a few writes from now; shards that are not finished by then are given
+    /// up as they are. The first call sets the time. Cancel safe: the shutdown goes on.
+    pub async fn shutdown(&self, within: Duration) {
+        self.control.begin_shutdown(within);
+        self.control.stopped().await;
+    }
+
+    /// The name under which this worker owns leases.
+    #[must_use]
+    pub const fn worker_id(&self) -> &WorkerId {
+        &self.worker_id
+    }
+
+    /// What this worker has read since it started.
+    #[must_use]
+    pub fn counts(&self) -> ReadCounts {
+        self.read.counters.read()
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}
+
+/// What a shard's task ended with, if that is for others to see to.
+fn error_of(ended: Result<Result<(), ReadError>, tokio::task::JoinError>) -> Option<ReadError> {
+    match ended {
+        Ok(result) => result.err(),
+        Err(error) => {
+            // User code's panics are caught before. The shard's lease went with its task, and runs out.
+            tracing::error!(%error, "the task of a shard ended early");
+            None
+        }
+    }
+}
+
+/// As long as an ordinary hand-over.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);

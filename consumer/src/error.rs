@@ -1,0 +1,48 @@
+//! What can go wrong before and while a consumer runs.
+
+use crate::fetch::ReadError;
+use crate::lease::PrepareError;
+use crate::settings::SettingError;
+use crate::shard::DiscoverError;
+
+/// A consumer could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Something that it cannot do without was not given. Nothing was sent.
+    #[error("no {what} was given: call `.{method}(..)`")]
+    Missing {
+        /// What.
+        what: &'static str,
+        /// The method of the builder that gives it.
+        method: &'static str,
+    },
+    /// A setting is out of its limits. Nothing was sent.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The name of the application cannot be that of a table. Nothing was sent.
+    #[error("the application {application:?} names the lease table, and must have 3 to 255 of a-z A-Z 0-9 _ . -")]
+    ApplicationName {
+        /// The name as given.
+        application: String,
+    },
+    /// There is no such stream, or it cannot be read. Nothing was written.
+    #[error("the stream cannot be read")]
+    Stream(#[from] DiscoverError),
+    /// The lease table cannot be used.
+    #[error("the lease table cannot be used")]
+    LeaseTable(#[from] PrepareError),
+}
+
+/// A running consumer came to its end without being told to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A shard cannot be read, for a reason that somebody has to see to. The other shards were brought to a good end
+    /// before this was returned, and nothing was skipped.
+    #[error("reading a shard failed for good")]
+    Read(#[from] ReadError),
+    /// The worker's own tasks have ended: a bug in this crate, or a runtime that is shutting down. Its leases run out.
+    #[error("the worker's tasks have ended")]
+    Stopped,
+}

@@ -1,0 +1,223 @@
+//! Who gets bytes next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The books of the budget, and its rule:
+///
+/// - a shard that holds nothing is served first come, first served, as soon as its bytes fit;
+/// - a shard that holds something reads ahead only while half of the budget would stay free after it, and holds at most
+///   [`HELD_MAX`] answers: shards whose user code is slow cannot take all bytes from those whose user code is not;
+/// - when nothing is taken at all, any ask is granted, whatever its size.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ledger {
+    capacity: u64,
+    used: u64,
+    shares: BTreeMap<ShareId, Standing>,
+    /// Asks of shards that hold nothing, in order of arrival.
+    needed: BTreeSet<(Ticket, ShareId)>,
+    /// Asks of shards that hold something and may hold more.
+    ahead: BTreeSet<(Ticket, ShareId)>,
+    next_ticket: Ticket,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ShareId(pub(super) u64);
+
+type Ticket = u64;
+
+/// A share that holds permits or asks for one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Standing {
+    held: usize,
+    ask: Option<Ask>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Ask {
+    ticket: Ticket,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Grant {
+    pub(super) share: ShareId,
+    pub(super) bytes: u64,
+}
+
+impl Ledger {
+    pub(super) const fn new(capacity: u64) -> Self {
+        Self {
+            capacity,
+            used: 0,
+            shares: BTreeMap::new(),
+            needed: BTreeSet::new(),
+            ahead: BTreeSet::new(),
+            next_ticket: 0,
+        }
+    }
+
+    /// A share asks, replacing what it asked before.
+    pub(super) fn ask(&mut self, share: ShareId, bytes: u64) {
+        let ask = Ask { ticket: self.next_ticket, bytes: bytes.min(self.capacity) };
+        self.next_ticket += 1;
+        self.change(share, |standing| standing.ask = Some(ask));
+    }
+
+    pub(super) fn withdraw(&mut self, share: ShareId) {
+        self.change(share, |standing| standing.ask = None);
+    }
+
+    pub(super) const fn settle(&mut self, from: u64, to: u64) {
+        self.used = self.used - from + to;
+    }
+
+    pub(super) fn release(&mut self, share: ShareId, bytes: u64) {
+        self.used -= bytes;
+        self.change(share, |standing| standing.held -= 1);
+    }
+
+    /// Grants the next ask that may be granted now.
+    pub(super) fn next_grant(&mut self) -> Option<Grant> {
+        let fits = |ask: Ask, limit: u64| self.used == 0 || self.used + ask.bytes <= limit;
+        let (share, ask) = match self.first(&self.needed) {
+            Some((share, ask)) => fits(ask, self.capacity).then_some((share, ask))?,
+            None => self.first(&self.ahead).filter(|(_, ask)| fits(*ask, self.capacity / 2))?,
+        };
+        self.used += ask.bytes;
+        self.change(share, |standing| {
+            standing.ask = None;
+            standing.held += 1;
+        });
+        Some(Grant { share, bytes: ask.bytes })
+    }
+
+    fn first(&self, queue: &BTreeSet<(Ticket, ShareId)>) -> Option<(ShareId, Ask)> {
+        let (_, share) = *queue.first()?;
+        Some((share, self.shares.get(&share)?.ask?))
+    }
+
+    /// Changes a share's standing and puts its ask where that belongs.
+    fn change(&mut self, share: ShareId, change: impl FnOnce(&mut Standing)) {
+        let standing = self.shares.entry(share).or_default();
+        if let Some(ask) = standing.ask {
+            self.needed.remove(&(ask.ticket, share));
+            self.ahead.remove(&(ask.ticket, share));
+        }
+        change(standing);
+        match (standing.held, standing.ask) {
+            (0, None) => drop(self.shares.remove(&share)),
+            (0, Some(ask)) => drop(self.needed.insert((ask.ticket, share))),
+            (1..HELD_MAX, Some(ask)) => drop(self.ahead.insert((ask.ticket, share))),
+            // Enough is waiting for this shard's user code; its ask rests until some of it is done.
+            _ => {}
+        }
+    }
+}
+
+/// One answer in the processor's hands, one ready for it, one under way: enough that neither side waits for the other.
+const HELD_MAX: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn granted(ledger: &mut Ledger) -> Vec<(u64, u64)> {
+        std::iter::from_fn(|| ledger.next_grant()).map(|grant| (grant.share.0, grant.bytes)).collect()
+    }
+
+    #[test]
+    fn shards_without_anything_come_first_and_in_order() {
+        let mut ledger = Ledger::new(100);
+        ledger.ask(ShareId(1), 40);
+        assert_eq!(granted(&mut ledger), [(1, 40)]);
+        // One that holds something wants to read ahead, two need something.
+        ledger.ask(ShareId(1), 5);
+        ledger.ask(ShareId(2), 70);
+        ledger.ask(ShareId(3), 10);
+        // The larger one was first, and nobody may pass it.
+        assert_eq!(granted(&mut ledger), []);
+        // With its answer done, the first shard holds nothing again, and stands at its old place in the row.
+        ledger.release(ShareId(1), 40);
+        assert_eq!(granted(&mut ledger), [(1, 5), (2, 70), (3, 10)]);
+    }
+
+    #[test]
+    fn reading_ahead_leaves_half_of_the_budget_to_others() {
+        let mut ledger = Ledger::new(100);
+        ledger.ask(ShareId(1), 30);
+        assert_eq!(granted(&mut ledger), [(1, 30)]);
+        ledger.ask(ShareId(1), 20);
+        assert_eq!(granted(&mut ledger), [(1, 20)]);
+        ledger.ask(ShareId(1), 1);
+        assert_eq!(granted(&mut ledger), []);
+        ledger.ask(ShareId(2), 50);
+        assert_eq!(granted(&mut ledger), [(2, 50)]);
+    }
+
+    #[test]
+    fn a_shard_holds_no_more_than_a_few_answers() {
+        let mut ledger = Ledger::new(1000);
+        for _ in 0..HELD_MAX {
+            ledger.ask(ShareId(1), 1);
+            assert_eq!(granted(&mut ledger), [(1, 1)]);
+        }
+        ledger.ask(ShareId(1), 1);
+        assert_eq!(granted(&mut ledger), []);
+        ledger.release(ShareId(1), 1);
+        assert_eq!(granted(&mut ledger), [(1, 1)]);
+    }
+
+    #[test]
+    fn an_ask_larger_than_the_budget_is_granted_when_nothing_is_taken() {
+        let mut ledger = Ledger::new(100);
+        ledger.ask(ShareId(1), 1000);
+        assert_eq!(granted(&mut ledger), [(1, 100)]);
+        // The answer was larger still.
+        ledger.settle(100, 700);
+        ledger.ask(ShareId(2), 1);
+        assert_eq!(granted(&mut ledger), []);
+        ledger.release(ShareId(1), 700);
+        assert_eq!(granted(&mut ledger), [(2, 1)]);
+        ledger.release(ShareId(2), 1);
+        assert_eq!(ledger, Ledger { next_ticket: 2, ..Ledger::new(100) });
+    }
+
+    proptest! {
+        /// Whatever shards ask, hold and let go: the budget holds as long as answers are as expected, every ask is granted
+        /// once the others let go, and the books are empty in the end.
+        #[test]
+        fn never_over_the_budget_and_nobody_starves(
+            steps in proptest::collection::vec((0_u64..6, 0_u64..130, any::<bool>()), 1..200)
+        ) {
+            let mut ledger = Ledger::new(100);
+            let mut held: Vec<(u64, u64)> = Vec::new();
+            let mut asking = BTreeSet::new();
+            for (share, bytes, release) in steps {
+                if release && let Some(at) = held.iter().position(|(holder, _)| *holder == share) {
+                    let (_, bytes) = held.remove(at);
+                    ledger.release(ShareId(share), bytes);
+                } else if asking.insert(share) {
+                    ledger.ask(ShareId(share), bytes);
+                }
+                for (share, bytes) in granted(&mut ledger) {
+                    prop_assert!(asking.remove(&share));
+                    held.push((share, bytes));
+                }
+                prop_assert!(ledger.used <= 100);
+                prop_assert_eq!(ledger.used, held.iter().map(|(_, bytes)| bytes).sum::<u64>());
+            }
+            while let Some((share, bytes)) = held.pop() {
+                ledger.release(ShareId(share), bytes);
+                for (share, bytes) in granted(&mut ledger) {
+                    prop_assert!(asking.remove(&share));
+                    held.insert(0, (share, bytes));
+                }
+            }
+            prop_assert!(asking.is_empty());
+            let next_ticket = ledger.next_ticket;
+            prop_assert_eq!(ledger, Ledger { next_ticket, ..Ledger::new(100) });
+        }
+    }
+}

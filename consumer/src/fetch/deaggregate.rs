@@ -1,0 +1,157 @@
+//! From Kinesis records to user records, without copying a byte of them.
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_kinesis::primitives::DateTime;
+use bytestring::ByteString;
+use kinesis_aggregation::{Aggregate, HashKeyRange, Payload};
+
+use super::counts::ReadCounts;
+use crate::record::{Origin, ParseSequenceNumberError, Position, Record, SequenceNumber};
+
+/// Takes the answers of one shard apart, in order.
+///
+/// The KCL's rule for aggregates around a reshard, which producers rely on: an aggregate with one key outside of the
+/// shard's range is dropped whole, since its producer sees where it landed and sends all of it again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Unfolder {
+    range: Option<HashKeyRange>,
+    /// Everything up to here is done or delivered. It only grows, so deliveries do too, whatever the service repeats (C3).
+    seen: Option<Position>,
+}
+
+/// The user records of one answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Unfolded {
+    pub(crate) records: Vec<Record>,
+    pub(crate) counts: ReadCounts,
+    /// The number of the first Kinesis record, delivered or not.
+    pub(crate) first: Option<SequenceNumber>,
+    /// The number of the last Kinesis record, delivered or not.
+    pub(crate) last: Option<SequenceNumber>,
+    /// What the answer keeps in memory.
+    pub(crate) bytes_held: u64,
+    /// Set when the checkpoint lies beyond the end of the aggregate that it names: how many records that has.
+    pub(crate) checkpoint_beyond: Option<u64>,
+}
+
+impl Unfolder {
+    /// Drops what lies at or before `done`, and aggregates that do not lie within `range`, if that is known.
+    pub(crate) const fn new(range: Option<HashKeyRange>, done: Option<Position>) -> Self {
+        Self { range, seen: done }
+    }
+
+    /// Takes an answer apart. When one of its numbers is none, nothing of it counts as seen.
+    pub(crate) fn unfold(
+        &mut self,
+        kinesis_records: Vec<aws_sdk_kinesis::types::Record>,
+    ) -> Result<Unfolded, ParseSequenceNumberError> {
+        let mut after = self.clone();
+        let unfolded = after.unfold_all(kinesis_records)?;
+        *self = after;
+        Ok(unfolded)
+    }
+
+    fn unfold_all(
+        &mut self,
+        kinesis_records: Vec<aws_sdk_kinesis::types::Record>,
+    ) -> Result<Unfolded, ParseSequenceNumberError> {
+        let mut unfolded = Unfolded::default();
+        unfolded.records.reserve(kinesis_records.len());
+        for record in kinesis_records {
+            let origin = Origin {
+                sequence_number: record.sequence_number.parse()?,
+                arrival: record.approximate_arrival_timestamp.and_then(arrival),
+            };
+            unfolded.first.get_or_insert_with(|| origin.sequence_number.clone());
+            unfolded.last = Some(origin.sequence_number.clone());
+            unfolded.counts.kinesis_records += 1;
+            let data = record.data.into_bytes();
+            unfolded.bytes_held += data.len() as u64;
+            let done = self.done(&origin.sequence_number);
+            match Payload::parse(&data) {
+                _ if done == Done::All => {}
+                Payload::Aggregate(aggregate) => self.take_apart(aggregate, &origin, done, &mut unfolded),
+                payload => {
+                    let key = ByteString::from(record.partition_key.unwrap_or_default());
+                    self.take_whole(Record::plain(key, data, origin), &payload, done, &mut unfolded);
+                }
+            }
+        }
+        unfolded.counts.records = unfolded.records.len() as u64;
+        unfolded.counts.bytes = unfolded.records.iter().map(|record| record.data().len() as u64).sum();
+        unfolded.bytes_held += (unfolded.records.capacity() * size_of::<Record>()) as u64;
+        Ok(unfolded)
+    }
+
+    fn done(&self, number: &SequenceNumber) -> Done {
+        match &self.seen {
+            Some(seen) if *number < seen.sequence_number => Done::All,
+            Some(seen) if *number == seen.sequence_number => Done::UpTo(seen.sub_sequence),
+            _ => Done::Nothing,
+        }
+    }
+
+    fn take_apart(&mut self, aggregate: Aggregate, origin: &Origin, done: Done, unfolded: &mut Unfolded) {
+        let len = aggregate.len() as u64;
+        let Some(last) = len.checked_sub(1) else { return };
+        let skip = match done {
+            Done::All => return,
+            Done::UpTo(sub_sequence) if sub_sequence >= last => {
+                unfolded.note_beyond(sub_sequence, last);
+                return;
+            }
+            Done::UpTo(sub_sequence) => sub_sequence + 1,
+            Done::Nothing => 0,
+        };
+        self.seen = Some(Position { sequence_number: origin.sequence_number.clone(), sub_sequence: last });
+        if self.range.is_some_and(|range| !aggregate.is_within(&range)) {
+            unfolded.counts.misrouted_records += len;
+            tracing::warn!(number = %origin.sequence_number, records = len, "dropping an aggregate that was put to the wrong shard; its producer sends it again");
+            return;
+        }
+        unfolded.counts.unknown_hash_keys += aggregate.unknown_hash_keys() as u64;
+        let records = aggregate.into_iter().filter(|record| record.sub_sequence_number >= skip);
+        unfolded.records.extend(records.map(|record| Record::of_aggregate(record, origin)));
+    }
+
+    fn take_whole(&mut self, record: Record, payload: &Payload, done: Done, unfolded: &mut Unfolded) {
+        match done {
+            Done::All => return,
+            Done::UpTo(sub_sequence) => return unfolded.note_beyond(sub_sequence, 0),
+            Done::Nothing => {}
+        }
+        self.seen = Some(record.position());
+        if let Payload::Damaged(damage) = payload {
+            unfolded.counts.damaged_aggregates += 1;
+            tracing::warn!(number = %record.sequence_number(), %damage, "damaged aggregate; delivering it as it is");
+        }
+        unfolded.records.push(record);
+    }
+}
+
+/// The service's time has milliseconds. In JSON it is a fraction of a second, and comes out a few nanoseconds off.
+fn arrival(time: DateTime) -> Option<SystemTime> {
+    let millis = Duration::from_millis(u64::from((time.subsec_nanos() + 500_000) / 1_000_000));
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(time.secs()).ok()?))?.checked_add(millis)
+}
+
+/// Which user records of a Kinesis record are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Nothing,
+    /// Those up to and including this one.
+    UpTo(u64),
+    All,
+}
+
+impl Unfolded {
+    fn note_beyond(&mut self, checkpointed: u64, last: u64) {
+        if checkpointed > last {
+            self.checkpoint_beyond = Some(last + 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! Reading one shard with GetRecords, as a state: what to call next, when, and what its answer means.
+
+use std::time::{Duration, SystemTime};
+
+use super::position::Place;
+use crate::clock::Tick;
+use crate::record::SequenceNumber;
+use crate::shard::failure::Failure;
+use crate::shard::lineage::{are_whole, children_of};
+use crate::shard::{ListedShard, ShardId};
+
+/// The reading of one shard, from its start position to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Polling {
+    /// Where to get an iterator when there is none: the start, then after the last record delivered.
+    place: Place,
+    iterator: Option<String>,
+    doubt: Option<Doubt>,
+    /// The shard is at its end; everything of it has been read.
+    end: Option<Vec<ListedShard>>,
+    /// Nothing is called before.
+    ready: Tick,
+    /// How long to wait after the next answer without records.
+    idle: Duration,
+    max_idle: Duration,
+    /// How large the next answer is expected to be at most.
+    expected: u64,
+    /// The number to start at, once it was taken for expired: everything that is still there must be newer.
+    expired: Option<SequenceNumber>,
+    /// How often the listing was asked about the children of this closed shard and did not know all.
+    incomplete: u32,
+    /// Whether it was said that the service ends an open shard.
+    said_open: bool,
+}
+
+/// What the listing has to settle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Doubt {
+    /// No next iterator, and no children, or not all that belongs to them: the end, or a mistake?
+    End,
+    /// The service refused the number to start at: expired, or of another stream?
+    Place,
+    /// The service does not know the shard: gone, or not known everywhere yet?
+    Existence,
+}
+
+/// What to call next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Step {
+    GetIterator(Place),
+    GetRecords {
+        iterator: String,
+        /// How large the answer may be, in bytes of data.
+        expected: u64,
+    },
+    List,
+    /// Nothing: the shard is read to its end, and these are its children.
+    End(Vec<ListedShard>),
+}
+
+/// What an answer of GetRecords said, besides its records.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Answered {
+    /// The number of the first Kinesis record in it.
+    pub(crate) first: Option<SequenceNumber>,
+    /// The number of the last Kinesis record in it.
+    pub(crate) last: Option<SequenceNumber>,
+    /// The bytes of data in it.
+    pub(crate) bytes: u64,
+    /// How far its end lies behind the newest record, if the service says so.
+    pub(crate) behind_latest: Option<Duration>,
+    pub(crate) next: Option<String>,
+    /// The children named beside a missing iterator. `None`: one of them lacks its range or its parents.
+    pub(crate) children: Option<Vec<ListedShard>>,
+}
+
+/// What the listing showed that the reading cannot get over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Foreign {
+    pub(crate) place: SequenceNumber,
+    /// Where the numbers of the shard begin.
+    pub(crate) starting: SequenceNumber,
+}
+
+impl Polling {
+    pub(crate) const fn starting(place: Place, max_idle: Duration, now: Tick) -> Self {
+        Self {
+            place,
+            iterator: None,
+            doubt: None,
+            end: None,
+            ready: now,
+            idle: SPACING,
+            max_idle,
+            expected: LARGEST_ANSWER,
+            expired: None,
+            incomplete: 0,
+            said_open: false,
+        }
+    }
+
+    /// When to take the next step.
+    pub(crate) const fn ready(&self) -> Tick {
+        self.ready
+    }
+
+    pub(crate) fn step(&self) -> Step {
+        match (&self.end, &self.doubt, &self.iterator) {
+            (Some(children), ..) => Step::End(children.clone()),
+            (None, Some(_), _) => Step::List,
+            (None, None, Some(iterator)) => Step::GetRecords { iterator: iterator.clone(), expected: self.expected },
+            (None, None, None) => Step::GetIterator(self.place.clone()),
+        }
+    }
+
+    /// An iterator came for what was asked at `asked`.
+    pub(crate) fn iterator(&mut self, iterator: String, asked: SystemTime) {
+        self.iterator = Some(iterator);
+        // Should this iterator expire before the first record: a new LATEST would skip what was put in between.
+        if self.place == Place::Latest {
+            self.place = Place::Since(asked);
+        }
+    }
+
+    /// GetRecords, sent at `sent`, was answered.
+    pub(crate) fn answered(&mut self, sent: Tick, now: Tick, answer: Answered) -> Result<(), Box<Foreign>> {
+        let Answered { first, last, bytes, behind_latest, next, children } = answer;
+        if let (Some(place), Some(first)) = (&self.expired, first)
+            && first <= *place
+        {
+            return Err(Box::new(Foreign { place: place.clone(), starting: first }));
+        }
+        let empty = last.is_none();
+        if let Some(last) = last {
+            self.place = Place::After(last);
+            self.expired = None;
+            self.idle = SPACING;
+        }
+        self.expected = (2 * bytes).clamp(A_SECOND_OF_WRITES, LARGEST_ANSWER);
+        let caught_up = behind_latest.map_or(empty, |behind| behind.is_zero());
+        let pause = match (caught_up, empty) {
+            // There is more. Answers without records are normal where records are far apart in time.
+            (false, _) => Duration::ZERO,
+            (true, false) => SPACING,
+            (true, true) => {
+                let pause = self.idle;
+                self.idle = (self.idle * 2).min(self.max_idle);
+                pause
+            }
+        };
+        self.ready = (now + pause).max(sent + SPACING);
+        self.iterator = next;
+        if self.iterator.is_none() {
+            self.ready = now;
+            match children {
+                Some(children) if are_whole(&children) => self.end = Some(children),
+                _ => self.doubt = Some(Doubt::End),
+            }
+        }
+        Ok(())
+    }
+
+    /// GetShardIterator failed.
+    pub(crate) fn iterator_failed(&mut self, now: Tick, failure: Failure, pause: Duration) {
+        self.ready = now + pause;
+        match failure {
+            Failure::NotFound => self.doubt = Some(Doubt::Existence),
+            Failure::InvalidArgument if self.place.number().is_some() => self.doubt = Some(Doubt::Place),
+            _ => {}
+        }
+    }
+
+    /// GetRecords failed.
+    pub(crate) fn records_failed(&mut self, now: Tick, failure: Failure, pause: Duration) {
+        self.ready = now + pause.max(SPACING);
+        match failure {
+            // What was delivered is delivered; a new iterator goes on behind it.
+            Failure::Expired | Failure::InvalidArgument => {
+                self.iterator = None;
+                self.ready = now + pause;
+            }
+            Failure::NotFound => self.doubt = Some(Doubt::Existence),
+            // The same iterator gives the same records again.
+            Failure::Throttled | Failure::Transient | Failure::Unsent | Failure::Denied => {}
+        }
+    }
+
+    /// The listing failed, and says nothing. Also when the whole stream is gone: what ended then is not this shard.
+    pub(crate) fn listing_failed(&mut self, now: Tick, pause: Duration) {
+        self.ready = now + pause;
+    }
+
+    /// The stream lists these shards.
+    pub(crate) fn listed(
+        &mut self,
+        shard: &ShardId,
+        listing: &[ListedShard],
+        now: Tick,
+        pause: Duration,
+    ) -> Result<(), Box<Foreign>> {
+        self.ready = now + pause;
+        let Some(own) = listing.iter().find(|listed| listed.id == *shard) else {
+            tracing::error!(%shard, "the stream has no such shard any more: what it held and nobody read has expired");
+            self.end = Some(Vec::new());
+            return Ok(());
+        };
+        match self.doubt.take() {
+            Some(Doubt::End) if own.is_closed() => self.closed(shard, listing),
+            Some(Doubt::End) => self.open(shard),
+            Some(Doubt::Place) => self.misplaced(own)?,
+            Some(Doubt::Existence) | None => self.iterator = None,
+        }
+        Ok(())
+    }
+
+    fn closed(&mut self, shard: &ShardId, listing: &[ListedShard]) {
+        let children = children_of(shard, listing);
+        if are_whole(&children) {
+            self.end = Some(children);
+        } else if self.incomplete < MAX_INCOMPLETE {
+            self.incomplete += 1;
+            self.doubt = Some(Doubt::End);
+        } else {
+            tracing::error!(%shard, known = children.len(), "closed, and not all of its children are listed; ending it with those known");
+            self.end = Some(children);
+        }
+    }
+
+    fn open(&mut self, shard: &ShardId) {
+        if !self.said_open {
+            tracing::warn!(%shard, "the service gives no next iterator for a shard that is open; going on after the last record");
+            self.said_open = true;
+        }
+        self.iterator = None;
+    }
+
+    fn misplaced(&mut self, own: &ListedShard) -> Result<(), Box<Foreign>> {
+        match self.place.number() {
+            Some(place) if *place < own.starting => {
+                self.doubt = Some(Doubt::Place);
+                Err(Box::new(Foreign { place: place.clone(), starting: own.starting.clone() }))
+            }
+            place => {
+                tracing::warn!(shard = %own.id, ?place, "the record to start at has expired; going on with the oldest");
+                self.expired = self.place.number().cloned();
+                self.place = Place::TrimHorizon;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The service allows five GetRecords a second and shard. Also the shortest pause of a reader that has caught up.
+pub(crate) const SPACING: Duration = Duration::from_millis(200);
+
+/// GetRecords returns up to 10 MiB (API reference).
+pub(crate) const LARGEST_ANSWER: u64 = 10 << 20;
+
+/// A shard takes 1 MiB a second, and one that has caught up is polled at least that often.
+const A_SECOND_OF_WRITES: u64 = 1 << 20;
+
+/// A listing lags behind a reshard by seconds. After half a minute of pauses the children are left to shard sync, which
+/// makes the leases of shards whose parents are finished.
+const MAX_INCOMPLETE: u32 = 15;
+
+#[cfg(test)]
+mod tests;

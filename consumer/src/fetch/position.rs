@@ -1,0 +1,107 @@
+//! Where the reading of a shard begins, and begins again.
+
+use std::time::SystemTime;
+
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::ShardIteratorType;
+
+use crate::lease::Checkpoint;
+use crate::record::{Position, SequenceNumber};
+
+/// Where an iterator is to be had.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// At the oldest record.
+    TrimHorizon,
+    /// After the newest record.
+    Latest,
+    /// At the first record that arrived then or later.
+    Since(SystemTime),
+    /// At the record of that number, which is then dropped as far as it is done.
+    At(SequenceNumber),
+    /// After the record of that number.
+    After(SequenceNumber),
+}
+
+impl Place {
+    /// Where the reading from a checkpoint begins.
+    ///
+    /// The number of a checkpoint is read again, because some of the user records in it may not be done; the record may
+    /// have expired meanwhile, which `After` would not survive either.
+    pub(crate) fn of(checkpoint: &Checkpoint, start_at: Option<SystemTime>) -> Result<Self, Nowhere> {
+        Ok(match checkpoint {
+            Checkpoint::Missing => return Err(Nowhere::NoCheckpoint),
+            Checkpoint::AtTimestamp => Self::Since(start_at.ok_or(Nowhere::NoStartTime)?),
+            Checkpoint::TrimHorizon => Self::TrimHorizon,
+            // A finished shard has nothing to read; its end is what a reader behind its newest record finds.
+            Checkpoint::Latest | Checkpoint::ShardEnd => Self::Latest,
+            Checkpoint::At(position) => Self::At(position.sequence_number.clone()),
+        })
+    }
+
+    pub(crate) const fn kind(&self) -> ShardIteratorType {
+        match self {
+            Self::TrimHorizon => ShardIteratorType::TrimHorizon,
+            Self::Latest => ShardIteratorType::Latest,
+            Self::Since(_) => ShardIteratorType::AtTimestamp,
+            Self::At(_) => ShardIteratorType::AtSequenceNumber,
+            Self::After(_) => ShardIteratorType::AfterSequenceNumber,
+        }
+    }
+
+    pub(crate) const fn number(&self) -> Option<&SequenceNumber> {
+        match self {
+            Self::At(number) | Self::After(number) => Some(number),
+            Self::TrimHorizon | Self::Latest | Self::Since(_) => None,
+        }
+    }
+
+    pub(crate) fn time(&self) -> Option<DateTime> {
+        match self {
+            Self::Since(time) => Some(DateTime::from(*time)),
+            _ => None,
+        }
+    }
+}
+
+/// Why a reading cannot begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Nowhere {
+    /// At a time, and none is configured.
+    NoStartTime,
+    /// The lease does not say.
+    NoCheckpoint,
+}
+
+/// What is done already according to a checkpoint, and so not delivered again.
+pub(crate) fn done_before(checkpoint: &Checkpoint) -> Option<Position> {
+    match checkpoint {
+        Checkpoint::At(position) => Some(position.clone()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(number: &str, sub_sequence: u64) -> Checkpoint {
+        Checkpoint::At(Position { sequence_number: number.parse().expect("a number"), sub_sequence })
+    }
+
+    #[test]
+    fn a_number_wins_over_the_configured_start_and_is_read_again() {
+        let time = SystemTime::UNIX_EPOCH;
+        assert_eq!(Place::of(&checkpoint("77", 3), Some(time)), Ok(Place::At("77".parse().expect("a number"))));
+        assert_eq!(done_before(&checkpoint("77", 3)).map(|done| done.to_string()), Some("77/3".to_owned()));
+        assert_eq!(done_before(&Checkpoint::AtTimestamp), None);
+    }
+
+    #[test]
+    fn a_start_at_a_time_needs_one() {
+        let time = SystemTime::UNIX_EPOCH;
+        assert_eq!(Place::of(&Checkpoint::AtTimestamp, Some(time)), Ok(Place::Since(time)));
+        assert_eq!(Place::of(&Checkpoint::AtTimestamp, None), Err(Nowhere::NoStartTime));
+        assert_eq!(Place::of(&Checkpoint::Missing, Some(time)), Err(Nowhere::NoCheckpoint));
+    }
+}

@@ -1,0 +1,321 @@
+//! The loop that reads one shard: calls, waits, and hands batches on.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
+use aws_sdk_kinesis::types::ChildShard;
+use aws_smithy_async::time::SharedTimeSource;
+use kinesis_aggregation::HashKeyRange;
+use tokio::sync::mpsc;
+
+use super::batch::Batch;
+use super::budget::{Budget, Permit, Share};
+use super::counts::Counters;
+use super::deaggregate::Unfolder;
+use super::polling::{Answered, Foreign, Polling, Step};
+use super::position::{Nowhere, Place, done_before};
+use crate::backoff::{Backoff, Pauses};
+use crate::clock::{Clock, Tick};
+use crate::lease::{Epoch, Lease};
+use crate::record::SequenceNumber;
+use crate::shard::discover::{Discover, ListFilter};
+use crate::shard::failure::Failure;
+use crate::shard::stream::Stream;
+use crate::shard::{ListedShard, ShardId};
+
+/// What all shards of a worker read with.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadContext {
+    pub(crate) stream: Stream,
+    pub(crate) discover: Arc<Discover>,
+    pub(crate) budget: Budget,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) time: SharedTimeSource,
+    /// The time for leases that are to start at a time.
+    pub(crate) start_at: Option<SystemTime>,
+    pub(crate) max_idle_poll: Duration,
+}
+
+/// What comes of reading a shard, in order.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    Batch(Batch),
+    /// Nothing follows: the shard is closed, and this was all of it.
+    End(Vec<ListedShard>),
+    /// Nothing follows: somebody has to decide.
+    Failed(ReadError),
+}
+
+/// A shard cannot be read, and trying again does not help. Its lease is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The checkpoint is not of this stream: it was deleted and made again under its name, or the application read
+    /// another stream before. Delete the lease table, or use another application name, to start anew.
+    #[error("{0}")]
+    ForeignCheckpoint(Box<ForeignCheckpoint>),
+    /// The lease says to start at a configured time, and none is configured.
+    #[error("the lease of {shard} starts at a time, and no time is configured: use `StartAt::At`")]
+    NoStartTime {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// The row of the lease has lost its checkpoint; where to go on cannot be known. Give it one.
+    #[error("the lease of {shard} has no checkpoint: somebody edited its row")]
+    NoCheckpoint {
+        /// The shard.
+        shard: ShardId,
+    },
+}
+
+/// A checkpoint that does not fit the shard it is for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the checkpoint {checkpoint} of {shard} is not of this stream, where that shard has numbers from {starting} on: \
+     was the stream made again, or did the application read another one before?"
+)]
+#[non_exhaustive]
+pub struct ForeignCheckpoint {
+    /// The shard.
+    pub shard: ShardId,
+    /// The number in the lease.
+    pub checkpoint: SequenceNumber,
+    /// The lowest number known of the shard.
+    pub starting: SequenceNumber,
+}
+
+/// The reader of one shard.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    context: ReadContext,
+    shard: ShardId,
+    epoch: Epoch,
+    polling: Polling,
+    unfolder: Unfolder,
+    share: Share,
+    pauses: Pauses,
+    /// Failures in a row.
+    failures: u32,
+}
+
+impl Reader {
+    /// A reader of the lease's shard from its checkpoint on.
+    pub(crate) fn new(
+        context: ReadContext,
+        lease: &Lease,
+        epoch: Epoch,
+        rng: fastrand::Rng,
+    ) -> Result<Self, ReadError> {
+        let shard = lease.key.shard();
+        let place = match Place::of(&lease.checkpoint, context.start_at) {
+            Ok(place) => place,
+            Err(Nowhere::NoStartTime) => return Err(ReadError::NoStartTime { shard }),
+            Err(Nowhere::NoCheckpoint) => return Err(ReadError::NoCheckpoint { shard }),
+        };
+        tracing::info!(%shard, epoch = epoch.0, ?place, "reading");
+        let polling = Polling::starting(place, context.max_idle_poll, context.clock.now());
+        let unfolder =
+            Unfolder::new(lease.range.filter(|range| *range != HashKeyRange::FULL), done_before(&lease.checkpoint));
+        let (share, pauses) = (context.budget.share(), BACKOFF.pauses(rng));
+        Ok(Self { context, shard, epoch, polling, unfolder, share, pauses, failures: 0 })
+    }
+
+    /// Reads until the shard ends, fails, or nobody listens any more.
+    pub(crate) async fn run(mut self, out: mpsc::Sender<Fetched>) {
+        loop {
+            let ready = self.polling.ready();
+            if ready > self.context.clock.now() {
+                tokio::time::sleep_until(self.context.clock.instant(ready)).await;
+            }
+            let fetched = match self.polling.step() {
+                Step::GetIterator(place) => {
+                    self.get_iterator(place).await;
+                    None
+                }
+                Step::GetRecords { iterator, expected } => self.get_records(iterator, expected).await,
+                Step::List => self.list().await.err().map(Fetched::Failed),
+                Step::End(children) => Some(Fetched::End(children)),
+            };
+            let Some(fetched) = fetched else { continue };
+            let last = !matches!(fetched, Fetched::Batch(_));
+            if out.send(fetched).await.is_err() || last {
+                return;
+            }
+        }
+    }
+
+    async fn get_iterator(&mut self, place: Place) {
+        let (stream, asked) = (&self.context.stream, self.context.time.now());
+        let request = stream
+            .client()
+            .get_shard_iterator()
+            .set_stream_name(stream.name())
+            .set_stream_arn(stream.arn())
+            .shard_id(self.shard.as_str())
+            .shard_iterator_type(place.kind())
+            .set_starting_sequence_number(place.number().map(ToString::to_string))
+            .set_timestamp(place.time());
+        // Boxed: the SDK's futures are large, and most of the time a shard has none.
+        match Box::pin(request.send()).await {
+            Ok(answer) => match answer.shard_iterator {
+                Some(iterator) => {
+                    self.succeeded();
+                    self.polling.iterator(iterator, asked);
+                }
+                None => {
+                    let pause = self.pause_after("GetShardIterator", Failure::Transient, &"an answer without iterator");
+                    self.polling.iterator_failed(self.context.clock.now(), Failure::Transient, pause);
+                }
+            },
+            Err(error) => {
+                let failure = Failure::of(&error);
+                let pause = self.pause_after("GetShardIterator", failure, &Chain(&error));
+                self.polling.iterator_failed(self.context.clock.now(), failure, pause);
+            }
+        }
+    }
+
+    async fn get_records(&mut self, iterator: String, expected: u64) -> Option<Fetched> {
+        // While an answer is read it is there twice: as data, and as base64 a third longer.
+        let permit = self.share.reserve(expected + expected * 4 / 3).await;
+        let stream = &self.context.stream;
+        let request = stream.client().get_records().set_stream_arn(stream.arn()).shard_iterator(iterator);
+        let sent = self.context.clock.now();
+        let result = Box::pin(request.send()).await;
+        match result {
+            Ok(answer) => self.take(sent, answer, permit),
+            Err(error) => {
+                let failure = Failure::of(&error);
+                let pause = self.pause_after("GetRecords", failure, &Chain(&error));
+                self.polling.records_failed(self.context.clock.now(), failure, pause);
+                None
+            }
+        }
+    }
+
+    fn take(&mut self, sent: Tick, answer: GetRecordsOutput, mut permit: Permit) -> Option<Fetched> {
+        let bytes = answer.records.iter().map(|record| record.data.as_ref().len() as u64).sum();
+        let millis_behind = answer.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok());
+        let behind_latest = millis_behind.map(Duration::from_millis);
+        let now = self.context.clock.now();
+        let unfolded = match self.unfolder.unfold(answer.records) {
+            Ok(unfolded) => unfolded,
+            Err(error) => {
+                // Not to be passed over: such a record could never be checkpointed. Asked for again, and said again.
+                let pause = self.pause_after("GetRecords", Failure::Denied, &error);
+                self.polling.records_failed(now, Failure::Denied, pause);
+                return None;
+            }
+        };
+        self.succeeded();
+        permit.settle(unfolded.bytes_held);
+        self.context.counters.add(&unfolded.counts);
+        if let Some(len) = unfolded.checkpoint_beyond {
+            tracing::warn!(shard = %self.shard, len, "the checkpoint lies beyond the end of its aggregate; taking all of it for done");
+        }
+        let answered = Answered {
+            first: unfolded.first,
+            last: unfolded.last,
+            bytes,
+            behind_latest,
+            next: answer.next_shard_iterator.filter(|iterator| !iterator.is_empty()),
+            children: parse_children(answer.child_shards.unwrap_or_default()),
+        };
+        if let Err(foreign) = self.polling.answered(sent, now, answered) {
+            return Some(Fetched::Failed(self.foreign(*foreign)));
+        }
+        let behind = behind_latest.unwrap_or_default();
+        Batch::new(self.shard.clone(), self.epoch, unfolded.records, behind, permit).map(Fetched::Batch)
+    }
+
+    async fn list(&mut self) -> Result<(), ReadError> {
+        let listing = Box::pin(self.context.discover.list(ListFilter::All)).await;
+        let now = self.context.clock.now();
+        match listing {
+            Ok(listing) => {
+                let pause = self.pauses.draw();
+                self.polling.listed(&self.shard, &listing, now, pause).map_err(|foreign| self.foreign(*foreign))
+            }
+            Err(error) => {
+                let pause = self.pause_after("ListShards", Failure::Denied, &Chain(&error));
+                self.polling.listing_failed(now, pause);
+                Ok(())
+            }
+        }
+    }
+
+    fn foreign(&self, foreign: Foreign) -> ReadError {
+        let Foreign { place: checkpoint, starting } = foreign;
+        ReadError::ForeignCheckpoint(Box::new(ForeignCheckpoint { shard: self.shard.clone(), checkpoint, starting }))
+    }
+
+    fn succeeded(&mut self) {
+        self.failures = 0;
+        self.pauses.restart();
+    }
+
+    /// Says that a call failed, as loudly as it deserves, and how long to wait.
+    fn pause_after(&mut self, operation: &'static str, failure: Failure, error: &dyn std::fmt::Display) -> Duration {
+        let pause = self.pauses.draw();
+        self.failures += 1;
+        let (shard, failures) = (&self.shard, self.failures);
+        match failure {
+            Failure::Expired => tracing::debug!(%shard, operation, %error, "getting a new iterator"),
+            Failure::Throttled if failures < LOUD => tracing::debug!(%shard, operation, failures, ?pause, "throttled"),
+            Failure::Throttled | Failure::Transient | Failure::Unsent => {
+                tracing::warn!(%shard, operation, failures, ?pause, %error, "call failed; trying again");
+            }
+            Failure::NotFound | Failure::InvalidArgument | Failure::Denied => {
+                tracing::error!(%shard, operation, failures, ?pause, %error, "call refused; trying again");
+            }
+        }
+        pause
+    }
+}
+
+/// The children named beside the last records, in the form of a listing; `None` if one of them lacks something.
+fn parse_children(children: Vec<ChildShard>) -> Option<Vec<ListedShard>> {
+    let lowest: SequenceNumber = "0".parse().expect("a digit is a number");
+    children
+        .into_iter()
+        .map(|child| {
+            let range = child.hash_key_range?;
+            let parents: Vec<_> = child.parent_shards.iter().map(|id| ShardId::from(id.as_str())).collect();
+            Some(ListedShard {
+                id: ShardId::from(child.shard_id),
+                parents: (!parents.is_empty()).then_some(parents)?,
+                range: HashKeyRange::parse(&range.starting_hash_key, &range.ending_hash_key).ok()?,
+                // Not said here; and no number is lower.
+                starting: lowest.clone(),
+                ending: None,
+            })
+        })
+        .collect()
+}
+
+/// An error and its sources in one line.
+struct Chain<'a>(&'a dyn Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Up to 5 s: a shard whose answer was 10 MB is throttled that long (2 MB a second, API reference).
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+
+/// Other readers of the shard make a throttled call now and then; several in a row are worth a word. As the KCL.
+const LOUD: u32 = 5;
+
+#[cfg(test)]
+mod tests;

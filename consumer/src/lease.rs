@@ -1,0 +1,34 @@
+//! Who owns what: leases, the table that holds them, and the protocol of the KCL 3.x around it.
+
+pub(crate) mod lease;
+pub(crate) mod store;
+
+mod assign;
+mod cleanup;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod dynamodb;
+pub(crate) mod leader;
+mod memory;
+mod sync;
+
+pub(crate) mod find;
+pub(crate) mod held;
+mod hints;
+pub(crate) mod lane;
+mod renew;
+mod shard_end;
+mod throughput;
+
+pub(crate) use self::hints::Hints;
+
+pub use self::dynamodb::{DynamoDbLeaseStore, TableOptions};
+pub use self::held::{CheckpointError, Epoch};
+pub use self::leader::Findings;
+pub use self::lease::{Checkpoint, Lease, LeaseKey, Owners, PendingCheckpoint, WorkerId};
+pub use self::memory::MemoryLeaseStore;
+pub use self::renew::LostReason;
+pub use self::store::{
+    BoxError, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerRow, Written,
+};
+pub use self::sync::Mismatch;

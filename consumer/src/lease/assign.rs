@@ -1,0 +1,246 @@
+//! Who gets which lease: the leader's decisions, by what it has seen move.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::lease::{LeaseKey, Owners, WorkerId};
+use super::store::{EpochTime, Rows};
+use crate::clock::Tick;
+
+use self::fleet::Fleet;
+use self::watched::Watched;
+
+mod fleet;
+mod watched;
+
+/// What a leader knows of the table, and what it makes of it.
+///
+/// Time is this process's own: a lease has run out when its counter has stood still for a lease duration while we
+/// looked on, a worker lives while its row or one of its counters moves. Nobody's wall clock is compared with ours, but
+/// for a row that is seen for the first time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Assignment {
+    me: WorkerId,
+    /// The lease duration of the fleet.
+    duration: Duration,
+    /// How many leases a worker may have.
+    max_leases: usize,
+    leases: BTreeMap<LeaseKey, Watched>,
+    fleet: Fleet,
+}
+
+/// A change of owner to write.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Move {
+    /// A lease that nobody holds any more, or that a hand-off left hanging. `stood_at`: the counter at which it stood
+    /// still; the read that showed this may have lagged behind.
+    Assign { key: LeaseKey, seen: Owners, to: WorkerId, stood_at: Option<u64> },
+    /// A lease that its owner holds: the owner finishes with it first.
+    HandOff { key: LeaseKey, from: WorkerId, to: WorkerId },
+}
+
+/// What a round comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Round {
+    pub(crate) moves: Vec<Move>,
+    /// Leases for which no worker has room: nobody reads these shards.
+    pub(crate) spill: Vec<LeaseKey>,
+}
+
+impl Assignment {
+    pub(crate) fn new(me: WorkerId, duration: Duration, max_leases: usize) -> Self {
+        let fleet = Fleet::new(me.clone());
+        Self { me, duration, max_leases, leases: BTreeMap::new(), fleet }
+    }
+
+    /// Takes in the table as just read: `now` is after the read. `wall_clock` is ours; it serves for rows seen for the
+    /// first time only.
+    pub(crate) fn observe(&mut self, now: Tick, wall_clock: EpochTime, rows: &Rows) {
+        self.fleet.observe(now, wall_clock, &rows.workers);
+        self.leases.retain(|key, _| rows.leases.binary_search_by(|lease| lease.key.cmp(key)).is_ok());
+        for lease in &rows.leases {
+            let Some(watched) = self.leases.get_mut(&lease.key) else {
+                self.leases.insert(lease.key.clone(), Watched::first(now, lease, self.duration));
+                continue;
+            };
+            if let Some(writer) = watched.observe(now, lease, self.duration) {
+                self.fleet.saw_life(now, &writer);
+            }
+        }
+    }
+
+    /// Decides who gets what. `now` is from before the last read: what it showed may have changed while it went on, so
+    /// that nothing stood still for longer than that.
+    pub(crate) fn round(&mut self, now: Tick) -> Round {
+        self.suspect_owners(now);
+        let mut loads = self.loads(now);
+        let mut round = Round::default();
+        self.place_free(now, &mut loads, &mut round);
+        self.end_handoffs(now, &mut loads, &mut round);
+        self.balance(now, &mut loads, &mut round);
+        round
+    }
+
+    /// Takes in that a move was accepted, and the counter that it left.
+    pub(crate) fn moved(&mut self, now: Tick, change: &Move, counter: u64) {
+        let (key, owners) = match change {
+            Move::Assign { key, to, .. } => (key, Owners { owner: Some(to.clone()), checkpoint_owner: None }),
+            Move::HandOff { key, from, to } => {
+                (key, Owners { owner: Some(to.clone()), checkpoint_owner: Some(from.clone()) })
+            }
+        };
+        if let Some(watched) = self.leases.get_mut(key) {
+            watched.changed_hands(now, owners, counter, self.duration);
+        }
+    }
+
+    /// Whether a worker has not been seen to live for as long as one can be taken for alive.
+    pub(crate) fn is_dead(&self, now: Tick, worker: &WorkerId) -> bool {
+        self.fleet.is_dead(now, worker)
+    }
+
+    /// When the next lease will have run out if nothing moves, after a round at `now`.
+    pub(crate) fn next_expiry(&self, now: Tick) -> Option<Tick> {
+        let unfinished = self.leases.values().filter(|watched| !watched.is_settled());
+        unfinished.filter_map(|watched| watched.runs_out(self.duration)).filter(|expiry| *expiry > now).min()
+    }
+
+    /// The workers that can be given leases.
+    fn loads(&self, now: Tick) -> Loads {
+        let mut loads: BTreeMap<WorkerId, usize> = self.fleet.able(now).map(|worker| (worker.clone(), 0)).collect();
+        for watched in self.leases.values().filter(|watched| !watched.is_settled() && !self.is_free(now, watched)) {
+            if let Some(load) = watched.owner().and_then(|owner| loads.get_mut(owner)) {
+                *load += 1;
+            }
+        }
+        Loads { loads, max: self.max_leases }
+    }
+
+    /// A worker that let a lease run out may be dead, though its row looks alive for a minute still.
+    fn suspect_owners(&mut self, now: Tick) {
+        for watched in self.leases.values_mut().filter(|watched| !watched.is_settled()) {
+            if watched.has_just_run_out(now, self.duration)
+                && let Some(owner) = watched.actual_owner()
+                && *owner != self.me
+            {
+                self.fleet.suspect(owner);
+            }
+        }
+    }
+
+    /// Whether nobody holds the lease.
+    fn is_free(&self, now: Tick, watched: &Watched) -> bool {
+        let Some(holder) = watched.actual_owner() else { return true };
+        // Given to a worker that has left or died before it wrote: it will not come for it.
+        let in_vain = watched.is_awaited() && !self.fleet.is_able(now, holder);
+        in_vain || watched.has_run_out(now, self.duration)
+    }
+
+    /// Gives free leases to the workers with the fewest, those that waited longest first.
+    fn place_free(&self, now: Tick, loads: &mut Loads, round: &mut Round) {
+        let is_free = |(_, watched): &(&LeaseKey, &Watched)| !watched.is_settled() && self.is_free(now, watched);
+        let mut free: Vec<(&LeaseKey, &Watched)> = self.leases.iter().filter(is_free).collect();
+        free.sort_by_key(|(key, watched)| (watched.last_moved(), *key));
+        for (key, watched) in free {
+            let before = watched.actual_owner();
+            // A lease on its way stays on its way.
+            let target = watched.target().filter(|target| Some(*target) != before && loads.has_room(target)).cloned();
+            let Some(to) = target.or_else(|| loads.least(before)) else {
+                round.spill.push(key.clone());
+                continue;
+            };
+            loads.add(&to);
+            // A write would only disturb its owner, should that still hold it: an owner finds its own leases.
+            if Some(&to) != before || watched.is_in_handoff() {
+                let stood_at = before.map(|_| watched.counter());
+                round.moves.push(Move::Assign { key: key.clone(), seen: watched.owners().clone(), to, stood_at });
+            }
+        }
+    }
+
+    /// Ends hand-offs whose source lives but does not let go.
+    fn end_handoffs(&self, now: Tick, loads: &mut Loads, round: &mut Round) {
+        for (key, watched) in &self.leases {
+            if watched.is_settled() || self.is_free(now, watched) || !watched.is_handoff_overdue(now) {
+                continue;
+            }
+            let (source, target) = (watched.actual_owner(), watched.target());
+            let to = match target.filter(|target| Some(*target) != source && self.fleet.is_able(now, target)) {
+                Some(target) => Some(target.clone()),
+                None => loads.least(source).filter(|to| Some(to) != source).inspect(|to| loads.add(to)),
+            };
+            if let Some(to) = to {
+                let seen = watched.owners().clone();
+                round.moves.push(Move::Assign { key: key.clone(), seen, to, stood_at: None });
+            }
+        }
+    }
+
+    /// Moves leases from the workers with the most to those with the fewest, as long as that evens them out: with a
+    /// difference of one, a move would only turn it round.
+    fn balance(&self, now: Tick, loads: &mut Loads, round: &mut Round) {
+        let mut movable: BTreeMap<&WorkerId, Vec<(Tick, &LeaseKey)>> = BTreeMap::new();
+        for (key, watched) in &self.leases {
+            if let Some(since) = watched.movable_since(now, self.duration)
+                && !self.is_free(now, watched)
+                && let Some(owner) = watched.owner()
+            {
+                movable.entry(owner).or_default().push((since, key));
+            }
+        }
+        for leases in movable.values_mut() {
+            // Popped from the end: the longest settled leaves first.
+            leases.sort_by(|a, b| b.cmp(a));
+        }
+        while let Some(to) = loads.least(None) {
+            let worth_it = |from: &WorkerId| loads.of(from) >= loads.of(&to) + 2;
+            let donors = movable.iter().filter(|(from, leases)| !leases.is_empty() && worth_it(from));
+            let most = donors.max_by_key(|(from, _)| (loads.of(from), std::cmp::Reverse(**from)));
+            let Some(from) = most.map(|(from, _)| *from) else { return };
+            let (_, key) = movable.get_mut(from).and_then(Vec::pop).expect("the donor has a lease to give");
+            loads.remove(from);
+            loads.add(&to);
+            round.moves.push(Move::HandOff { key: key.clone(), from: from.clone(), to });
+        }
+    }
+}
+
+/// How many unfinished leases each able worker has, or will have once its hand-offs are done.
+#[derive(Debug)]
+struct Loads {
+    loads: BTreeMap<WorkerId, usize>,
+    max: usize,
+}
+
+impl Loads {
+    /// The worker with the fewest leases among those with room; `last` only if there is no other.
+    fn least(&self, last: Option<&WorkerId>) -> Option<WorkerId> {
+        let with_room = self.loads.iter().filter(|(_, load)| **load < self.max);
+        with_room
+            .min_by_key(|(worker, load)| (Some(*worker) == last, **load, *worker))
+            .map(|(worker, _)| worker.clone())
+    }
+
+    fn has_room(&self, worker: &WorkerId) -> bool {
+        self.loads.get(worker).is_some_and(|load| *load < self.max)
+    }
+
+    fn of(&self, worker: &WorkerId) -> usize {
+        self.loads.get(worker).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, worker: &WorkerId) {
+        if let Some(load) = self.loads.get_mut(worker) {
+            *load += 1;
+        }
+    }
+
+    fn remove(&mut self, worker: &WorkerId) {
+        if let Some(load) = self.loads.get_mut(worker) {
+            *load -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

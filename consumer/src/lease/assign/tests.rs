@@ -1,0 +1,596 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::lease::{Checkpoint, Lease, WorkerRow};
+
+const D: Duration = Duration::from_secs(10);
+/// Our wall clock at tick 0.
+const EPOCH: u64 = 1_700_000_000;
+
+fn at(seconds: u64) -> Tick {
+    Tick::new(Duration::from_secs(seconds))
+}
+
+fn worker(name: &str) -> WorkerId {
+    WorkerId::from(name)
+}
+
+fn key(number: usize) -> LeaseKey {
+    LeaseKey::from(format!("shardId-{number:012}"))
+}
+
+/// A table, and time. Workers named `a`, `b`, … live when they are told to.
+#[derive(Clone)]
+struct World {
+    now: u64,
+    rows: Rows,
+    leader: Assignment,
+}
+
+impl World {
+    /// A table of unowned leases, of which `a` is the leader.
+    fn of(leases: usize) -> Self {
+        let mut rows = Rows::default();
+        rows.leases.extend((0..leases).map(|number| Lease::new(key(number), Checkpoint::TrimHorizon)));
+        Self { now: 0, rows, leader: Assignment::new(worker("a"), D, usize::MAX) }
+    }
+
+    fn report(&mut self, names: &[&str]) {
+        for name in names {
+            let row = WorkerRow::new(worker(name), EpochTime(EPOCH + self.now));
+            self.rows.workers.retain(|row| row.worker != worker(name));
+            self.rows.workers.push(row);
+        }
+        self.rows.workers.sort_by(|a, b| a.worker.cmp(&b.worker));
+    }
+
+    fn withdraw(&mut self, name: &str) {
+        self.rows.workers.retain(|row| row.worker != worker(name));
+    }
+
+    fn lease(&mut self, number: usize) -> &mut Lease {
+        &mut self.rows.leases[number]
+    }
+
+    /// These workers renew all that they hold.
+    fn renew(&mut self, names: &[&str]) {
+        for lease in &mut self.rows.leases {
+            if lease.actual_owner().is_some_and(|owner| names.contains(&owner.as_str())) {
+                lease.counter += 1;
+            }
+        }
+    }
+
+    /// These workers let go of what they are to hand over.
+    fn hand_over(&mut self, names: &[&str]) {
+        for lease in &mut self.rows.leases {
+            if lease.checkpoint_owner.as_ref().is_some_and(|owner| names.contains(&owner.as_str())) {
+                lease.checkpoint_owner = None;
+                lease.counter += 1;
+            }
+        }
+    }
+
+    /// A look at the table and a round, whose moves are written.
+    fn round(&mut self) -> Round {
+        self.look();
+        let round = self.leader.round(at(self.now));
+        for change in &round.moves {
+            let counter = self.write(change);
+            self.leader.moved(at(self.now), change, counter);
+        }
+        round
+    }
+
+    fn look(&mut self) {
+        self.leader.observe(at(self.now), EpochTime(EPOCH + self.now), &self.rows);
+    }
+
+    fn write(&mut self, change: &Move) -> u64 {
+        let (key, owner, checkpoint_owner, moved) = match change {
+            Move::Assign { key, to, .. } => (key, to, None, 1),
+            Move::HandOff { key, from, to } => (key, to, Some(from.clone()), 0),
+        };
+        let lease = self.rows.leases.iter_mut().find(|lease| lease.key == *key).expect("moves are of leases");
+        match change {
+            Move::Assign { seen, .. } => assert_eq!(lease.owners(), *seen),
+            Move::HandOff { from, .. } => {
+                assert_eq!((lease.owner.as_ref(), &lease.checkpoint_owner), (Some(from), &None))
+            }
+        }
+        lease.owner = Some(owner.clone());
+        lease.checkpoint_owner = checkpoint_owner;
+        lease.counter += moved;
+        lease.counter
+    }
+
+    /// Seconds of a sound life for these workers, with a round every five: they renew every three seconds, report every
+    /// thirty, and hand over what they are asked for within two.
+    fn live(&mut self, names: &[&str], seconds: u64) -> Vec<Move> {
+        let mut moves = Vec::new();
+        for _ in 0..seconds {
+            self.now += 1;
+            if self.now.is_multiple_of(30) {
+                self.report(names);
+            }
+            if self.now.is_multiple_of(3) {
+                self.renew(names);
+            }
+            if self.now.is_multiple_of(2) {
+                self.hand_over(names);
+            }
+            if self.now.is_multiple_of(5) {
+                moves.extend(self.round().moves);
+            }
+        }
+        moves
+    }
+
+    fn counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for lease in &self.rows.leases {
+            let owner = lease.owner.as_ref().map_or("nobody", WorkerId::as_str);
+            *counts.entry(owner.to_owned()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// `workers` at home with `leases`, spread evenly, and everything quiet.
+fn settled(workers: &[&str], leases: usize) -> World {
+    let mut world = World::of(leases);
+    world.report(workers);
+    world.round();
+    world.live(workers, 30);
+    assert_eq!(world.live(workers, 30), []);
+    world
+}
+
+fn counts<const N: usize>(expected: [(&str, usize); N]) -> BTreeMap<String, usize> {
+    expected.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
+#[test]
+fn free_leases_are_spread_evenly_at_once() {
+    let mut world = World::of(7);
+    world.report(&["b", "c"]);
+    let round = world.round();
+    assert_eq!(round.spill, []);
+    // The leader counts itself before its row is there.
+    assert_eq!(world.counts(), counts([("a", 3), ("b", 2), ("c", 2)]));
+    assert!(round.moves.iter().all(|change| matches!(change, Move::Assign { stood_at: None, .. })));
+    assert_eq!(world.round(), Round::default(), "a second round changes nothing");
+}
+
+#[test]
+fn those_that_waited_longest_go_first() {
+    let mut world = World::of(3);
+    world.leader.max_leases = 1;
+    world.round();
+    world.now = 5;
+    world.rows.leases.insert(0, Lease::new(LeaseKey::from("shard"), Checkpoint::TrimHorizon));
+    world.report(&["b"]);
+    let round = world.round();
+    assert_eq!(round.moves.len(), 1);
+    assert!(matches!(&round.moves[0], Move::Assign { key: given, .. } if *given == key(1)), "{round:?}");
+    assert_eq!(round.spill, [key(2), LeaseKey::from("shard")]);
+}
+
+/// S131: the fewest moves, and every one a hand-off.
+#[test]
+fn a_worker_that_joins_gets_its_share_by_hand_off() {
+    let mut world = settled(&["a"], 20);
+    world.report(&["a", "b"]);
+    let moves = world.round().moves;
+    assert_eq!(moves.len(), 10);
+    assert!(
+        moves.iter().all(
+            |change| matches!(change, Move::HandOff { from, to, .. } if *from == worker("a") && *to == worker("b"))
+        )
+    );
+    assert_eq!(world.live(&["a", "b"], 60), [], "nothing more is moved while they are under way, nor after");
+    assert_eq!(world.counts(), counts([("a", 10), ("b", 10)]));
+}
+
+#[test]
+fn a_difference_of_one_is_left_alone() {
+    let mut world = settled(&["a", "b"], 5);
+    assert_eq!(world.live(&["a", "b"], 300), []);
+    world.report(&["a", "b", "c"]);
+    // 3 and 2 and 0: one from the first makes 2, 2, 1.
+    assert_eq!(world.round().moves.len(), 1);
+}
+
+#[test]
+fn a_lease_that_has_just_come_stays() {
+    let mut world = World::of(4);
+    world.round();
+    world.now = 1;
+    world.report(&["a", "b"]);
+    assert_eq!(world.round().moves, [], "its owner has not even written yet");
+    world.renew(&["a"]);
+    assert_eq!(world.round().moves, [], "nor been there for the time of a renewal");
+    world.now = 4;
+    assert_eq!(world.round().moves.len(), 2);
+}
+
+/// C8: what a dead worker held runs out a lease duration after its counters were last seen to move.
+#[test]
+fn a_dead_worker_s_leases_go_to_others_and_it_gets_none() {
+    let mut world = settled(&["a", "b", "c"], 6);
+    // b dies right after a renewal that a look has seen; its row was written just then and looks alive for a minute.
+    world.report(&["b"]);
+    world.renew(&["a", "b", "c"]);
+    world.look();
+    let died = world.now;
+    while world.rows.leases.iter().any(|lease| lease.owner == Some(worker("b"))) {
+        for change in world.live(&["a", "c"], 1) {
+            let Move::Assign { to, stood_at: Some(_), .. } = &change else { panic!("{change:?}") };
+            assert_ne!(*to, worker("b"));
+            assert!(world.now - died >= 10, "{} s after", world.now - died);
+        }
+        assert!(world.now - died <= 15, "a lease duration and a round are over");
+    }
+    let moves = world.live(&["a", "c"], 120);
+    assert_eq!(moves, [], "b's row still looks alive for half of this time");
+    assert_eq!(world.counts(), counts([("a", 3), ("c", 3)]));
+}
+
+#[test]
+fn a_suspect_worker_is_back_when_its_row_moves() {
+    let mut world = settled(&["a", "b"], 4);
+    world.live(&["a"], 20);
+    assert_eq!(world.counts(), counts([("a", 4)]));
+    world.report(&["b"]);
+    world.live(&["a", "b"], 20);
+    assert_eq!(world.counts(), counts([("a", 2), ("b", 2)]));
+}
+
+#[test]
+fn a_worker_that_drops_one_reader_keeps_the_rest() {
+    let mut world = settled(&["a", "b"], 6);
+    let dropped = world.rows.leases.iter().position(|lease| lease.owner == Some(worker("b"))).expect("b has three");
+    for _ in 0..20 {
+        let stuck = world.rows.leases[dropped].counter;
+        world.live(&["a", "b"], 1);
+        if world.rows.leases[dropped].owner == Some(worker("b")) {
+            world.rows.leases[dropped].counter = stuck;
+        }
+    }
+    assert_eq!(world.rows.leases[dropped].owner, Some(worker("a")), "S125: a lease without a reader comes free");
+    let moves = world.live(&["a", "b"], 60);
+    assert!(moves.len() <= 1 && world.counts()["b"] >= 2, "{moves:?}");
+}
+
+#[test]
+fn the_only_worker_is_not_disturbed_when_its_leases_ran_out() {
+    let mut world = settled(&["a"], 3);
+    // Throttled for a minute, say; it finds its leases again by itself.
+    world.now += 60;
+    assert_eq!(world.round(), Round::default());
+}
+
+#[test]
+fn a_new_owner_is_waited_for() {
+    let mut world = World::of(2);
+    world.report(&["a", "java"]);
+    world.round();
+    world.live(&["a"], 23);
+    assert_eq!(world.counts(), counts([("a", 1), ("java", 1)]), "silent for less than a lease duration and 14 s");
+    assert_eq!(world.live(&["a"], 2).len(), 1);
+    assert_eq!(world.counts(), counts([("a", 2)]));
+}
+
+#[test]
+fn a_new_owner_that_leaves_before_it_wrote_is_not_waited_for() {
+    let mut world = World::of(2);
+    world.report(&["a", "b"]);
+    world.round();
+    world.withdraw("b");
+    world.now = 5;
+    assert_eq!(world.round().moves.len(), 1);
+    assert_eq!(world.counts(), counts([("a", 2)]));
+}
+
+#[test]
+fn a_new_owner_that_dies_after_its_first_write_runs_out_as_usual() {
+    let mut world = World::of(2);
+    world.report(&["a", "b"]);
+    world.round();
+    world.now = 3;
+    world.renew(&["a", "b"]);
+    world.look();
+    assert_eq!(world.live(&["a"], 9), []);
+    assert_eq!(world.live(&["a"], 3).len(), 1);
+}
+
+#[test]
+fn a_hand_off_is_left_alone_until_it_is_overdue() {
+    let mut world = settled(&["a", "b"], 3);
+    let number = world.rows.leases.iter().position(|lease| lease.owner == Some(worker("a"))).expect("a has two");
+    // a holds on to it, and renews.
+    world.lease(number).owner = Some(worker("b"));
+    world.lease(number).checkpoint_owner = Some(worker("a"));
+    let renew = |world: &mut World| {
+        world.now += 5;
+        world.renew(&["a", "b"]);
+        world.report(&["a", "b"]);
+    };
+    world.look();
+    for _ in 0..7 {
+        renew(&mut world);
+        assert_eq!(world.round(), Round::default());
+    }
+    renew(&mut world);
+    let seen = world.rows.leases[number].owners();
+    let overdue = Move::Assign { key: key(number), seen, to: worker("b"), stood_at: None };
+    assert_eq!(world.round().moves, [overdue], "40 s are over: it goes where it was to go");
+}
+
+#[test]
+fn a_hand_off_whose_source_dies_ends_at_its_target() {
+    let mut world = settled(&["a", "b", "c"], 5);
+    let number = world.rows.leases.iter().position(|lease| lease.owner == Some(worker("b"))).expect("b has two");
+    world.lease(number).owner = Some(worker("c"));
+    world.lease(number).checkpoint_owner = Some(worker("b"));
+    let moves = world.live(&["a", "c"], 20);
+    let given = |change: &Move| matches!(change, Move::Assign { key: given, to, stood_at: Some(_), .. } if *given == key(number) && *to == worker("c"));
+    assert!(moves.iter().any(given), "{moves:?}");
+}
+
+/// S129: a row that no worker writes, and that none renews.
+#[test]
+fn a_contradictory_row_comes_free_after_a_lease_duration() {
+    let mut world = settled(&["a"], 1);
+    world.lease(0).checkpoint_owner = Some(worker("a"));
+    world.look();
+    world.now += 9;
+    assert_eq!(world.round(), Round::default());
+    world.now += 1;
+    assert_eq!(world.round().moves.len(), 1, "also to the only worker there is");
+    assert_eq!(world.rows.leases[0].owners(), Owners { owner: Some(worker("a")), checkpoint_owner: None });
+}
+
+/// S123: workers whose clocks are wrong, and a row of an hour ago.
+#[test]
+fn the_first_look_judges_rows_by_their_time_and_later_ones_by_their_movement() {
+    let mut world = World::of(6);
+    world.rows.workers.push(WorkerRow::new(worker("fast"), EpochTime(EPOCH + 3600)));
+    world.rows.workers.push(WorkerRow::new(worker("fine"), EpochTime(EPOCH - 20)));
+    world.rows.workers.push(WorkerRow::new(worker("gone"), EpochTime(EPOCH - 3600)));
+    world.round();
+    assert_eq!(world.counts(), counts([("a", 3), ("fine", 3)]));
+    // A row that appears while we look on is alive, whatever its clock says.
+    world.now = 5;
+    world.renew(&["a", "fine"]);
+    world.rows.workers.push(WorkerRow::new(worker("slow"), EpochTime(EPOCH - 3600)));
+    world.round();
+    assert_eq!(world.counts(), counts([("a", 2), ("fine", 2), ("slow", 2)]));
+    // And one that moves.
+    world.now = 10;
+    world.renew(&["a", "fine", "slow"]);
+    world.hand_over(&["a", "fine"]);
+    world.rows.workers[0].last_update = Some(EpochTime(EPOCH + 3610));
+    world.round();
+    assert!(world.live(&["a", "fine", "slow", "fast"], 30).len() <= 1);
+    assert_eq!(world.counts().get("fast"), Some(&1));
+    assert_eq!(world.counts().get("gone"), None);
+}
+
+#[test]
+fn after_a_long_time_of_not_looking_a_changed_row_proves_nothing() {
+    let mut world = settled(&["a", "b"], 2);
+    // We did not lead for an hour, during which b reported once more and then died.
+    world.now += 600;
+    world.report(&["b"]);
+    world.now += 3000;
+    world.lease(0).owner = None;
+    world.lease(1).owner = None;
+    world.report(&["a"]);
+    world.round();
+    assert_eq!(world.counts(), counts([("a", 2)]));
+}
+
+/// A candidate that looks on from the first missed heartbeat need not begin to wait when it leads.
+#[test]
+fn what_a_candidate_has_seen_counts_when_it_leads() {
+    let mut world = settled(&["a", "b"], 2);
+    let mut candidate = Assignment::new(worker("b"), D, usize::MAX);
+    candidate.observe(at(world.now + 5), EpochTime(EPOCH + world.now + 5), &world.rows);
+    world.renew(&["b"]);
+    candidate.observe(at(world.now + 10), EpochTime(EPOCH + world.now + 10), &world.rows);
+    assert_eq!(candidate.next_expiry(at(world.now + 10)), Some(at(world.now + 15)));
+    candidate.observe(at(world.now + 15), EpochTime(EPOCH + world.now + 15), &world.rows);
+    let moves = candidate.round(at(world.now + 15)).moves;
+    assert!(matches!(&moves[..], [Move::Assign { to, .. }] if *to == worker("b")), "{moves:?}");
+}
+
+/// S167: 120 leases, at most 40 each, two workers.
+#[test]
+fn beyond_the_limits_leases_are_named_and_wait_for_the_next_worker() {
+    let mut world = World::of(120);
+    world.leader.max_leases = 40;
+    world.report(&["a", "b"]);
+    assert_eq!(world.round().spill.len(), 40);
+    world.live(&["a", "b"], 9);
+    world.report(&["c"]);
+    let round = world.round();
+    assert_eq!((round.moves.len(), round.spill.len()), (40, 0));
+    assert_eq!(world.counts(), counts([("a", 40), ("b", 40), ("c", 40)]));
+}
+
+#[test]
+fn finished_leases_and_those_without_a_start_are_nobodys_business() {
+    let mut world = World::of(3);
+    world.lease(0).checkpoint = Checkpoint::ShardEnd;
+    world.lease(1).checkpoint = Checkpoint::Missing;
+    world.round();
+    assert_eq!(world.counts(), counts([("a", 1), ("nobody", 2)]));
+    // Nor do they weigh: b holds many finished ones, and gets its share all the same.
+    let mut world = World::of(10);
+    for number in 0..8 {
+        world.lease(number).checkpoint = Checkpoint::ShardEnd;
+        world.lease(number).owner = Some(worker("b"));
+    }
+    world.report(&["a", "b"]);
+    world.round();
+    assert_eq!(world.counts(), counts([("a", 1), ("b", 9)]));
+    assert_eq!(world.live(&["a"], 30).len(), 1, "only the unfinished one of a dead worker moves");
+}
+
+#[test]
+fn an_unfit_worker_keeps_what_it_has_and_gets_nothing() {
+    let mut world = settled(&["a", "b"], 4);
+    let unfit = |world: &mut World| {
+        world.rows.workers.iter_mut().filter(|row| row.worker == worker("b")).for_each(|row| row.fit = false)
+    };
+    unfit(&mut world);
+    world.rows.leases.push(Lease::new(key(4), Checkpoint::TrimHorizon));
+    world.rows.leases.push(Lease::new(key(5), Checkpoint::TrimHorizon));
+    world.round();
+    assert_eq!(world.counts(), counts([("a", 4), ("b", 2)]));
+}
+
+#[test]
+fn a_leader_that_leaves_gives_itself_nothing() {
+    let mut world = settled(&["a", "b"], 2);
+    world.withdraw("a");
+    world.rows.leases.iter_mut().for_each(|lease| lease.owner = None);
+    world.round();
+    assert_eq!(world.counts(), counts([("b", 2)]));
+}
+
+#[test]
+fn a_read_that_lags_behind_takes_nothing_back() {
+    let mut world = World::of(2);
+    world.report(&["a", "b"]);
+    let before = world.rows.clone();
+    world.round();
+    let after = std::mem::replace(&mut world.rows, before);
+    world.now = 1;
+    world.look();
+    assert_eq!(world.leader.round(at(1)), Round::default(), "the read shows the leases unowned still");
+    world.rows = after;
+    world.look();
+    assert_eq!(world.leader.round(at(1)), Round::default());
+    // Set back by hand, it is believed in time.
+    world.rows.leases.iter_mut().for_each(|lease| (lease.counter, lease.owner) = (0, None));
+    world.now = 12;
+    world.look();
+    assert_eq!(world.leader.round(at(12)).moves.len(), 2);
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Join(usize),
+    Crash(usize),
+    Leave(usize),
+    Reshard,
+    Wait(u64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (0..NAMES.len()).prop_map(Event::Join),
+        2 => (1..NAMES.len()).prop_map(Event::Crash),
+        1 => (1..NAMES.len()).prop_map(Event::Leave),
+        1 => Just(Event::Reshard),
+        4 => (1..40_u64).prop_map(Event::Wait),
+    ]
+}
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+proptest! {
+    /// Whatever comes: a lease is never taken from a worker that renews it, a dead worker is given nothing once it has
+    /// been found out, and in quiet times all leases are evenly spread over the living, and stay where they are.
+    #[test]
+    fn converges_safely(leases in 1..24_usize, events in prop::collection::vec(event(), 0..24)) {
+        let mut world = World::of(leases);
+        let mut alive = BTreeSet::from(["a"]);
+        world.report(&["a"]);
+        let live = |world: &mut World, alive: &BTreeSet<&str>, seconds: u64| {
+            let names: Vec<&str> = alive.iter().copied().collect();
+            let mut all = Vec::new();
+            for _ in 0..seconds {
+                let before = world.rows.clone();
+                for change in world.live(&names, 1) {
+                    if let Move::Assign { key, .. } = &change {
+                        let row = before.leases.iter().find(|lease| lease.key == *key).expect("it is there");
+                        let held = row.actual_owner().is_some_and(|owner| alive.contains(owner.as_str()));
+                        // A worker that was just given it, and has not written, may lose it again only by dying.
+                        assert!(!held, "{change:?} takes {row:?} from a living worker");
+                    }
+                    all.push(change);
+                }
+            }
+            all
+        };
+        for event in events {
+            match event {
+                Event::Join(who) => {
+                    alive.insert(NAMES[who]);
+                    world.report(&[NAMES[who]]);
+                }
+                Event::Crash(who) => {
+                    alive.remove(NAMES[who]);
+                }
+                Event::Leave(who) => {
+                    if alive.remove(NAMES[who]) {
+                        world.withdraw(NAMES[who]);
+                        let name = worker(NAMES[who]);
+                        for lease in &mut world.rows.leases {
+                            if lease.actual_owner() == Some(&name) {
+                                if lease.checkpoint_owner.take().is_none() {
+                                    lease.owner = None;
+                                }
+                                lease.counter += 1;
+                            }
+                        }
+                    }
+                }
+                Event::Reshard => {
+                    let number = world.rows.leases.len();
+                    world.rows.leases.push(Lease::new(key(number), Checkpoint::TrimHorizon));
+                }
+                Event::Wait(seconds) => {
+                    live(&mut world, &alive, seconds);
+                }
+            }
+        }
+        // Quiet: a crash costs a lease duration, two if the dead worker was given leases while it looked alive, and the
+        // minute until its row is taken for dead.
+        live(&mut world, &alive, 130);
+        let counts = world.counts();
+        prop_assert!(counts.keys().all(|owner| alive.contains(owner.as_str())), "{counts:?} of {alive:?}");
+        let loads: Vec<usize> = alive.iter().map(|name| counts.get(*name).copied().unwrap_or(0)).collect();
+        let (most, fewest) = (loads.iter().max().expect("a lives"), loads.iter().min().expect("a lives"));
+        prop_assert!(most - fewest <= 1, "{counts:?}");
+        prop_assert_eq!(live(&mut world, &alive, 100), vec![]);
+    }
+
+    /// A worker that joins an even fleet gets its share by as many moves as it has leases then.
+    #[test]
+    fn a_join_moves_the_minimum(leases in 1..60_usize, workers in 1..5_usize) {
+        let mut world = settled(&NAMES[..workers], leases);
+        let names = &NAMES[..=workers];
+        if workers < NAMES.len() {
+            world.report(names);
+            let moves = world.live(names, 60);
+            prop_assert_eq!(moves.len(), leases / names.len());
+        }
+    }
+
+    /// A crash moves what the dead worker had, and nothing else.
+    #[test]
+    fn a_crash_moves_what_was_held(leases in 1..60_usize, workers in 2..6_usize) {
+        let names = &NAMES[..workers];
+        let mut world = settled(names, leases);
+        let (dead, rest) = names.split_last().expect("there are two");
+        let held = world.counts().get(*dead).copied().unwrap_or(0);
+        let moves = world.live(rest, 120);
+        prop_assert_eq!(moves.len(), held);
+    }
+}

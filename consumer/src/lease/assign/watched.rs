@@ -1,0 +1,156 @@
+//! One lease as a leader sees it move.
+
+use std::time::Duration;
+
+use crate::clock::Tick;
+use crate::lease::{Checkpoint, Lease, Owners, WorkerId};
+
+/// What has been seen of a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Watched {
+    owners: Owners,
+    counter: u64,
+    /// When the counter was last seen to have moved; at first, when it was first seen.
+    moved: Tick,
+    /// Since when its holder has had it.
+    since: Tick,
+    /// Until when the holder, who has just been given it, may be silent; gone with its first write.
+    awaited: Option<Tick>,
+    /// When a hand-off under way is to be over.
+    handoff_until: Option<Tick>,
+    /// Whether that it ran out has been noticed.
+    noticed: bool,
+    /// Finished, or without a place to start: not to be given to anybody.
+    settled: bool,
+}
+
+impl Watched {
+    pub(super) fn first(now: Tick, lease: &Lease, duration: Duration) -> Self {
+        Self {
+            owners: lease.owners(),
+            counter: lease.counter,
+            moved: now,
+            since: now,
+            awaited: None,
+            handoff_until: lease.in_handoff().then(|| now + HANDOFF + duration),
+            noticed: false,
+            settled: is_settled(lease),
+        }
+    }
+
+    /// Takes in the row as just read. Returns the worker whose writing was seen.
+    pub(super) fn observe(&mut self, now: Tick, lease: &Lease, duration: Duration) -> Option<WorkerId> {
+        // The read lags behind what we know: counters do not go back. Should one have been set back by hand, it is
+        // believed after a lease duration.
+        if lease.counter < self.counter && now.since(self.moved) < duration {
+            return None;
+        }
+        let moved = lease.counter != self.counter;
+        self.settled = is_settled(lease);
+        if lease.owners() != self.owners {
+            self.changed_hands(now, lease.owners(), lease.counter, duration);
+            return None;
+        }
+        if !moved {
+            return None;
+        }
+        self.counter = lease.counter;
+        self.moved = now;
+        self.awaited = None;
+        self.noticed = false;
+        lease.actual_owner().cloned()
+    }
+
+    /// Takes in new owners, and the counter that the change left.
+    pub(super) fn changed_hands(&mut self, now: Tick, owners: Owners, counter: u64, duration: Duration) {
+        let holder = owners.checkpoint_owner.as_ref().or(owners.owner.as_ref());
+        if holder != self.actual_owner() {
+            self.since = now;
+            self.awaited = holder.map(|_| now + duration + SLOWEST_FIRST_WRITE);
+        }
+        if counter != self.counter {
+            self.counter = counter;
+            self.moved = now;
+            self.noticed = false;
+        }
+        self.handoff_until = owners.checkpoint_owner.as_ref().map(|_| now + HANDOFF + duration);
+        self.owners = owners;
+    }
+
+    pub(super) const fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    /// The owner, or who will be once a hand-off is done.
+    pub(super) const fn owner(&self) -> Option<&WorkerId> {
+        self.owners.owner.as_ref()
+    }
+
+    /// Who holds it now.
+    pub(super) fn actual_owner(&self) -> Option<&WorkerId> {
+        self.owners.checkpoint_owner.as_ref().or(self.owners.owner.as_ref())
+    }
+
+    /// To whom a hand-off goes.
+    pub(super) fn target(&self) -> Option<&WorkerId> {
+        self.owners.owner.as_ref().filter(|_| self.is_in_handoff())
+    }
+
+    pub(super) const fn is_in_handoff(&self) -> bool {
+        self.owners.checkpoint_owner.is_some()
+    }
+
+    pub(super) fn is_handoff_overdue(&self, now: Tick) -> bool {
+        self.handoff_until.is_some_and(|until| now >= until)
+    }
+
+    pub(super) const fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    pub(super) const fn is_awaited(&self) -> bool {
+        self.awaited.is_some()
+    }
+
+    pub(super) const fn counter(&self) -> u64 {
+        self.counter
+    }
+
+    pub(super) const fn last_moved(&self) -> Tick {
+        self.moved
+    }
+
+    /// When it will have run out if nothing moves; `None` if nobody holds it.
+    pub(super) fn runs_out(&self, duration: Duration) -> Option<Tick> {
+        self.actual_owner()?;
+        Some(self.awaited.unwrap_or_else(|| self.moved + duration))
+    }
+
+    pub(super) fn has_run_out(&self, now: Tick, duration: Duration) -> bool {
+        self.runs_out(duration).is_some_and(|at| now >= at)
+    }
+
+    /// Whether it has run out, once.
+    pub(super) fn has_just_run_out(&mut self, now: Tick, duration: Duration) -> bool {
+        let first = !self.noticed && self.has_run_out(now, duration);
+        self.noticed |= first;
+        first
+    }
+
+    /// Since when its owner has had it, if it may go to another: it is written to, and has been there for a while.
+    pub(super) fn movable_since(&self, now: Tick, duration: Duration) -> Option<Tick> {
+        let resident = now.since(self.since) >= duration / RESIDENCE;
+        (resident && !self.settled && !self.is_in_handoff() && self.awaited.is_none()).then_some(self.since)
+    }
+}
+
+fn is_settled(lease: &Lease) -> bool {
+    matches!(lease.checkpoint, Checkpoint::ShardEnd | Checkpoint::Missing)
+}
+
+/// The KCL's time for a hand-off, to which it adds the lease duration.
+const HANDOFF: Duration = Duration::from_secs(30);
+/// A Java worker looks for its leases every 10 s and first writes up to 3.3 s later.
+const SLOWEST_FIRST_WRITE: Duration = Duration::from_secs(14);
+/// What a lease duration is divided by for the least time that a lease stays with an owner: one renewal's.
+const RESIDENCE: u32 = 3;

@@ -1,0 +1,141 @@
+//! Which leases of finished shards have served their purpose.
+//!
+//! A finished lease must stay until its children have made progress: until then it is what says that they may start,
+//! and what they are made from should their leases be lost. It goes after the leases of its own parents, so that what
+//! is in the table is always the lower end of a line.
+//!
+//! The leader deletes, in its rounds: it has the table and the listing at hand, and finished leases cost a renewal
+//! every few seconds each. A worker under a Java leader, which leaves this to the owners, does it for its own leases by
+//! [`delete_if_done`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::lease::{Checkpoint, Lease, LeaseKey};
+use super::store::{LeaseStore, Rows, StoreError, Written};
+use crate::shard::{ListedShard, ShardId};
+
+/// The leases that may be deleted, parents before their children: each only after those before it are gone.
+///
+/// `listing` is complete, or `None` if there is none of late; without it, what it could say is taken for unknown.
+pub(crate) fn deletable(rows: &Rows, listing: Option<&[ListedShard]>) -> Vec<LeaseKey> {
+    let view = View::new(rows, listing);
+    let mut candidates: Vec<&Lease> = rows.leases.iter().filter(|lease| view.is_done_with(lease)).collect();
+    let mut there: BTreeSet<ShardId> = view.leases.keys().cloned().chain(view.unreadable.iter().cloned()).collect();
+    let mut order = Vec::new();
+    loop {
+        let (free, blocked): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|lease| {
+            let id = lease.key.shard();
+            lease.parents.iter().all(|parent| *parent == id || !there.contains(parent))
+        });
+        if free.is_empty() {
+            return order;
+        }
+        for lease in free {
+            there.remove(&lease.key.shard());
+            order.push(lease.key.clone());
+        }
+        candidates = blocked;
+    }
+}
+
+/// Deletes a finished lease of ours if it has served its purpose, by looking at the leases of its family one by one.
+/// Whether it is gone.
+pub(crate) async fn delete_if_done(store: &dyn LeaseStore, key: &LeaseKey) -> Result<bool, StoreError> {
+    let Some(lease) = store.read(key).await? else { return Ok(true) };
+    if !lease.checkpoint.is_shard_end() || lease.children.is_empty() {
+        return Ok(false);
+    }
+    for child in &lease.children {
+        match store.read(&LeaseKey::of(child)).await? {
+            Some(child) if has_progress(&child) => {}
+            _ => return Ok(false),
+        }
+    }
+    for parent in lease.parents.iter().filter(|parent| **parent != key.shard()) {
+        if store.read(&LeaseKey::of(parent)).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(matches!(store.delete_finished(key).await?, Written::Accepted(_)))
+}
+
+struct View<'a> {
+    leases: BTreeMap<ShardId, &'a Lease>,
+    unreadable: BTreeSet<ShardId>,
+    /// The children that the listing, or a lease of theirs, names for a shard.
+    children: BTreeMap<&'a ShardId, BTreeSet<ShardId>>,
+    /// The listed shards, if there is a listing.
+    listed: Option<BTreeSet<&'a ShardId>>,
+}
+
+impl<'a> View<'a> {
+    fn new(rows: &'a Rows, listing: Option<&'a [ListedShard]>) -> Self {
+        let mut children: BTreeMap<&ShardId, BTreeSet<ShardId>> = BTreeMap::new();
+        let of_leases = rows.leases.iter().map(|lease| (lease.key.shard(), &lease.parents));
+        let of_listing = listing.into_iter().flatten().map(|shard| (shard.id.clone(), &shard.parents));
+        for (child, parents) in of_leases.chain(of_listing) {
+            for parent in parents.iter().filter(|parent| **parent != child) {
+                children.entry(parent).or_default().insert(child.clone());
+            }
+        }
+        Self {
+            leases: rows.leases.iter().map(|lease| (lease.key.shard(), lease)).collect(),
+            unreadable: rows.unreadable.iter().map(|(key, _)| ShardId::from(key.as_str())).collect(),
+            children,
+            listed: listing.map(|shards| shards.iter().map(|shard| &shard.id).collect()),
+        }
+    }
+
+    /// Whether nobody needs the lease any more, its parents' aside.
+    fn is_done_with(&self, lease: &Lease) -> bool {
+        let id = lease.key.shard();
+        if !lease.checkpoint.is_shard_end() {
+            return false;
+        }
+        let named: BTreeSet<&ShardId> = lease.children.iter().collect();
+        let children: BTreeSet<&ShardId> =
+            named.into_iter().chain(self.children.get(&id).into_iter().flatten()).collect();
+        if self.listed.as_ref().is_some_and(|listed| !listed.contains(&id)) {
+            // Expired: it can never be read again, and a child that has a lease starts without it.
+            return children
+                .iter()
+                .all(|child| self.leases.contains_key(*child) || self.is_past(child) || !self.is_listed(child));
+        }
+        !children.is_empty()
+            && children
+                .iter()
+                .all(|child| self.leases.get(*child).map_or_else(|| self.is_past(child), |child| has_progress(child)))
+    }
+
+    fn is_listed(&self, id: &ShardId) -> bool {
+        self.listed.as_ref().is_none_or(|listed| listed.contains(id))
+    }
+
+    /// Whether a shard without a lease has had one: a descendant of its has one.
+    fn is_past(&self, id: &ShardId) -> bool {
+        if self.unreadable.contains(id) {
+            return false;
+        }
+        let mut seen = BTreeSet::new();
+        let mut from = vec![id];
+        while let Some(id) = from.pop() {
+            for child in self.children.get(id).into_iter().flatten() {
+                if self.leases.contains_key(child) {
+                    return true;
+                }
+                if seen.insert(child) {
+                    from.push(child);
+                }
+            }
+        }
+        false
+    }
+}
+
+/// As the KCL judges it: a start at `LATEST` counts, since nothing before it will be asked for.
+fn has_progress(lease: &Lease) -> bool {
+    !matches!(lease.checkpoint, Checkpoint::Missing | Checkpoint::AtTimestamp | Checkpoint::TrimHorizon)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,340 @@
+//! The lease table in DynamoDB, in the single-table layout of the KCL 3.5.
+
+mod answer;
+mod condition;
+mod item;
+mod prepare;
+mod scan;
+mod table;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+
+use self::answer::{call, condition_held, written};
+use self::condition::{is_nobody, owners_are, with_nobody, with_owners, with_renewal};
+use self::item::{Item, Row, n, s, text};
+use super::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
+use super::store::{BoxError, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, Written};
+use crate::shard::ShardId;
+
+pub use self::table::TableOptions;
+
+/// The lease table of an application in DynamoDB, shared with workers of the Java KCL 3.x.
+///
+/// The table's name is the KCL's application name. The client's retries are switched off for every call (a write that
+/// the SDK repeats would be refused by its own first attempt), and each call is given up after
+/// [`call_timeout`](Self::call_timeout); its endpoint, credentials and HTTP client are used as they are.
+#[derive(Clone)]
+pub struct DynamoDbLeaseStore {
+    client: Client,
+    table: String,
+    options: TableOptions,
+    call_timeout: Duration,
+}
+
+impl DynamoDbLeaseStore {
+    /// A store on `table`, which need not exist yet: [`prepare`](LeaseStore::prepare) makes it.
+    #[must_use]
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        let config = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        Self {
+            client: Client::from_conf(config),
+            table: table.into(),
+            options: TableOptions::default(),
+            call_timeout: CALL_TIMEOUT,
+        }
+    }
+
+    /// How to create the table if there is none. Nothing of this touches a table that exists.
+    #[must_use]
+    pub fn table_options(mut self, options: TableOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// When a call without an answer is given up: 3 s by default, so that a renewal has three tries in a lease of 10 s.
+    #[must_use]
+    pub const fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = timeout;
+        self
+    }
+
+    /// The name of the table.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    fn update(&self, key: impl ToString, expression: &str, condition: &str) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key(item::KEY, s(key))
+            .update_expression(expression)
+            .condition_expression(condition)
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+
+    async fn send(&self, operation: &'static str, update: UpdateItemFluentBuilder) -> Result<Written, StoreError> {
+        written(operation, call(self.call_timeout, operation, update.send()).await, |output| output.attributes)
+    }
+
+    /// A row, strongly consistent.
+    async fn get(&self, operation: &'static str, key: &str) -> Result<Option<Item>, StoreError> {
+        let get = self.client.get_item().table_name(&self.table).key(item::KEY, s(key)).consistent_read(true);
+        let output = call(self.call_timeout, operation, get.send()).await.map_err(|e| e.into_store_error(operation))?;
+        Ok(output.item)
+    }
+}
+
+#[async_trait]
+impl LeaseStore for DynamoDbLeaseStore {
+    async fn prepare(&self, worker: &WorkerId, now: EpochTime) -> Result<(), PrepareError> {
+        self.make_ready(worker, now).await
+    }
+
+    async fn scan(&self) -> Result<Rows, StoreError> {
+        let mut rows = Rows::default();
+        for item in self.all_rows("scan", false).await? {
+            match Row::read(&item) {
+                Ok(Row::Lease(lease)) => rows.leases.push(*lease),
+                Ok(Row::Worker(worker)) => rows.workers.push(worker),
+                Ok(Row::Lock(_) | Row::Other) => {}
+                Err(problem) => rows.unreadable.push((key_of(&item), problem.to_string())),
+            }
+        }
+        rows.leases.sort_by(|a, b| a.key.cmp(&b.key));
+        rows.workers.sort_by(|a, b| a.worker.cmp(&b.worker));
+        rows.unreadable.sort();
+        Ok(rows)
+    }
+
+    async fn owned_by(&self, worker: &WorkerId) -> Result<Vec<LeaseKey>, StoreError> {
+        let mut keys = Vec::new();
+        let mut next = None;
+        loop {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(table::INDEX)
+                .key_condition_expression("leaseOwner = :owner")
+                .expression_attribute_values(":owner", s(worker.as_str()))
+                .set_exclusive_start_key(next.take());
+            let page = call(self.call_timeout, "owned_by", query.send()).await;
+            let page = page.map_err(|e| e.into_store_error("owned_by"))?;
+            let items = page.items.unwrap_or_default();
+            keys.extend(items.iter().map(|item| LeaseKey::from(key_of(item))));
+            next = page.last_evaluated_key;
+            if next.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+
+    async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
+        let Some(item) = self.get("read", key.as_str()).await? else { return Ok(None) };
+        item::lease(&item).map(Some).map_err(|problem| refused("read", problem))
+    }
+
+    async fn create(&self, lease: &Lease) -> Result<Written, StoreError> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item::from_lease(lease)))
+            .condition_expression("attribute_not_exists(leaseKey)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let answer = call(self.call_timeout, "create", put.send()).await;
+        match written("create", answer, |_| None)? {
+            Written::Accepted(_) => Ok(Written::Accepted(Some(Box::new(lease.clone())))),
+            refused => Ok(refused),
+        }
+    }
+
+    async fn renew(&self, renewal: Renewal<'_>) -> Result<Written, StoreError> {
+        let not_in_handoff = format!("leaseCounter = :seen AND {}", is_nobody("checkpointOwner"));
+        let condition = if renewal.in_handoff { "leaseCounter = :seen" } else { &not_in_handoff };
+        let update = self.update(renewal.key, "SET leaseCounter = :next", condition);
+        let update = if renewal.in_handoff { update } else { with_nobody(update) };
+        self.send("renew", with_renewal(update, renewal)).await
+    }
+
+    async fn checkpoint(&self, renewal: Renewal<'_>, checkpoint: &Checkpoint) -> Result<Written, StoreError> {
+        let (checkpoint, sub) =
+            item::from_checkpoint(checkpoint).ok_or_else(|| refused("checkpoint", "there is no position to store"))?;
+        let expression = "SET leaseCounter = :next, checkpoint = :checkpoint, checkpointSubSequenceNumber = :sub, \
+             ownerSwitchesSinceCheckpoint = :zero \
+             REMOVE pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState";
+        let update = self
+            .update(renewal.key, expression, "leaseCounter = :seen")
+            .expression_attribute_values(":checkpoint", checkpoint)
+            .expression_attribute_values(":sub", sub)
+            .expression_attribute_values(":zero", n(0));
+        self.send("checkpoint", with_renewal(update, renewal)).await
+    }
+
+    async fn assign(&self, key: &LeaseKey, seen: &Owners, to: &WorkerId) -> Result<Written, StoreError> {
+        let from_another = seen.owner.as_ref().is_some_and(|owner| owner != to);
+        let back_again = seen.checkpoint_owner.as_ref() == Some(to);
+        let switches = if from_another || back_again { ", ownerSwitchesSinceCheckpoint :one" } else { "" };
+        let expression = format!("SET leaseOwner = :to REMOVE checkpointOwner ADD leaseCounter :one{switches}");
+        let update = self
+            .update(key, &expression, &format!("attribute_exists(leaseKey) AND {}", owners_are(seen)))
+            .expression_attribute_values(":to", s(to.as_str()))
+            .expression_attribute_values(":one", n(1));
+        self.send("assign", with_owners(update, seen)).await
+    }
+
+    async fn start_handoff(&self, key: &LeaseKey, from: &WorkerId, to: &WorkerId) -> Result<Written, StoreError> {
+        let seen = Owners { owner: Some(from.clone()), checkpoint_owner: None };
+        let update = self
+            .update(key, "SET leaseOwner = :to, checkpointOwner = :owner", &owners_are(&seen))
+            .expression_attribute_values(":to", s(to.as_str()));
+        self.send("start_handoff", with_owners(update, &seen)).await
+    }
+
+    async fn evict(&self, key: &LeaseKey, seen: &Owners) -> Result<Written, StoreError> {
+        let remove = if seen.checkpoint_owner.is_some() { "checkpointOwner" } else { "leaseOwner" };
+        let expression = format!("REMOVE {remove} ADD leaseCounter :one");
+        let update = self
+            .update(key, &expression, &format!("attribute_exists(leaseKey) AND {}", owners_are(seen)))
+            .expression_attribute_values(":one", n(1));
+        self.send("evict", with_owners(update, seen)).await
+    }
+
+    async fn set_children(&self, key: &LeaseKey, children: &[ShardId]) -> Result<Written, StoreError> {
+        let mut update = self.update(key, "", "attribute_exists(leaseKey)").set_update_expression(None);
+        if let Some(children) = item::from_shards(children) {
+            update = update
+                .update_expression("SET childShardIds = :children")
+                .expression_attribute_values(":children", children);
+        }
+        self.send("set_children", update).await
+    }
+
+    async fn delete_finished(&self, key: &LeaseKey) -> Result<Written, StoreError> {
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(item::KEY, s(key))
+            .condition_expression("attribute_not_exists(leaseKey) OR checkpoint = :end")
+            .expression_attribute_values(":end", s(item::SHARD_END))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let answer = call(self.call_timeout, "delete_finished", delete.send()).await;
+        written("delete_finished", answer, |_| None)
+    }
+
+    async fn report(&self, worker: &WorkerId, now: EpochTime) -> Result<(), StoreError> {
+        // Without measurements (two empty maps) a leader of either kind weighs a worker by its leases.
+        let expression = "SET entityType = :worker, lut = :now, sts = :none, opr = :none, sup = :supported, slu = :now";
+        let update = self
+            .update(worker, expression, WORKER_ROW)
+            .expression_attribute_values(":worker", s(item::WORKER))
+            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":none", AttributeValue::M(Item::new()))
+            .expression_attribute_values(":supported", n(SINGLE_TABLE_SUPPORT));
+        let answer = call(self.call_timeout, "report", update.send()).await;
+        if condition_held("report", answer)? { Ok(()) } else { Err(taken_name("report", worker)) }
+    }
+
+    async fn withdraw(&self, worker: &WorkerId, last_update: Option<EpochTime>) -> Result<(), StoreError> {
+        let unchanged = if last_update.is_some() { "entityType = :worker AND lut = :seen" } else { WORKER_ROW };
+        let mut delete = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(item::KEY, s(worker))
+            .condition_expression(unchanged)
+            .expression_attribute_values(":worker", s(item::WORKER));
+        if let Some(seen) = last_update {
+            delete = delete.expression_attribute_values(":seen", n(seen.0));
+        }
+        let held = condition_held("withdraw", call(self.call_timeout, "withdraw", delete.send()).await)?;
+        // With a time given, a refusal says that the worker lives: as good as done.
+        if held || last_update.is_some() { Ok(()) } else { Err(taken_name("withdraw", worker)) }
+    }
+
+    async fn leader(&self) -> Result<Option<LeaderLock>, StoreError> {
+        let Some(item) = self.get("leader", item::LEADER_KEY).await? else { return Ok(None) };
+        match Row::read(&item) {
+            Ok(Row::Lock(lock)) => Ok(Some(lock)),
+            Ok(_) => Err(refused("leader", "the row of the leader's lock holds something else")),
+            Err(problem) => Err(refused("leader", problem)),
+        }
+    }
+
+    async fn take_leadership(&self, lock: &LeaderLock, seen: Option<&LeaderLock>) -> Result<bool, StoreError> {
+        let mut put = self.client.put_item().table_name(&self.table).set_item(Some(item::from_lock(lock)));
+        put = match seen {
+            None => put.condition_expression("attribute_not_exists(leaseKey)"),
+            Some(seen) => put
+                .condition_expression("recordVersionNumber = :seen")
+                .expression_attribute_values(":seen", s(&seen.version)),
+        };
+        condition_held("take_leadership", call(self.call_timeout, "take_leadership", put.send()).await)
+    }
+
+    async fn renew_leadership(&self, held: &LeaderLock, next: &LeaderLock) -> Result<bool, StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(item::KEY, s(item::LEADER_KEY))
+            .update_expression("SET leaseDuration = :duration, recordVersionNumber = :next")
+            .condition_expression(LOCK_IS_HELD)
+            .expression_attribute_values(":duration", item::from_lock_duration(next.duration))
+            .expression_attribute_values(":next", s(&next.version))
+            .expression_attribute_values(":held", s(&held.version))
+            .expression_attribute_values(":me", s(&held.owner));
+        condition_held("renew_leadership", call(self.call_timeout, "renew_leadership", update.send()).await)
+    }
+
+    async fn release_leadership(&self, held: &LeaderLock) -> Result<bool, StoreError> {
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(item::KEY, s(item::LEADER_KEY))
+            .condition_expression(LOCK_IS_HELD)
+            .expression_attribute_values(":held", s(&held.version))
+            .expression_attribute_values(":me", s(&held.owner));
+        condition_held("release_leadership", call(self.call_timeout, "release_leadership", delete.send()).await)
+    }
+}
+
+impl fmt::Debug for DynamoDbLeaseStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynamoDbLeaseStore").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+fn key_of(item: &Item) -> String {
+    text(item, item::KEY).ok().flatten().unwrap_or("(without a key)").to_owned()
+}
+
+fn refused(operation: &'static str, why: impl Into<BoxError>) -> StoreError {
+    StoreError::Refused { operation, source: why.into() }
+}
+
+fn taken_name(operation: &'static str, worker: &WorkerId) -> StoreError {
+    refused(operation, format!("the worker id {worker} is the key of a row of another kind"))
+}
+
+/// One key space holds leases, workers and the lock: a worker named like a shard must not write over its lease.
+const WORKER_ROW: &str = "attribute_not_exists(leaseKey) OR entityType = :worker";
+const LOCK_IS_HELD: &str = "attribute_exists(leaseKey) AND recordVersionNumber = :held AND ownerName = :me";
+/// The support code of a worker that knows the single-table layout (KCL 3.5).
+const SINGLE_TABLE_SUPPORT: u8 = 1;
+const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests;

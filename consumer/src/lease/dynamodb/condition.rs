@@ -1,0 +1,51 @@
+//! Conditions on the owners of a lease, and the values that go with them.
+
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+
+use super::item::{self, n, s};
+use crate::lease::{Owners, Renewal, WorkerId};
+
+pub(super) fn with_renewal(update: UpdateItemFluentBuilder, renewal: Renewal<'_>) -> UpdateItemFluentBuilder {
+    let update = update
+        .expression_attribute_values(":seen", n(renewal.counter))
+        .expression_attribute_values(":next", n(renewal.counter + 1));
+    let Some(throughput) = renewal.throughput_kib_per_s.and_then(item::from_throughput) else { return update };
+    let expression = update.get_update_expression().clone().unwrap_or_default();
+    update
+        .update_expression(expression.replacen("SET ", "SET throughputKBps = :throughput, ", 1))
+        .expression_attribute_values(":throughput", throughput)
+}
+
+/// The condition that the owners are as a writer saw them. [`with_owners`] brings its values.
+pub(super) fn owners_are(seen: &Owners) -> String {
+    let is = |attribute, owner: &Option<WorkerId>, value| match owner {
+        Some(_) => format!("{attribute} = {value}"),
+        None => is_nobody(attribute),
+    };
+    let owner = is("leaseOwner", &seen.owner, ":owner");
+    let checkpoint_owner = is("checkpointOwner", &seen.checkpoint_owner, ":holder");
+    format!("{owner} AND {checkpoint_owner}")
+}
+
+pub(super) fn with_owners(mut update: UpdateItemFluentBuilder, seen: &Owners) -> UpdateItemFluentBuilder {
+    if let Some(owner) = &seen.owner {
+        update = update.expression_attribute_values(":owner", s(owner));
+    }
+    if let Some(holder) = &seen.checkpoint_owner {
+        update = update.expression_attribute_values(":holder", s(holder));
+    }
+    if seen.owner.is_none() || seen.checkpoint_owner.is_none() {
+        update = with_nobody(update);
+    }
+    update
+}
+
+/// An edited row can name the empty text, which reads as nobody. Written as a comparison with the smallest text that is
+/// not empty, for DynamoDB does not take an empty one for the key of an index.
+pub(super) fn is_nobody(attribute: &str) -> String {
+    format!("(attribute_not_exists({attribute}) OR {attribute} < :nobody)")
+}
+
+pub(super) fn with_nobody(update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+    update.expression_attribute_values(":nobody", s("\u{0}"))
+}

@@ -1,0 +1,171 @@
+//! A lease in this worker's hands, as the task of its shard uses it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::hints::Hints;
+use super::lease::{Checkpoint, Lease, LeaseKey, WorkerId};
+use super::renew::LostReason;
+use super::store::LeaseStore;
+use crate::clock::{Clock, Tick};
+
+/// One ownership of a lease, as a number that grows with every change of hands: what the lease counter was after the
+/// renewal by which this worker made the lease its own. Give it to external systems as a fencing token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+/// How this worker stands to a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Standing {
+    /// Held.
+    Held,
+    /// To be given up: finish, checkpoint, release. At `deadline` it is given up whatever the processor does.
+    Revoking { deadline: Tick },
+    /// Not held any more. Final.
+    Lost(LostReason),
+}
+
+/// A checkpoint was not stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The lease is not held any more, so the checkpoint was refused: somebody else may be processing the shard.
+    #[error("the lease {lease} was lost ({reason:?})")]
+    LeaseLost {
+        /// The lease.
+        lease: LeaseKey,
+        /// Why.
+        reason: LostReason,
+    },
+    /// The position lies outside what may be checkpointed. Nothing was sent.
+    #[error("{position} of {lease} cannot be checkpointed: {reason}")]
+    Refused {
+        /// The lease.
+        lease: LeaseKey,
+        /// The position.
+        position: String,
+        /// The bound that it breaks.
+        reason: String,
+    },
+}
+
+/// What all leases of a worker share.
+#[derive(Clone, Debug)]
+pub(crate) struct HoldContext {
+    pub(crate) store: Arc<dyn LeaseStore>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) me: WorkerId,
+    pub(crate) duration: Duration,
+    /// How long a processor gets to finish when the lease is to be handed over.
+    pub(crate) handoff_time: Duration,
+    pub(crate) hints: Arc<Hints>,
+    pub(crate) seed: u64,
+}
+
+/// A lease that this worker holds, from take to loss. Clones share it.
+///
+/// When the last clone is dropped without [`release`](Self::release), the lease is not renewed any more and runs out:
+/// a lease without a reader must not look alive.
+#[derive(Clone)]
+pub(crate) struct HeldLease {
+    context: HoldContext,
+    lease: Arc<Lease>,
+    epoch: Epoch,
+    standing: watch::Receiver<Standing>,
+    commands: mpsc::Sender<Command>,
+    delivered: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+pub(super) enum Command {
+    Checkpoint(Checkpoint, oneshot::Sender<Result<(), CheckpointError>>),
+    Release(oneshot::Sender<Result<(), CheckpointError>>),
+}
+
+impl HeldLease {
+    pub(super) const fn new(
+        context: HoldContext,
+        lease: Arc<Lease>,
+        counter: u64,
+        standing: watch::Receiver<Standing>,
+        commands: mpsc::Sender<Command>,
+        delivered: Arc<AtomicU64>,
+    ) -> Self {
+        Self { context, lease, epoch: Epoch(counter), standing, commands, delivered }
+    }
+
+    pub(super) const fn context(&self) -> &HoldContext {
+        &self.context
+    }
+
+    /// Alive as long as any clone of this is.
+    pub(crate) fn alive(&self) -> Weak<Lease> {
+        Arc::downgrade(&self.lease)
+    }
+
+    pub(super) fn lost(&self, reason: LostReason) -> CheckpointError {
+        CheckpointError::LeaseLost { lease: self.lease.key.clone(), reason }
+    }
+
+    /// The lease as it was adopted.
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Shows every change of the standing; the last value is always `Lost`.
+    pub(crate) fn watch(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    /// Counts bytes of user data handed to the processor, for the rate published with the lease.
+    pub(crate) fn note_delivered(&self, bytes: u64) {
+        self.delivered.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Stores a checkpoint under this epoch; it renews the lease as well. Transient failures are retried until the lease
+    /// runs out. Cancel safe in that the checkpoint is then stored or not, and nothing else is harmed.
+    pub(crate) async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), CheckpointError> {
+        self.command(|reply| Command::Checkpoint(checkpoint, reply)).await
+    }
+
+    /// Completes the hand-off that was asked for, or else makes the lease free. A finished lease stays ours.
+    pub(crate) async fn release(&self) -> Result<(), CheckpointError> {
+        self.command(Command::Release).await
+    }
+
+    async fn command(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<(), CheckpointError>>) -> Command + Send,
+    ) -> Result<(), CheckpointError> {
+        let (reply, answer) = oneshot::channel();
+        if self.commands.send(command(reply)).await.is_ok()
+            && let Ok(answer) = answer.await
+        {
+            return answer;
+        }
+        // The lane ended, and it says why before it does.
+        let reason = match self.standing() {
+            Standing::Lost(reason) => reason,
+            Standing::Held | Standing::Revoking { .. } => LostReason::Dropped,
+        };
+        Err(self.lost(reason))
+    }
+}
+
+impl fmt::Debug for HeldLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldLease").field("key", &self.lease.key).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,353 @@
+//! The one lane through which a worker writes a lease that it holds: renewals, checkpoints, and the end of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::cleanup;
+use super::held::{CheckpointError, Command, HeldLease, HoldContext, Standing};
+use super::lease::{Checkpoint, Lease, LeaseKey, Owners};
+use super::renew::{Answer, LostReason, Ownership, Verdict, Write};
+use super::store::{Renewal, StoreError, Written};
+use super::throughput::Throughput;
+use crate::clock::Tick;
+
+/// The worker's side of a held lease.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    context: HoldContext,
+    lease: Arc<Lease>,
+    state: Ownership,
+    standing: watch::Sender<Standing>,
+    /// Set by the worker when it shuts down: give the lease up by then.
+    shutdown: watch::Receiver<Option<Tick>>,
+    commands: mpsc::Receiver<Command>,
+    delivered: Arc<AtomicU64>,
+    throughput: Throughput,
+    rng: fastrand::Rng,
+}
+
+/// Makes a lease that the table names as ours really ours, by a conditional renewal before anything is read: two
+/// processes under one worker id cannot both succeed. `Err`: somebody was faster, or the table did not answer in time.
+pub(crate) async fn adopt(
+    context: HoldContext,
+    lease: Lease,
+    shutdown: watch::Receiver<Option<Tick>>,
+    rng: fastrand::Rng,
+) -> Result<(HeldLease, Lane), LostReason> {
+    let now = context.clock.now();
+    let state = Ownership::adopting(&lease, context.me.clone(), context.duration, now);
+    let (standing, watched) = watch::channel(Standing::Held);
+    // One command at a time: the shard's task waits for its answer before it sends the next.
+    let (sender, commands) = mpsc::channel(1);
+    let delivered = Arc::new(AtomicU64::new(0));
+    let throughput = Throughput::starting(lease.throughput_kib_per_s, now);
+    let lease = Arc::new(lease);
+    let mut lane = Lane {
+        context: context.clone(),
+        lease: Arc::clone(&lease),
+        state,
+        standing,
+        shutdown,
+        commands,
+        delivered: Arc::clone(&delivered),
+        throughput,
+        rng,
+    };
+    lane.write(&Write::Renew).await?;
+    let epoch = lane.state.counter();
+    Ok((HeldLease::new(context, lease, epoch, watched, sender, delivered), lane))
+}
+
+enum Next {
+    Renew,
+    GiveUp,
+    Revoke,
+    Serve(Command),
+    Abandoned,
+}
+
+impl Lane {
+    pub(crate) fn key(&self) -> &LeaseKey {
+        &self.lease.key
+    }
+
+    /// Renews, checkpoints and finally gives up the lease; returns why it is not held any more, and the last counter.
+    pub(crate) async fn run(mut self) -> (LostReason, u64) {
+        let reason = loop {
+            if let Err(reason) = self.step().await {
+                break reason;
+            }
+        };
+        self.standing.send_replace(Standing::Lost(reason.clone()));
+        (reason, self.state.counter())
+    }
+
+    async fn step(&mut self) -> Result<(), LostReason> {
+        self.publish();
+        match self.next().await {
+            Next::Renew => self.write(&Write::Renew).await,
+            Next::GiveUp => {
+                tracing::warn!(lease = %self.key(), "deadline passed before the processor released the shard; giving it up");
+                Err(self.give_up().await)
+            }
+            Next::Revoke => Ok(()),
+            Next::Serve(Command::Checkpoint(checkpoint, reply)) => self.serve_checkpoint(checkpoint, reply).await,
+            Next::Serve(Command::Release(reply)) => {
+                let reason = self.give_up().await;
+                // Told before the answer, so that whoever released never sees its shard as still held.
+                self.standing.send_replace(Standing::Lost(reason.clone()));
+                let _gone = reply.send(Ok(()));
+                Err(reason)
+            }
+            Next::Abandoned if self.is_finished() => self.keep_finished().await,
+            // Nobody reads it any more and the worker leaves: it need not run out first.
+            Next::Abandoned if self.shutdown.borrow().is_some() => Err(self.give_up().await),
+            Next::Abandoned => Err(LostReason::Dropped),
+        }
+    }
+
+    /// Waits for what comes first.
+    async fn next(&mut self) -> Next {
+        let renew_at = self.context.clock.instant(self.state.renew_at());
+        let revoked_at = self.revoked_at().map(|deadline| self.context.clock.instant(deadline));
+        let give_up = async {
+            match revoked_at {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        // A renewal that is due goes before user code's wishes: throttled or not, the lease must not run out.
+        tokio::select! { biased;
+            () = tokio::time::sleep_until(renew_at) => Next::Renew,
+            () = give_up => Next::GiveUp,
+            changed = self.shutdown.changed(), if self.shutdown.borrow().is_none() => match changed {
+                Ok(()) => Next::Revoke,
+                // The worker is gone without a shutdown; its tasks are being cancelled.
+                Err(_) => Next::Abandoned,
+            },
+            command = self.commands.recv() => command.map_or(Next::Abandoned, Next::Serve),
+        }
+    }
+
+    /// The earlier of the worker's shutdown deadline and the hand-off's.
+    fn revoked_at(&self) -> Option<Tick> {
+        let handoff = self.state.handoff().map(|handoff| handoff.deadline);
+        let shutdown = *self.shutdown.borrow();
+        match (handoff, shutdown) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn publish(&self) {
+        let standing = self.revoked_at().map_or(Standing::Held, |deadline| Standing::Revoking { deadline });
+        self.standing.send_if_modified(|now| {
+            let changed = *now != standing;
+            *now = standing;
+            changed
+        });
+    }
+
+    async fn serve_checkpoint(
+        &mut self,
+        checkpoint: Checkpoint,
+        reply: oneshot::Sender<Result<(), CheckpointError>>,
+    ) -> Result<(), LostReason> {
+        if checkpoint <= *self.state.checkpoint() {
+            // Nothing new (C6: checkpoints never go back).
+            let answer = if checkpoint == *self.state.checkpoint() {
+                Ok(())
+            } else {
+                Err(CheckpointError::Refused {
+                    lease: self.key().clone(),
+                    position: format!("{checkpoint:?}"),
+                    reason: format!("the shard is already at {:?}", self.state.checkpoint()),
+                })
+            };
+            let _gone = reply.send(answer);
+            return Ok(());
+        }
+        let written = self.write(&Write::Checkpoint(checkpoint)).await;
+        if let Err(reason) = &written {
+            self.standing.send_replace(Standing::Lost(reason.clone()));
+        }
+        let lost =
+            |reason: &LostReason| CheckpointError::LeaseLost { lease: self.key().clone(), reason: reason.clone() };
+        let _gone = reply.send(written.as_ref().map(|()| ()).map_err(lost));
+        written
+    }
+
+    /// Repeats a write until it is accepted or the lease is lost.
+    async fn write(&mut self, write: &Write) -> Result<(), LostReason> {
+        let mut attempt = 0;
+        loop {
+            let sent = self.context.clock.now();
+            if self.state.has_expired(sent) {
+                return Err(LostReason::Expired);
+            }
+            let mut answer = self.attempt(write).await;
+            let mut verdict = self.state.judge(write, sent, &answer, self.context.handoff_time);
+            if verdict == Verdict::ReadBack {
+                answer = self.read_back().await;
+                verdict = self.state.judge(write, sent, &answer, self.context.handoff_time);
+            }
+            match verdict {
+                Verdict::Accepted => {
+                    self.throughput.sample(self.context.clock.now(), self.delivered.load(Ordering::Relaxed));
+                    return Ok(());
+                }
+                Verdict::RetryInHandoff => {}
+                Verdict::Retry | Verdict::ReadBack => {
+                    tokio::time::sleep(pause(&mut self.rng, self.context.duration, attempt)).await;
+                    attempt += 1;
+                }
+                Verdict::Lost(reason) => return Err(reason),
+            }
+        }
+    }
+
+    async fn attempt(&self, write: &Write) -> Answer {
+        let renewal = Renewal {
+            key: &self.lease.key,
+            counter: self.state.counter(),
+            in_handoff: self.state.handoff().is_some(),
+            throughput_kib_per_s: self.throughput.kib_per_s(),
+        };
+        let call = async {
+            match write {
+                Write::Renew => self.context.store.renew(renewal).await,
+                Write::Checkpoint(checkpoint) => self.context.store.checkpoint(renewal, checkpoint).await,
+            }
+        };
+        self.answer_in_time(call).await
+    }
+
+    /// After a refusal without a row: what a consistent read shows. A read that fails says nothing, and wrote nothing.
+    async fn read_back(&self) -> Answer {
+        match timeout(self.attempt_time(), self.context.store.read(&self.lease.key)).await {
+            Ok(Ok(row)) => Answer::ReadBack(row.map(Box::new)),
+            Ok(Err(error)) => {
+                tracing::warn!(lease = %self.key(), %error, "reading the lease back failed");
+                Answer::NotWritten
+            }
+            Err(_) => Answer::NotWritten,
+        }
+    }
+
+    async fn answer_in_time(&self, call: impl Future<Output = Result<Written, StoreError>> + Send) -> Answer {
+        match timeout(self.attempt_time(), call).await {
+            Ok(answer) => {
+                if let Err(error) = &answer {
+                    tracing::warn!(lease = %self.key(), error = error as &dyn std::error::Error, "writing the lease failed");
+                }
+                answer.into()
+            }
+            Err(_) => Answer::Unknown,
+        }
+    }
+
+    /// A third of the lease's life: one attempt may hang without costing the lease.
+    fn attempt_time(&self) -> Duration {
+        self.context.duration / 3
+    }
+
+    /// Writes who is next: the one the leader named, or nobody. After this the lease is not ours, whether the write
+    /// was accepted, refused (then somebody has it already), or never answered (then it runs out).
+    async fn give_up(&mut self) -> LostReason {
+        let me = Some(self.context.me.clone());
+        let (seen, to) = match self.state.handoff() {
+            Some(handoff) => {
+                (Owners { owner: Some(handoff.to.clone()), checkpoint_owner: me }, Some(handoff.to.clone()))
+            }
+            None => (Owners { owner: me, checkpoint_owner: None }, None),
+        };
+        for attempt in 0.. {
+            if self.state.has_expired(self.context.clock.now()) {
+                break;
+            }
+            let call = async {
+                match &to {
+                    Some(to) => self.context.store.assign(&self.lease.key, &seen, to).await,
+                    None => self.context.store.evict(&self.lease.key, &seen).await,
+                }
+            };
+            match self.answer_in_time(call).await {
+                Answer::NotWritten | Answer::Unknown => {
+                    tokio::time::sleep(pause(&mut self.rng, self.context.duration, attempt)).await;
+                }
+                // A hand-off that began in this very moment leaves the row naming us: complete it.
+                Answer::Refused(row) if to.is_none() => return self.give_up_in_handoff(row).await,
+                _ => break,
+            }
+        }
+        LostReason::Released
+    }
+
+    async fn give_up_in_handoff(&self, row: Option<Box<Lease>>) -> LostReason {
+        let row = match row {
+            Some(row) => Answer::ReadBack(Some(row)),
+            None => self.read_back().await,
+        };
+        if let Answer::ReadBack(Some(row)) = row
+            && row.checkpoint_owner.as_ref() == Some(&self.context.me)
+            && let Some(to) = &row.owner
+        {
+            let answer = self.answer_in_time(self.context.store.assign(&self.lease.key, &row.owners(), to)).await;
+            tracing::debug!(lease = %self.key(), ?answer, "completed a hand-off while releasing");
+        }
+        LostReason::Released
+    }
+
+    const fn is_finished(&self) -> bool {
+        self.state.checkpoint().is_shard_end()
+    }
+
+    /// A finished lease needs no reader; it is renewed until clean-up deletes it, since a leader would otherwise take it
+    /// for orphaned and give it to one worker after the other.
+    async fn keep_finished(&mut self) -> Result<(), LostReason> {
+        for renewals in 1_u32.. {
+            self.publish();
+            if self.revoked_at().is_some() {
+                return Err(self.give_up().await);
+            }
+            let renew_at = self.context.clock.instant(self.state.renew_at());
+            tokio::select! { biased;
+                () = tokio::time::sleep_until(renew_at) => self.write(&Write::Renew).await?,
+                changed = self.shutdown.changed() => if changed.is_err() { return Err(LostReason::Dropped) },
+            }
+            if renewals.is_multiple_of(RENEWALS_A_CLEAN_UP) {
+                self.clean_up().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A Java leader leaves clean-up to the owners; one of ours has done it before this comes to it.
+    async fn clean_up(&self) -> Result<(), LostReason> {
+        match cleanup::delete_if_done(&*self.context.store, self.key()).await {
+            Ok(true) => Err(LostReason::Deleted),
+            Ok(false) => Ok(()),
+            Err(error) => {
+                tracing::warn!(lease = %self.key(), error = &error as &dyn std::error::Error, "cleaning up a finished lease failed");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// With a lease duration of 10 s, one look at the family of a finished lease every half minute.
+const RENEWALS_A_CLEAN_UP: u32 = 9;
+
+/// Full jitter up to a bound that doubles from 50 ms to a tenth of the lease's life, so that even many failures in a
+/// row leave room for several more tries before it ends.
+pub(crate) fn pause(rng: &mut fastrand::Rng, duration: Duration, attempt: u32) -> Duration {
+    let bound = Duration::from_millis(50).saturating_mul(1 << attempt.min(10)).min(duration / 10);
+    bound.mul_f64(rng.f64())
+}
+
+#[cfg(test)]
+mod tests;

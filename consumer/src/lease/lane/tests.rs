@@ -1,0 +1,247 @@
+use kinesis_testkit::{Cloud, Fault};
+use tokio::time::sleep;
+
+use super::*;
+use crate::clock::Clock;
+use crate::lease::held::Epoch;
+use crate::lease::{DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
+
+const D: Duration = Duration::from_secs(10);
+
+/// One lease on the cloud's DynamoDB, and a worker that has adopted it through its own connection.
+struct Scene {
+    cloud: Cloud,
+    /// Another worker's or the leader's access to the same table.
+    other: DynamoDbLeaseStore,
+    shutdown: watch::Sender<Option<Tick>>,
+    key: LeaseKey,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let cloud = Cloud::new();
+        let other = DynamoDbLeaseStore::new(cloud.connect("other").await.dynamodb, "app");
+        other.prepare(&WorkerId::from("other"), EpochTime(0)).await.expect("a new table");
+        let key = LeaseKey::from("shardId-000000000000");
+        let mut lease = Lease::new(key.clone(), Checkpoint::TrimHorizon);
+        lease.owner = Some(WorkerId::from("me"));
+        other.create(&lease).await.expect("a new lease");
+        Self { cloud, other, shutdown: watch::channel(None).0, key }
+    }
+
+    async fn context(&self, connection: &str) -> HoldContext {
+        HoldContext {
+            store: Arc::new(DynamoDbLeaseStore::new(self.cloud.connect(connection).await.dynamodb, "app")),
+            clock: Arc::new(Clock::start()),
+            me: WorkerId::from("me"),
+            duration: D,
+            handoff_time: Duration::from_secs(30),
+            hints: Arc::new(Hints::default()),
+            seed: 7,
+        }
+    }
+
+    async fn adopt(
+        &self,
+        connection: &str,
+    ) -> Result<(HeldLease, tokio::task::JoinHandle<(LostReason, u64)>), LostReason> {
+        let context = self.context(connection).await;
+        let (held, lane) =
+            adopt(context, self.row().await, self.shutdown.subscribe(), fastrand::Rng::with_seed(7)).await?;
+        Ok((held, tokio::spawn(lane.run())))
+    }
+
+    async fn row(&self) -> Lease {
+        self.other.read(&self.key).await.expect("the table answers").expect("the lease is there")
+    }
+}
+
+fn at(n: u64) -> Checkpoint {
+    let sequence_number = n.to_string().parse().expect("digits");
+    Checkpoint::At(crate::record::Position { sequence_number, sub_sequence: 0 })
+}
+
+#[tokio::test(start_paused = true)]
+async fn adoption_writes_before_anything_is_read_and_renewals_follow_every_third_of_the_duration() {
+    let scene = Scene::start().await;
+    let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+    assert_eq!(held.epoch(), Epoch(1));
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(held.standing(), Standing::Held);
+    // One at adoption and one every 3.33 s after it.
+    assert_eq!(scene.row().await.counter, 18);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_each_second_is_all_the_writes_there_are() {
+    let scene = Scene::start().await;
+    let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+    scene.cloud.clear_calls("me");
+    for second in 1..=60 {
+        sleep(Duration::from_millis(999)).await;
+        held.checkpoint(at(second)).await.expect("held");
+    }
+    assert_eq!(scene.cloud.calls("me").count("UpdateItem"), 60);
+    assert_eq!(scene.row().await.checkpoint, at(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_responses_cost_neither_the_lease_nor_the_checkpoint() {
+    let scene = Scene::start().await;
+    scene.cloud.faults("me").next("UpdateItem", Fault::LoseResponse);
+    let (held, _lane) = scene.adopt("me").await.expect("it landed");
+    for n in 1..=5 {
+        scene.cloud.faults("me").next_n("UpdateItem", 2, Fault::LoseResponse);
+        held.checkpoint(at(n)).await.expect("it landed");
+        assert_eq!(scene.row().await.checkpoint, at(n));
+        scene.cloud.faults("me").next("UpdateItem", Fault::LoseResponse);
+        sleep(Duration::from_secs(5)).await;
+    }
+    assert_eq!(held.standing(), Standing::Held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_slows_and_loses_nothing() {
+    let scene = Scene::start().await;
+    let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+    scene.cloud.faults("me").next_n("UpdateItem", 6, Fault::Throttle);
+    held.checkpoint(at(1)).await.expect("throttled, not refused");
+    assert_eq!(scene.row().await.checkpoint, at(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cut_off_it_gives_up_before_a_taker_may_start_and_writes_no_more() {
+    let scene = Scene::start().await;
+    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let before = tokio::time::Instant::now();
+    scene.cloud.faults("me").black_hole();
+    assert_eq!(lane.await.expect("no panic").0, LostReason::Expired);
+    assert!(before.elapsed() < D, "gave up after {:?}", before.elapsed());
+    scene.cloud.faults("me").heal();
+    let refused = held.checkpoint(at(1)).await;
+    assert_eq!(refused, Err(CheckpointError::LeaseLost { lease: scene.key.clone(), reason: LostReason::Expired }));
+    assert_eq!(scene.row().await.checkpoint, Checkpoint::TrimHorizon);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_processes_under_one_name_cannot_both_adopt() {
+    let scene = Scene::start().await;
+    let (first, second) = tokio::join!(scene.adopt("process 1"), scene.adopt("process 2"));
+    assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hand_off_is_seen_by_an_owner_that_only_checkpoints_and_is_completed_by_release() {
+    let scene = Scene::start().await;
+    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let me = WorkerId::from("me");
+    scene.other.start_handoff(&scene.key, &me, &WorkerId::from("other")).await.expect("the table answers");
+    held.checkpoint(at(1)).await.expect("the old owner may");
+    sleep(Duration::from_millis(1)).await;
+    assert!(matches!(held.standing(), Standing::Revoking { .. }), "{:?}", held.standing());
+    held.checkpoint(at(2)).await.expect("until it hands over");
+    held.release().await.expect("handed over");
+    assert!(matches!(held.standing(), Standing::Lost(LostReason::Released)));
+    lane.await.expect("no panic");
+    let row = scene.row().await;
+    assert_eq!((row.owner, row.checkpoint_owner, row.checkpoint), (Some(WorkerId::from("other")), None, at(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_owner_sees_a_hand_off_with_its_next_renewal_and_the_deadline_ends_it() {
+    let scene = Scene::start().await;
+    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let me = WorkerId::from("me");
+    scene.other.start_handoff(&scene.key, &me, &WorkerId::from("other")).await.expect("the table answers");
+    let mut standing = held.watch();
+    let seen = tokio::time::Instant::now();
+    standing.wait_for(|standing| matches!(standing, Standing::Revoking { .. })).await.expect("the lane lives");
+    assert!(seen.elapsed() <= Duration::from_secs(4));
+    // The processor never answers: the old owner renews until the deadline, then hands over all the same.
+    assert_eq!(lane.await.expect("no panic").0, LostReason::Released);
+    assert!((30..35).contains(&seen.elapsed().as_secs()), "{:?}", seen.elapsed());
+    assert_eq!(scene.row().await.owner, Some(WorkerId::from("other")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_lease_is_not_renewed_and_a_released_one_is_free_at_once() {
+    let scene = Scene::start().await;
+    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    drop(held);
+    assert_eq!(lane.await.expect("no panic").0, LostReason::Dropped);
+    let counter = scene.row().await.counter;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(scene.row().await.counter, counter);
+
+    let (held, _lane) = scene.adopt("me").await.expect("still named as ours");
+    held.release().await.expect("released");
+    assert_eq!(scene.row().await.owner, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_taken_lease_is_noticed_at_the_next_write_and_its_late_checkpoint_is_refused() {
+    let scene = Scene::start().await;
+    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let taken = scene.other.assign(&scene.key, &scene.row().await.owners(), &WorkerId::from("other")).await;
+    assert!(matches!(taken, Ok(Written::Accepted(_))));
+    assert!(held.checkpoint(at(1)).await.is_err());
+    assert_eq!(lane.await.expect("no panic").0, LostReason::Taken { by: Some(WorkerId::from("other")) });
+    assert_eq!(scene.row().await.checkpoint, Checkpoint::TrimHorizon);
+}
+
+#[tokio::test(start_paused = true)]
+async fn checkpoints_never_go_back_and_shard_end_is_final() {
+    let scene = Scene::start().await;
+    let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+    held.checkpoint(at(10)).await.expect("held");
+    assert!(matches!(held.checkpoint(at(9)).await, Err(CheckpointError::Refused { .. })));
+    held.end(&[]).await.expect("held");
+    assert!(matches!(held.checkpoint(at(11)).await, Err(CheckpointError::Refused { .. })));
+    assert_eq!(scene.row().await.checkpoint, Checkpoint::ShardEnd);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_lease_is_renewed_without_a_reader_until_its_row_goes() {
+    let scene = Scene::start().await;
+    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    held.end(&[]).await.expect("held");
+    drop(held);
+    let counter = scene.row().await.counter;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(scene.row().await.counter, counter + 17);
+    scene.other.delete_finished(&scene.key).await.expect("the table answers");
+    assert_eq!(lane.await.expect("no panic").0, LostReason::Deleted);
+}
+
+/// C9, under a leader that leaves it to the owners.
+#[tokio::test(start_paused = true)]
+async fn a_finished_lease_goes_when_its_children_have_moved() {
+    let scene = Scene::start().await;
+    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let child = LeaseKey::from("shardId-000000000001");
+    let mut lease = Lease::new(child.clone(), Checkpoint::TrimHorizon);
+    lease.parents = vec![scene.key.shard()];
+    scene.other.create(&lease).await.expect("a new lease");
+    scene.other.set_children(&scene.key, &[child.shard()]).await.expect("the table answers");
+    held.end(&[]).await.expect("held");
+    drop(held);
+    sleep(Duration::from_secs(100)).await;
+    assert!(scene.row().await.checkpoint.is_shard_end(), "the child has not moved");
+    let renewal = Renewal { key: &child, counter: 0, in_handoff: false, throughput_kib_per_s: None };
+    scene.other.checkpoint(renewal, &at(7)).await.expect("the table answers");
+    sleep(Duration::from_secs(31)).await;
+    assert_eq!(lane.await.expect("no panic").0, LostReason::Deleted);
+    assert_eq!(scene.other.read(&scene.key).await.expect("the table answers"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_shutdown_the_processor_has_until_the_deadline() {
+    let scene = Scene::start().await;
+    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let deadline = Tick::new(Duration::from_secs(20));
+    scene.shutdown.send_replace(Some(deadline));
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(held.standing(), Standing::Revoking { deadline });
+    assert_eq!(lane.await.expect("no panic").0, LostReason::Released);
+    assert_eq!(scene.row().await.owner, None);
+}

@@ -1,0 +1,75 @@
+//! The one worker that leads: it makes leases for new shards, names their owners and deletes what is finished.
+//!
+//! Every worker runs this. One holds the lock ([`lock`], a state; [`campaign`], its loop) and does the [`duties`]; the
+//! others watch it, and look at the table as soon as a heartbeat is missed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+
+use super::held::HoldContext;
+use super::lease::{Checkpoint, LeaseKey};
+use super::store::EpochTime;
+use super::sync::Mismatch;
+use crate::shard::discover::{Discover, ListFilter};
+
+use self::campaign::Campaign;
+use self::duties::Duties;
+
+mod campaign;
+mod duties;
+mod lock;
+mod shards;
+
+/// What a worker needs to lead.
+pub(crate) struct LeaderContext {
+    pub(crate) hold: HoldContext,
+    /// How many leases a worker may have. A leader applies its own number to all.
+    pub(crate) max_leases: usize,
+    /// Where shards without a lease start: one of the three sentinels.
+    pub(crate) start: Checkpoint,
+    /// What to list for an empty table: the shards that hold the start.
+    pub(crate) first_listing: ListFilter,
+    pub(crate) discover: Arc<Discover>,
+    /// Our wall clock.
+    pub(crate) wall_clock: Arc<dyn Fn() -> EpochTime + Send + Sync>,
+    /// Asks for a round now rather than in some seconds. Without effect while another worker leads.
+    pub(crate) kick: Arc<Notify>,
+    /// Where to tell what a leader has found out.
+    pub(crate) findings: watch::Sender<Findings>,
+}
+
+/// What a leader finds and cannot put right by itself. That of a worker that does not lead is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Findings {
+    /// Leases for which no worker has room: nobody reads these shards.
+    pub spilled: Vec<LeaseKey>,
+    /// Rows of the table that cannot be read, with the reason; they are left alone.
+    pub unreadable: Vec<(String, String)>,
+    /// Leases that do not fit the stream. While there is one, no lease is made and none is given to anybody.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// Leads, when it is this worker's turn, until `stop` is true or its sender is gone; the lock is released then. Dropped
+/// before, the lock runs out by itself.
+pub(crate) async fn run(context: LeaderContext, stop: watch::Receiver<bool>) {
+    let campaign = Campaign::new(&context.hold);
+    let duties = Duties::new(context, campaign.standing());
+    // Both in one task: a heartbeat is never later than one step of a round. The duties end with the campaign.
+    futures::join!(campaign.run(stop), duties.run());
+}
+
+impl fmt::Debug for LeaderContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LeaderContext")
+            .field("hold", &self.hold)
+            .field("max_leases", &self.max_leases)
+            .field("start", &self.start)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! The loop around the leader's lock: look, take, hold, release.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout};
+
+use super::lock::{Leadership, Look, Outcome, Standing};
+use crate::clock::{Clock, Tick};
+use crate::lease::StoreError;
+use crate::lease::held::HoldContext;
+use crate::lease::store::LeaseStore;
+
+pub(super) struct Campaign {
+    store: Arc<dyn LeaseStore>,
+    clock: Arc<Clock>,
+    lock: Leadership,
+    standing: watch::Sender<Standing>,
+    rng: fastrand::Rng,
+}
+
+impl Campaign {
+    pub(super) fn new(hold: &HoldContext) -> Self {
+        Self {
+            store: Arc::clone(&hold.store),
+            clock: Arc::clone(&hold.clock),
+            lock: Leadership::new(hold.me.clone(), LOCK_DURATION),
+            standing: watch::channel(Standing::Following).0,
+            rng: fastrand::Rng::with_seed(hold.seed ^ SEED),
+        }
+    }
+
+    pub(super) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut next = self.clock.now();
+        loop {
+            // The stop first: a heartbeat on the way out would make the next leader wait.
+            tokio::select! { biased;
+                stopped = stop.wait_for(|stop| *stop) => {
+                    drop(stopped);
+                    break;
+                }
+                () = sleep_until(self.clock.instant(next)) => {}
+            }
+            next = self.step().await;
+            self.publish();
+        }
+        self.release().await;
+    }
+
+    /// A heartbeat or a look; returns when the next is due.
+    async fn step(&mut self) -> Tick {
+        let sent = self.clock.now();
+        let mut rng = self.rng.clone();
+        if let Some((held, next)) = self.lock.next_heartbeat(sent, || version(&mut rng)) {
+            self.rng = rng;
+            let outcome = self.write("renewing the leader's lock", self.store.renew_leadership(&held, &next)).await;
+            if !self.lock.beat(sent, next, outcome) {
+                let due = self.lock.next_heartbeat_at().unwrap_or(sent);
+                return due.max(self.clock.now() + RETRY);
+            }
+        }
+        let failed = self.look().await;
+        let now = self.clock.now();
+        if failed {
+            return now + RETRY;
+        }
+        if let (Standing::Leading { .. }, Some(heartbeat)) = (self.lock.standing(now), self.lock.next_heartbeat_at()) {
+            return heartbeat.max(now + RETRY);
+        }
+        let look = now + LOOK.mul_f64(0.9 + 0.2 * self.rng.f64());
+        self.lock.runs_out().filter(|out| *out > now).map_or(look, |out| look.min(out))
+    }
+
+    /// Looks at the lock, and takes it if it can be taken. Whether that failed for its moment.
+    async fn look(&mut self) -> bool {
+        let found = match timeout(CALL, self.store.leader()).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                log(&error, "looking at the leader's lock");
+                return false;
+            }
+            Err(_) => {
+                tracing::warn!("looking at the leader's lock got no answer");
+                return false;
+            }
+        };
+        let Look::Take { seen } = self.lock.looked(self.clock.now(), found) else { return false };
+        let mut rng = self.rng.clone();
+        let lock = self.lock.next_take(|| version(&mut rng));
+        self.rng = rng;
+        let sent = self.clock.now();
+        let outcome = self.write("taking the leader's lock", self.store.take_leadership(&lock, seen.as_ref())).await;
+        self.lock.took(sent, lock, outcome);
+        matches!(outcome, Outcome::NotWritten | Outcome::Unknown)
+    }
+
+    async fn write(&self, what: &'static str, write: impl Future<Output = Result<bool, StoreError>> + Send) -> Outcome {
+        match timeout(CALL, write).await {
+            Ok(Ok(true)) => Outcome::Accepted,
+            Ok(Ok(false)) => Outcome::Refused,
+            Ok(Err(error)) => {
+                log(&error, what);
+                if error.is_unknown() { Outcome::Unknown } else { Outcome::NotWritten }
+            }
+            Err(_) => Outcome::Unknown,
+        }
+    }
+
+    fn publish(&self) {
+        let standing = self.lock.standing(self.clock.now());
+        self.standing.send_if_modified(|before| {
+            if std::mem::discriminant(before) != std::mem::discriminant(&standing) {
+                tracing::info!(?standing, "standing towards the leader's lock");
+            }
+            let changed = *before != standing;
+            *before = standing;
+            changed
+        });
+    }
+
+    /// Deletes the lock, so that the next worker leads with its next look.
+    async fn release(&self) {
+        self.standing.send_replace(Standing::Following);
+        for lock in self.lock.ours() {
+            match timeout(CALL, self.store.release_leadership(lock)).await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => log(&error, "releasing the leader's lock"),
+                Err(_) => tracing::warn!("releasing the leader's lock got no answer"),
+            }
+        }
+    }
+}
+
+fn log(error: &StoreError, what: &'static str) {
+    tracing::warn!(error = error as &dyn std::error::Error, "{what} failed");
+}
+
+/// A random UUID, as the lock client of the KCL writes it.
+fn version(rng: &mut fastrand::Rng) -> String {
+    let bits = rng.u128(..);
+    let [time_low, time_mid, time_high, clock, node] =
+        [(96, 32), (80, 16), (64, 16), (48, 16), (0, 48)].map(|(shift, width)| (bits >> shift) & ((1 << width) - 1));
+    format!("{time_low:08x}-{time_mid:04x}-4{:03x}-{:04x}-{node:012x}", time_high & 0xfff, 0x8000 | (clock & 0x3fff))
+}
+
+/// A dead leader is followed after this and two looks; the KCL's 120 s are what its users suffer from most.
+pub(super) const LOCK_DURATION: Duration = Duration::from_secs(10);
+/// How often a candidate looks, give or take a tenth, so that candidates that started together do not look together.
+const LOOK: Duration = Duration::from_secs(2);
+/// A heartbeat without an answer after this is tried again: three fit into a lock's life.
+const CALL: Duration = Duration::from_secs(2);
+/// The pause after a heartbeat, or a take, that failed.
+const RETRY: Duration = Duration::from_millis(200);
+/// Sets the random numbers here apart from those of the worker's other tasks.
+const SEED: u64 = 0x6c65_6164;

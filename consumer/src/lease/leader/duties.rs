@@ -1,0 +1,263 @@
+//! The leader's rounds: look at the table, name owners, delete what is finished; and now and then look at the stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+
+use super::lock::Standing;
+use super::shards::{Shards, Synced};
+use super::{Findings, LeaderContext};
+use crate::clock::Tick;
+use crate::lease::assign::{Assignment, Move, Round};
+use crate::lease::cleanup;
+use crate::lease::store::LeaseStore;
+use crate::lease::{Lease, Rows, StoreError, WorkerRow, Written};
+
+pub(super) struct Duties {
+    standing: watch::Receiver<Standing>,
+    assignment: Assignment,
+    shards: Shards,
+    /// Leases that a look at the stream has just made, and when: a read of the table may not show them yet.
+    just_made: Vec<(Tick, Lease)>,
+    findings: Findings,
+    context: LeaderContext,
+}
+
+impl Duties {
+    pub(super) fn new(context: LeaderContext, standing: watch::Receiver<Standing>) -> Self {
+        let hold = &context.hold;
+        Self {
+            assignment: Assignment::new(hold.me.clone(), hold.duration, context.max_leases),
+            shards: Shards::new(&context),
+            just_made: Vec::new(),
+            findings: Findings::default(),
+            standing,
+            context,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut next: Option<Tick> = None;
+        let kick = Arc::clone(&self.context.kick);
+        loop {
+            let wake = next.map(|next| self.context.hold.clock.instant(next));
+            let round_due = async {
+                match wake {
+                    Some(wake) => sleep_until(wake).await,
+                    None => std::future::pending().await,
+                }
+            };
+            // What we are comes first: nothing is begun on an old footing. New leases before the round that gives them.
+            tokio::select! { biased;
+                changed = self.standing.changed() => match changed {
+                    Ok(()) => next = self.stand(next),
+                    Err(_) => return,
+                },
+                synced = self.shards.synced() => {
+                    self.take_in(synced);
+                    next = Some(self.context.hold.clock.now());
+                }
+                () = kick.notified(), if next.is_some() => next = Some(self.context.hold.clock.now()),
+                () = round_due => next = self.round().await,
+            }
+        }
+    }
+
+    /// Takes in what we are now; returns when a round is due.
+    fn stand(&mut self, next: Option<Tick>) -> Option<Tick> {
+        let standing = *self.standing.borrow_and_update();
+        let now = self.context.hold.clock.now();
+        if !matches!(standing, Standing::Leading { .. }) {
+            self.shards.stop();
+            self.just_made.clear();
+            self.tell(Findings::default());
+        }
+        match standing {
+            Standing::Following => None,
+            // One that has been observing goes on from what it knows.
+            Standing::Observing => next.or(Some(now)),
+            Standing::Leading { .. } if self.shards.are_looked_after() => next.or(Some(now)),
+            Standing::Leading { .. } => {
+                self.shards.begin();
+                Some(now)
+            }
+        }
+    }
+
+    fn leads(&self) -> bool {
+        let now = self.context.hold.clock.now();
+        matches!(*self.standing.borrow(), Standing::Leading { until } if now < until)
+    }
+
+    /// Looks at the table, and acts on it if we lead. Returns when to look again.
+    async fn round(&mut self) -> Option<Tick> {
+        let clock = Arc::clone(&self.context.hold.clock);
+        let asked = clock.now();
+        let mut rows = match self.context.hold.store.scan().await {
+            Ok(rows) => rows,
+            Err(error) => {
+                log(&error, "reading the lease table");
+                return Some(clock.now() + RETRY);
+            }
+        };
+        self.add_just_made(asked, &mut rows);
+        self.assignment.observe(clock.now(), (self.context.wall_clock)(), &rows);
+        if self.leads() {
+            self.lead(asked, &rows).await;
+        }
+        let next = (asked + ROUND).max(clock.now() + RETRY);
+        Some(self.assignment.next_expiry(asked).map_or(next, |expiry| next.min(expiry)))
+    }
+
+    /// Adds what the read of the table does not show yet. Should it not do so for long, the lease is gone again.
+    fn add_just_made(&mut self, asked: Tick, rows: &mut Rows) {
+        rows.leases.sort_by(|a, b| a.key.cmp(&b.key));
+        self.just_made.retain(|(made, lease)| {
+            asked.since(*made) < SCAN_LAG && rows.leases.binary_search_by(|row| row.key.cmp(&lease.key)).is_err()
+        });
+        if !self.just_made.is_empty() {
+            rows.leases.extend(self.just_made.iter().map(|(_, lease)| lease.clone()));
+            rows.leases.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+    }
+
+    async fn lead(&mut self, asked: Tick, rows: &Rows) {
+        let mut findings = Findings { unreadable: rows.unreadable.clone(), ..Findings::default() };
+        findings.mismatches = self.shards.mismatches(rows);
+        if findings.mismatches.is_empty() {
+            let Round { moves, spill } = self.assignment.round(asked);
+            findings.spilled = spill;
+            self.make(moves).await;
+            self.clean(rows).await;
+        }
+        self.tell(findings);
+        self.bury(&rows.workers).await;
+        if self.leads() {
+            self.shards.look(rows);
+        }
+    }
+
+    /// Writes changes of owner, several at a time. One that is refused, or fails, is decided anew in the next round.
+    async fn make(&mut self, moves: Vec<Move>) {
+        let store = Arc::clone(&self.context.hold.store);
+        let mut writes = futures::stream::iter(moves)
+            .map(|change| {
+                let store = Arc::clone(&store);
+                async move {
+                    let written = write(&*store, &change).await;
+                    (change, written)
+                }
+            })
+            .buffered(WRITES_AT_A_TIME);
+        let mut ours = Vec::new();
+        while let Some((change, written)) = writes.next().await {
+            match written {
+                Ok(Written::Accepted(Some(row))) => {
+                    tracing::info!(?change, "lease given");
+                    self.assignment.moved(self.context.hold.clock.now(), &change, row.counter);
+                    if row.actual_owner() == Some(&self.context.hold.me) {
+                        ours.push(row.key);
+                    }
+                }
+                Ok(Written::Accepted(None)) => tracing::info!(?change, "lease given"),
+                Ok(Written::Refused(_)) => tracing::debug!(?change, "the lease has changed meanwhile"),
+                Err(error) => log(&error, "giving a lease"),
+            }
+            if !self.leads() {
+                break;
+            }
+        }
+        if !ours.is_empty() {
+            self.context.hold.hints.look_at(ours);
+        }
+    }
+
+    /// Deletes finished leases, parents first; stops at the first that stays, since its children must then stay too.
+    async fn clean(&mut self, rows: &Rows) {
+        for key in cleanup::deletable(rows, self.shards.listing()) {
+            if !self.leads() {
+                return;
+            }
+            match self.context.hold.store.delete_finished(&key).await {
+                Ok(Written::Accepted(_)) => tracing::info!(lease = %key, "finished lease deleted"),
+                Ok(Written::Refused(_)) => return,
+                Err(error) => return log(&error, "deleting a finished lease"),
+            }
+        }
+    }
+
+    /// Deletes the rows of workers that have been gone for long.
+    async fn bury(&mut self, workers: &[WorkerRow]) {
+        let now = self.context.hold.clock.now();
+        let wall_clock = (self.context.wall_clock)();
+        for row in workers {
+            let Some(last_update) = row.last_update else { continue };
+            let is_old = wall_clock.0.saturating_sub(last_update.0) >= OLD_ROW.as_secs();
+            if is_old && self.assignment.is_dead(now, &row.worker) && self.leads() {
+                match self.context.hold.store.withdraw(&row.worker, Some(last_update)).await {
+                    Ok(()) => tracing::info!(worker = %row.worker, "row of a worker deleted that is long gone"),
+                    Err(error) => return log(&error, "deleting the row of a worker"),
+                }
+            }
+        }
+    }
+
+    fn take_in(&mut self, synced: Synced) {
+        let now = self.context.hold.clock.now();
+        self.just_made = synced.made.iter().map(|lease| (now, lease.clone())).collect();
+        self.shards.take_in(synced);
+    }
+
+    /// Publishes what was found, and logs what is new.
+    fn tell(&mut self, findings: Findings) {
+        if findings == self.findings {
+            return;
+        }
+        if !findings.spilled.is_empty() && findings.spilled != self.findings.spilled {
+            tracing::warn!(leases = ?findings.spilled, "no worker has room for these leases: their shards are not read");
+        }
+        for (key, problem) in findings.unreadable.iter().filter(|row| !self.findings.unreadable.contains(row)) {
+            tracing::warn!(key, problem, "a row of the lease table cannot be read, and is left alone");
+        }
+        for mismatch in findings.mismatches.iter().filter(|one| !self.findings.mismatches.contains(one)) {
+            tracing::error!(%mismatch, "the lease table does not fit the stream; no lease is given to anybody");
+        }
+        self.context.findings.send_replace(findings.clone());
+        self.findings = findings;
+    }
+}
+
+/// Writes a change of owner. The condition of an assignment is on the owners alone, which a renewal leaves as they are;
+/// so a lease that stood still is looked at once more, by a read that does not lag.
+pub(super) async fn write(store: &dyn LeaseStore, change: &Move) -> Result<Written, StoreError> {
+    match change {
+        Move::Assign { key, seen, to, stood_at } => {
+            if let Some(counter) = stood_at {
+                let row = store.read(key).await?;
+                if row.as_ref().is_none_or(|row| row.counter != *counter) {
+                    return Ok(Written::Refused(row.map(Box::new)));
+                }
+            }
+            store.assign(key, seen, to).await
+        }
+        Move::HandOff { key, from, to } => store.start_handoff(key, from, to).await,
+    }
+}
+
+fn log(error: &StoreError, what: &'static str) {
+    tracing::warn!(error = error as &dyn std::error::Error, "{what} failed");
+}
+
+/// How often the leader looks at the table: with a lease duration of 10 s, a crash is made good within 22 s (C8).
+const ROUND: Duration = Duration::from_secs(5);
+/// The pause after a failed read, and the least between two.
+const RETRY: Duration = Duration::from_secs(1);
+/// Longer than DynamoDB's eventually consistent reads lag in practice.
+const SCAN_LAG: Duration = Duration::from_secs(5);
+/// A thousand leases change hands in a second or two.
+const WRITES_AT_A_TIME: usize = 16;
+/// The KCL's age for a row to be deleted. It is of no use after a minute; a day leaves it to be looked at.
+const OLD_ROW: Duration = Duration::from_secs(24 * 3600);

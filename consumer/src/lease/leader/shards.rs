@@ -1,0 +1,213 @@
+//! The leader's looks at the stream, beside its rounds: a listing may take long and must not hold up assignment.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::LeaderContext;
+use crate::backoff::Backoff;
+use crate::clock::{Clock, Tick};
+use crate::lease::store::LeaseStore;
+use crate::lease::sync::{self, Mismatch, Plan};
+use crate::lease::{Checkpoint, Lease, LeaseKey, Rows};
+use crate::shard::ListedShard;
+use crate::shard::discover::{Discover, ListFilter};
+
+pub(super) struct Shards {
+    looker: Looker,
+    clock: Arc<Clock>,
+    first_listing: ListFilter,
+    /// While we lead.
+    active: bool,
+    under_way: Option<Pin<Box<dyn Future<Output = Synced> + Send>>>,
+    /// When the last look ended; `None`: none since we began to lead.
+    looked: Option<Tick>,
+    /// The last complete listing of the whole stream.
+    listing: Option<Vec<ListedShard>>,
+    /// Leases whose absence has been seen once.
+    missing: BTreeSet<LeaseKey>,
+    /// Whether the table has had leases since we began to lead.
+    had_leases: bool,
+    /// Whether that they are gone has been said.
+    said_gone: bool,
+}
+
+/// What a look at the stream came to.
+#[derive(Debug)]
+pub(super) struct Synced {
+    /// Leases that are in the table now.
+    pub(super) made: Vec<Lease>,
+    /// Leases that are missing for no reason that the table shows; made if they still are at the next look.
+    missing: BTreeSet<LeaseKey>,
+    /// The listing of the whole stream, if it was that.
+    listing: Option<Vec<ListedShard>>,
+}
+
+/// What a look needs; it runs beside everything else.
+#[derive(Clone)]
+struct Looker {
+    store: Arc<dyn LeaseStore>,
+    discover: Arc<Discover>,
+    start: Checkpoint,
+    rng: fastrand::Rng,
+}
+
+impl Shards {
+    pub(super) fn new(context: &LeaderContext) -> Self {
+        let hold = &context.hold;
+        Self {
+            looker: Looker {
+                store: Arc::clone(&hold.store),
+                discover: Arc::clone(&context.discover),
+                start: context.start.clone(),
+                rng: fastrand::Rng::with_seed(hold.seed ^ SEED),
+            },
+            clock: Arc::clone(&hold.clock),
+            first_listing: context.first_listing,
+            active: false,
+            under_way: None,
+            looked: None,
+            listing: None,
+            missing: BTreeSet::new(),
+            had_leases: false,
+            said_gone: false,
+        }
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.active = true;
+    }
+
+    pub(super) const fn are_looked_after(&self) -> bool {
+        self.active
+    }
+
+    /// Forgets everything: another worker leads.
+    pub(super) fn stop(&mut self) {
+        self.active = false;
+        self.under_way = None;
+        self.looked = None;
+        self.listing = None;
+        self.missing.clear();
+        self.had_leases = false;
+        self.said_gone = false;
+    }
+
+    /// The last listing of the whole stream.
+    pub(super) fn listing(&self) -> Option<&[ListedShard]> {
+        self.listing.as_deref()
+    }
+
+    /// The leases that do not fit the stream.
+    pub(super) fn mismatches(&self, rows: &Rows) -> Vec<Mismatch> {
+        self.listing().map_or_else(Vec::new, |listing| sync::mismatches(listing, rows))
+    }
+
+    /// Begins a look at the stream if one is due, for the table as just read.
+    pub(super) fn look(&mut self, rows: &Rows) {
+        let is_empty = rows.leases.is_empty() && rows.unreadable.is_empty();
+        if is_empty && self.had_leases {
+            if !std::mem::replace(&mut self.said_gone, true) {
+                tracing::error!(
+                    "all leases have vanished from the table; not starting over from the configured position. \
+                     If that is what you want, restart the workers"
+                );
+            }
+            return;
+        }
+        self.had_leases |= !is_empty;
+        if self.under_way.is_some() || !self.is_due(is_empty, rows) {
+            return;
+        }
+        let filter = if is_empty { self.first_listing } else { ListFilter::All };
+        let mut looker = self.looker.clone();
+        self.looker.rng = self.looker.rng.fork();
+        let (rows, missing) = (rows.clone(), self.missing.clone());
+        self.under_way = Some(Box::pin(async move { looker.look(filter, rows, missing).await }));
+    }
+
+    /// Resolves when a look that is under way has ended. Cancel safe.
+    pub(super) async fn synced(&mut self) -> Synced {
+        let synced = match &mut self.under_way {
+            Some(look) => look.as_mut().await,
+            None => std::future::pending().await,
+        };
+        self.under_way = None;
+        synced
+    }
+
+    pub(super) fn take_in(&mut self, synced: Synced) {
+        self.looked = Some(self.clock.now());
+        self.missing = synced.missing;
+        self.had_leases |= !synced.made.is_empty();
+        if synced.listing.is_some() {
+            self.listing = synced.listing;
+        }
+    }
+
+    fn is_due(&self, is_empty: bool, rows: &Rows) -> bool {
+        let Some(looked) = self.looked else { return true };
+        let is_urgent = is_empty || !self.missing.is_empty() || self.listing.is_none() || lacks_children(rows);
+        let wait = if is_urgent { URGENT } else { LOOK };
+        self.clock.now().since(looked) >= wait
+    }
+}
+
+impl Looker {
+    async fn look(&mut self, filter: ListFilter, rows: Rows, seen_missing: BTreeSet<LeaseKey>) -> Synced {
+        let mut synced = Synced { made: Vec::new(), missing: BTreeSet::new(), listing: None };
+        let listing = match self.discover.list(filter).await {
+            Ok(listing) => listing,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "listing the shards failed");
+                return Synced { missing: seen_missing, ..synced };
+            }
+        };
+        if sync::mismatches(&listing, &rows).is_empty() {
+            let Plan { create, waiting } = sync::plan(&listing, &rows, &self.start);
+            let is_new = rows.leases.is_empty() && rows.unreadable.is_empty();
+            // A read of the table that lags behind can lack leases that are there, or have been there and are done. What
+            // follows from a finished parent is certain; of the rest, what two reads lack.
+            let (sure, unsure): (Vec<_>, Vec<_>) = create
+                .into_iter()
+                .partition(|planned| is_new || planned.follows || seen_missing.contains(&planned.lease.key));
+            synced.missing = unsure.into_iter().map(|planned| planned.lease.key).collect();
+            tracing::debug!(
+                shards = listing.len(),
+                create = sure.len(),
+                waiting = waiting.len(),
+                "looked at the stream"
+            );
+            let rng = &mut self.rng;
+            let leases: Vec<Lease> = sure.into_iter().map(|planned| planned.lease).collect();
+            let created = sync::create(&*self.store, leases, || BACKOFF.pauses(rng.fork())).await;
+            for (lease, error) in &created.failed {
+                tracing::warn!(%lease, error = &**error as &dyn std::error::Error, "creating a lease failed");
+            }
+            for lease in &created.leases {
+                tracing::info!(lease = %lease.key, checkpoint = ?lease.checkpoint, "lease created");
+            }
+            synced.made = created.leases;
+        }
+        synced.listing = (filter == ListFilter::All).then_some(listing);
+        synced
+    }
+}
+
+/// Whether a finished shard has a child without a lease: its owner died on the way.
+fn lacks_children(rows: &Rows) -> bool {
+    let has_lease = |key: LeaseKey| rows.leases.binary_search_by(|lease| lease.key.cmp(&key)).is_ok();
+    let finished = rows.leases.iter().filter(|lease| lease.checkpoint.is_shard_end());
+    finished.flat_map(|lease| &lease.children).any(|child| !has_lease(LeaseKey::of(child)))
+}
+
+/// How often the leader looks at the stream when nothing seems to be missing: the shards' own ends make the leases of
+/// their children. One ListShards call per thousand shards; the KCL's auditor needs four to six minutes for a hole.
+const LOOK: Duration = Duration::from_secs(30);
+/// How long after a look the next may come when something is missing.
+const URGENT: Duration = Duration::from_secs(3);
+/// Pauses between tries to create a lease in a throttled table.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+/// Sets the random numbers here apart from those of the worker's other tasks.
+const SEED: u64 = 0x7368_6172;

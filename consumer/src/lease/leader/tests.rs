@@ -1,0 +1,481 @@
+use std::time::Duration;
+
+use kinesis_testkit::{Cloud, Connection, Fault, Stream as CloudStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::*;
+use crate::clock::Clock;
+use crate::lease::assign::Move;
+use crate::lease::hints::Hints;
+use crate::lease::store::{LeaseStore, Renewal, Written};
+use crate::lease::{DynamoDbLeaseStore, Lease, MemoryLeaseStore, Rows, WorkerId};
+use crate::shard::ShardId;
+use crate::shard::stream::Stream;
+
+const D: Duration = Duration::from_secs(10);
+const EPOCH: u64 = 1_700_000_000;
+
+/// A stream, its lease table, and a fleet of workers that lead in turn.
+struct World {
+    cloud: Cloud,
+    stream: CloudStream,
+    /// The table as an operator sees it.
+    table: Arc<dyn LeaseStore>,
+    /// Whether the table is in memory, without a network that could fail.
+    in_memory: bool,
+}
+
+/// A worker: a candidate for the lead, and an owner that finds its leases, renews them and hands them over. It reads
+/// nothing.
+struct Worker {
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+    kick: Arc<Notify>,
+    findings: watch::Receiver<Findings>,
+}
+
+impl World {
+    async fn of(shards: i32) -> Self {
+        let cloud = Cloud::new();
+        let stream = cloud.create_stream("clicks", shards).await;
+        Self { cloud, stream, table: Arc::new(MemoryLeaseStore::new()), in_memory: true }
+    }
+
+    async fn with_dynamodb(shards: i32) -> Self {
+        let world = Self::of(shards).await;
+        let table = DynamoDbLeaseStore::new(world.cloud.outside().dynamodb, "app");
+        table.prepare(&WorkerId::from("operator"), EpochTime(EPOCH)).await.expect("a new table can be made");
+        Self { table: Arc::new(table), in_memory: false, ..world }
+    }
+
+    /// A worker's connection to the table.
+    fn table_for(&self, connection: &Connection) -> Arc<dyn LeaseStore> {
+        match self.in_memory {
+            true => Arc::clone(&self.table),
+            false => Arc::new(DynamoDbLeaseStore::new(connection.dynamodb.clone(), "app")),
+        }
+    }
+
+    async fn start(&self, name: &str) -> Worker {
+        self.start_at(name, Checkpoint::TrimHorizon, usize::MAX).await
+    }
+
+    async fn start_at(&self, name: &str, start: Checkpoint, max_leases: usize) -> Worker {
+        let connection = self.cloud.connect(name).await;
+        let me = WorkerId::from(name);
+        let seed = name.bytes().map(u64::from).sum();
+        let clock = Arc::new(Clock::start());
+        let hold = HoldContext {
+            store: self.table_for(&connection),
+            clock: Arc::clone(&clock),
+            me,
+            duration: D,
+            handoff_time: Duration::from_secs(30),
+            hints: Arc::new(Hints::default()),
+            seed,
+        };
+        let (findings, found) = watch::channel(Findings::default());
+        let (stop, stopped) = watch::channel(false);
+        let kick = Arc::new(Notify::new());
+        let since_epoch = self.cloud.clock().elapsed();
+        let context = LeaderContext {
+            hold: hold.clone(),
+            max_leases,
+            start,
+            first_listing: ListFilter::AtTrimHorizon,
+            discover: Arc::new(Discover::new(Stream::new(&connection.kinesis, "clicks"), fastrand::Rng::with_seed(seed))),
+            wall_clock: Arc::new(move || EpochTime(EPOCH + (since_epoch + clock.now().since_start()).as_secs())),
+            kick: Arc::clone(&kick),
+            findings,
+        };
+        let mut tasks = JoinSet::new();
+        let wall_clock = Arc::clone(&context.wall_clock);
+        tasks.spawn(run(context, stopped));
+        tasks.spawn(own(hold, wall_clock, stop.subscribe()));
+        Worker { tasks, stop, kick, findings: found }
+    }
+
+    async fn rows(&self) -> Rows {
+        self.table.scan().await.expect("the operator can look")
+    }
+
+    /// How many unfinished leases each worker holds, or will hold; `-` for those that nobody does.
+    async fn owners(&self) -> String {
+        let mut counts = std::collections::BTreeMap::<String, usize>::new();
+        for lease in self.rows().await.leases.iter().filter(|lease| !lease.checkpoint.is_shard_end()) {
+            let owner = lease.actual_owner().map_or("-", WorkerId::as_str).to_owned();
+            *counts.entry(owner).or_default() += 1;
+        }
+        counts.iter().map(|(owner, count)| format!("{owner}{count}")).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Waits until the leases are owned so, and returns how long that took.
+    async fn until(&self, owners: &str, within: Duration) -> Duration {
+        let start = Instant::now();
+        let wait = async {
+            while self.owners().await != owners {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if timeout(within, wait).await.is_err() {
+            panic!("after {within:?} it is {:?}, not {owners:?}: {:#?}", self.owners().await, self.rows().await);
+        }
+        start.elapsed()
+    }
+
+    async fn leader(&self) -> Option<String> {
+        let lock = self.table.leader().await.expect("the operator can look");
+        lock.map(|lock| lock.owner.as_str().to_owned())
+    }
+
+    async fn lease(&self, shard: &str) -> Option<Lease> {
+        self.table.read(&LeaseKey::from(shard)).await.expect("the operator can look")
+    }
+
+    /// Writes a checkpoint as the owner would.
+    async fn checkpoint(&self, shard: &str, checkpoint: &Checkpoint) {
+        loop {
+            let lease = self.lease(shard).await.expect("the lease is there");
+            let renewal =
+                Renewal { key: &lease.key, counter: lease.counter, in_handoff: false, throughput_kib_per_s: None };
+            match self.table.checkpoint(renewal, checkpoint).await {
+                Ok(Written::Accepted(_)) => return,
+                // Its owner has renewed in between.
+                Ok(Written::Refused(Some(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// From one moment to the next: nothing is released.
+    async fn crash(mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    async fn leave(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// The plainest owner: renews what the index names, every third of a lease duration, and hands over when asked.
+async fn own(hold: HoldContext, wall_clock: Arc<dyn Fn() -> EpochTime + Send + Sync>, mut stop: watch::Receiver<bool>) {
+    let mut round = 0_u32;
+    loop {
+        if round.is_multiple_of(30) {
+            let _throttled = hold.store.report(&hold.me, wall_clock()).await;
+        }
+        let hinted = hold.hints.take();
+        let named =
+            if round.is_multiple_of(2) { hold.store.owned_by(&hold.me).await.unwrap_or_default() } else { vec![] };
+        for key in named.into_iter().chain(hinted) {
+            let Ok(Some(lease)) = hold.store.read(&key).await else { continue };
+            if lease.owner.as_ref() != Some(&hold.me) || lease.in_handoff() {
+                continue;
+            }
+            let renewal = Renewal { key: &key, counter: lease.counter, in_handoff: false, throughput_kib_per_s: None };
+            let _refused = hold.store.renew(renewal).await;
+        }
+        // The old owner of a hand-off finds it by a renewal that is refused; here by looking.
+        for lease in hold.store.scan().await.map(|rows| rows.leases).unwrap_or_default() {
+            if lease.checkpoint_owner.as_ref() == Some(&hold.me)
+                && let Some(to) = &lease.owner
+            {
+                let _refused = hold.store.assign(&lease.key, &lease.owners(), to).await;
+            }
+        }
+        round += 1;
+        tokio::select! { biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            () = hold.hints.hinted() => {}
+            () = sleep(Duration::from_secs(1)) => {}
+        }
+    }
+    let _gone = hold.store.withdraw(&hold.me, None).await;
+    for key in hold.store.owned_by(&hold.me).await.unwrap_or_default() {
+        if let Ok(Some(lease)) = hold.store.read(&key).await {
+            let _refused = hold.store.evict(&key, &lease.owners()).await;
+        }
+    }
+}
+
+/// C8: the first record of a fresh application within half a second. This is the table's part of it.
+#[tokio::test(start_paused = true)]
+async fn a_new_application_has_its_owners_at_once() {
+    let world = World::with_dynamodb(4).await;
+    let _a = world.start("a").await;
+    let took = world.until("a4", Duration::from_millis(100)).await;
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    assert_eq!(world.leader().await.as_deref(), Some("a"));
+    let leases = world.rows().await.leases;
+    assert!(leases.iter().all(|lease| lease.checkpoint == Checkpoint::TrimHorizon && lease.range.is_some()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_workers_that_start_together_one_leads_and_all_get_their_share() {
+    let world = World::of(6).await;
+    let (_a, _b, _c) = tokio::join!(world.start("a"), world.start("b"), world.start("c"));
+    let took = world.until("a2 b2 c2", Duration::from_secs(15)).await;
+    assert!(took < Duration::from_secs(11), "two rounds and a hand-off, {took:?}");
+}
+
+/// C8 and S119: a crash of the leader, which held shards too.
+#[tokio::test(start_paused = true)]
+async fn when_the_leader_dies_the_next_one_leads_and_gives_its_leases_within_bounds() {
+    let world = World::of(4).await;
+    let mut worst = Duration::ZERO;
+    // A crash at any moment of a round and of a heartbeat.
+    for offset in [0, 700, 1900, 3100, 4300] {
+        let a = world.start("a").await;
+        world.until("a4", Duration::from_secs(60)).await;
+        let b = world.start("b").await;
+        world.until("a2 b2", Duration::from_secs(60)).await;
+        sleep(Duration::from_millis(20_000 + offset)).await;
+        assert_eq!(world.leader().await.as_deref(), Some("a"));
+        a.crash().await;
+        worst = worst.max(world.until("b4", Duration::from_secs(60)).await);
+        assert_eq!(world.leader().await.as_deref(), Some("b"));
+        b.leave().await;
+    }
+    // Two seconds are left for the new owner to find them, unless it leads, when it knows at once.
+    assert!(worst <= Duration::from_secs(20), "{worst:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_another_worker_dies_its_leases_are_given_within_bounds_and_it_gets_none() {
+    let world = World::with_dynamodb(4).await;
+    let _a = world.start("a").await;
+    world.until("a4", Duration::from_secs(5)).await;
+    let b = world.start("b").await;
+    world.until("a2 b2", Duration::from_secs(15)).await;
+    sleep(Duration::from_secs(31)).await;
+    b.crash().await;
+    let took = world.until("a4", Duration::from_secs(30)).await;
+    assert!(took <= Duration::from_secs(17), "{took:?}");
+    for _ in 0..60 {
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(world.owners().await, "a4");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_joins_gets_its_share_within_three_rounds() {
+    let world = World::of(20).await;
+    let _a = world.start("a").await;
+    world.until("a20", Duration::from_secs(5)).await;
+    sleep(Duration::from_millis(33_300)).await;
+    let _b = world.start("b").await;
+    let took = world.until("a10 b10", Duration::from_secs(30)).await;
+    assert!(took <= Duration::from_secs(15), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_leaves_is_followed_at_once_and_its_leases_are_not_waited_for() {
+    let world = World::of(4).await;
+    let a = world.start("a").await;
+    world.until("a4", Duration::from_secs(5)).await;
+    let _b = world.start("b").await;
+    world.until("a2 b2", Duration::from_secs(15)).await;
+    a.leave().await;
+    let took = world.until("b4", Duration::from_secs(30)).await;
+    assert!(took <= Duration::from_secs(3), "{took:?}");
+}
+
+/// At most one of many candidates leads at any moment, whatever the network does to each.
+#[tokio::test(start_paused = true)]
+async fn two_candidates_never_both_lead() {
+    let world = World::with_dynamodb(1).await;
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut standings = Vec::new();
+    let mut tasks = JoinSet::new();
+    let names = ["a", "b", "c"];
+    let clock = Arc::new(Clock::start());
+    let (stop, _) = watch::channel(false);
+    for (seed, name) in (0..).zip(names) {
+        let hold = HoldContext {
+            store: world.table_for(&world.cloud.connect(name).await),
+            clock: Arc::clone(&clock),
+            me: WorkerId::from(name),
+            duration: D,
+            handoff_time: D,
+            hints: Arc::new(Hints::default()),
+            seed,
+        };
+        let campaign = Campaign::new(&hold);
+        standings.push(campaign.standing());
+        tasks.spawn(campaign.run(stop.subscribe()));
+    }
+    let (mut led, mut changes, mut last) = (0, 0, None);
+    for step in 0..6_000 {
+        if step % 20 == 0 {
+            let faults = world.cloud.faults(names[rng.usize(..names.len())]);
+            faults.heal();
+            match rng.u8(..8) {
+                0 => faults.black_hole(),
+                1 => faults.always(Fault::LoseResponse),
+                2 => faults.always(Fault::DelayRequest(Duration::from_millis(rng.u64(..15_000)))),
+                3 => faults.always(Fault::Throttle),
+                _ => {}
+            }
+        }
+        sleep(Duration::from_millis(100)).await;
+        let now = clock.now();
+        let leading = |standing: &watch::Receiver<lock::Standing>| matches!(*standing.borrow(), lock::Standing::Leading { until } if now < until);
+        let leaders: Vec<_> = (0..names.len()).filter(|worker| leading(&standings[*worker])).collect();
+        assert!(leaders.len() <= 1, "{leaders:?} at {now:?}");
+        led += leaders.len();
+        if let Some(leader) = leaders.first()
+            && last != Some(*leader)
+        {
+            last = Some(*leader);
+            changes += 1;
+        }
+    }
+    assert!(led > 3000 && changes > 5, "led {led} of 6000, {changes} changes");
+}
+
+/// The read of a round can lag behind: a lease that was renewed meanwhile is not taken from its owner.
+#[tokio::test]
+async fn a_lease_that_stood_still_is_looked_at_once_more_before_it_is_given_away() {
+    let store = MemoryLeaseStore::new();
+    let mut lease = Lease::new(LeaseKey::from("shardId-000000000000"), Checkpoint::TrimHorizon);
+    lease.owner = Some(WorkerId::from("b"));
+    lease.counter = 4;
+    assert!(matches!(store.create(&lease).await, Ok(Written::Accepted(_))));
+    let give = |counter| Move::Assign {
+        key: lease.key.clone(),
+        seen: lease.owners(),
+        to: WorkerId::from("a"),
+        stood_at: Some(counter),
+    };
+    assert_eq!(duties::write(&store, &give(3)).await.expect("the store answers"), Written::Refused(Some(Box::new(lease.clone()))));
+    assert!(matches!(duties::write(&store, &give(4)).await, Ok(Written::Accepted(_))));
+}
+
+/// S101: a finished shard whose owner died before it had made both children's leases; then clean-up.
+#[tokio::test(start_paused = true)]
+async fn lost_children_are_made_and_finished_leases_deleted_within_seconds() {
+    let world = World::of(1).await;
+    let _a = world.start("a").await;
+    world.until("a1", Duration::from_secs(5)).await;
+    let parent = world.rows().await.leases[0].key.as_str().to_owned();
+    let children = world.stream.split(0).await;
+    world.checkpoint(&parent, &Checkpoint::ShardEnd).await;
+    let key = LeaseKey::from(parent.as_str());
+    let ids = children.each_ref().map(|id| ShardId::from(id.as_str()));
+    assert!(matches!(world.table.set_children(&key, &ids).await, Ok(Written::Accepted(_))));
+    let took = world.until("a2", Duration::from_secs(20)).await;
+    assert!(took <= Duration::from_secs(6), "{took:?}");
+    for child in &children {
+        let lease = world.lease(child).await.expect("it was made");
+        assert_eq!((lease.checkpoint, lease.parents.len()), (Checkpoint::TrimHorizon, 1));
+    }
+    let number = "49680535225667252330675211673966545711037954312338669602".parse().expect("a number");
+    let position = crate::record::Position { sequence_number: number, sub_sequence: 0 };
+    world.checkpoint(&children[0], &Checkpoint::At(position)).await;
+    sleep(Duration::from_secs(20)).await;
+    assert!(world.lease(&parent).await.is_some(), "one child has not moved");
+    world.checkpoint(&children[1], &Checkpoint::Latest).await;
+    sleep(Duration::from_secs(6)).await;
+    assert!(world.lease(&parent).await.is_none());
+}
+
+/// A lease that went missing is made when two looks at the table lack it.
+#[tokio::test(start_paused = true)]
+async fn a_hole_is_closed() {
+    let world = World::of(4).await;
+    let _a = world.start("a").await;
+    world.until("a4", Duration::from_secs(5)).await;
+    let lost = world.rows().await.leases[2].key.clone();
+    world.checkpoint(lost.as_str(), &Checkpoint::ShardEnd).await;
+    assert!(matches!(world.table.delete_finished(&lost).await, Ok(Written::Accepted(None))));
+    let took = world.until("a4", Duration::from_secs(60)).await;
+    assert!(took <= Duration::from_secs(45), "{took:?}");
+}
+
+/// The leader is cut off from the stream, not from the table.
+#[tokio::test(start_paused = true)]
+async fn a_stream_out_of_reach_does_not_hold_up_assignment() {
+    let world = World::of(4).await;
+    let _a = world.start("a").await;
+    world.until("a4", Duration::from_secs(5)).await;
+    let b = world.start("b").await;
+    world.until("a2 b2", Duration::from_secs(15)).await;
+    sleep(Duration::from_secs(31)).await;
+    world.cloud.faults("a").kinesis().black_hole();
+    sleep(Duration::from_secs(31)).await;
+    b.crash().await;
+    let took = world.until("a4", Duration::from_secs(60)).await;
+    assert!(took <= Duration::from_secs(17), "{took:?}");
+}
+
+/// S115: a table that refuses every other write.
+#[tokio::test(start_paused = true)]
+async fn a_throttled_table_gets_all_its_leases() {
+    let world = World::with_dynamodb(30).await;
+    world.cloud.faults("a").kinesis().next("ListShards", Fault::DelayResponse(Duration::from_secs(1)));
+    let _a = world.start("a").await;
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(world.leader().await.as_deref(), Some("a"));
+    world.cloud.faults("a").dynamodb().next_n("PutItem", 40, Fault::Throttle);
+    let took = world.until("a30", Duration::from_secs(60)).await;
+    assert!(took <= Duration::from_secs(15), "{took:?}");
+}
+
+/// S109: nothing starts over by itself.
+#[tokio::test(start_paused = true)]
+async fn leases_that_vanish_are_not_made_anew() {
+    let world = World::of(3).await;
+    let _a = world.start("a").await;
+    world.until("a3", Duration::from_secs(5)).await;
+    sleep(Duration::from_secs(10)).await;
+    for lease in world.rows().await.leases {
+        world.checkpoint(lease.key.as_str(), &Checkpoint::ShardEnd).await;
+        assert!(matches!(world.table.delete_finished(&lease.key).await, Ok(Written::Accepted(None))));
+    }
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(world.rows().await.leases, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_made_anew_under_its_name_is_found_out_and_nothing_is_given() {
+    let world = World::of(2).await;
+    let old = crate::record::Position { sequence_number: "1".parse().expect("a number"), sub_sequence: 0 };
+    let lease = Lease::new(LeaseKey::from(world.stream.shards()[0].id.as_str()), Checkpoint::At(old));
+    assert!(matches!(world.table.create(&lease).await, Ok(Written::Accepted(_))));
+    let mut a = world.start("a").await;
+    let found = a.findings.wait_for(|findings| !findings.mismatches.is_empty());
+    let found = timeout(Duration::from_secs(10), found).await.expect("it is found out").expect("it leads").clone();
+    assert!(matches!(found.mismatches[..], [Mismatch::CheckpointBeforeStart { .. }]), "{found:?}");
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.rows().await.leases.len(), 1, "no lease is made");
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_beyond_all_limits_are_named_and_a_kick_spares_the_wait() {
+    let world = World::of(5).await;
+    let mut a = world.start_at("a", Checkpoint::TrimHorizon, 3).await;
+    let found = a.findings.wait_for(|findings| findings.spilled.len() == 2);
+    timeout(Duration::from_secs(1), found).await.expect("it is found out").expect("it leads");
+    assert_eq!(world.owners().await, "-2 a3");
+    let lease = world.rows().await.leases[0].clone();
+    world.checkpoint(lease.key.as_str(), &Checkpoint::ShardEnd).await;
+    a.kick.notify_one();
+    let took = world.until("-1 a3", Duration::from_secs(5)).await;
+    assert!(took <= Duration::from_millis(100), "{took:?}");
+}
+
+/// Rows of workers that are long gone are deleted; those of the living, and of the lately dead, are not.
+#[tokio::test(start_paused = true)]
+async fn old_rows_are_deleted() {
+    let world = World::of(1).await;
+    world.table.report(&WorkerId::from("old"), EpochTime(EPOCH - 90_000)).await.expect("the name is free");
+    world.table.report(&WorkerId::from("late"), EpochTime(EPOCH - 3600)).await.expect("the name is free");
+    let _a = world.start("a").await;
+    sleep(Duration::from_secs(100)).await;
+    let names: Vec<_> = world.rows().await.workers.into_iter().map(|row| row.worker.as_str().to_owned()).collect();
+    assert_eq!(names, ["a", "late"]);
+}

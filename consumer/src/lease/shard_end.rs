@@ -1,0 +1,167 @@
+//! From a finished shard to its children: leases for them first, then `SHARD_END`, then the children that wait for
+//! nobody else are ours.
+
+use std::time::Duration;
+
+use super::held::{CheckpointError, HeldLease, Standing};
+use super::lane::pause;
+use super::lease::{Checkpoint, Lease, LeaseKey, Owners};
+use super::renew::LostReason;
+use super::store::{StoreError, Written};
+use crate::shard::{ListedShard, ShardId};
+
+impl HeldLease {
+    /// Ends the shard: creates the children's leases, names them in this lease, and stores `SHARD_END`, in this order,
+    /// so that a crash in between leaves a shard that is read again, and never children that nobody knows of (C4).
+    ///
+    /// A child whose other parents are finished is created in this worker's name: one write, and no wait for the
+    /// leader, who may move it later.
+    pub(crate) async fn end(&self, children: &[ListedShard]) -> Result<(), CheckpointError> {
+        for child in children {
+            self.await_other_parents(child).await?;
+            self.create_child(child).await?;
+        }
+        if !children.is_empty() {
+            let ids: Vec<ShardId> = children.iter().map(|child| child.id.clone()).collect();
+            let store = &self.context().store;
+            self.until_lost(|| store.set_children(&self.lease().key, &ids)).await?;
+        }
+        self.checkpoint(Checkpoint::ShardEnd).await?;
+        for child in children {
+            self.take_orphan(child).await?;
+        }
+        let keys = children.iter().map(|child| LeaseKey::of(&child.id));
+        self.context().hints.shard_ended(keys);
+        Ok(())
+    }
+
+    /// Resolves when the leases of all parents are finished or gone (C4). An absent parent does not block: it expired
+    /// from the stream, or was cleaned up, or lies before the configured start.
+    ///
+    /// Looks at the table every second, and at once when a shard ends in this process. Returns early when the lease is
+    /// lost. Cancel safe.
+    pub(crate) async fn parents_done(&self) {
+        let mut standing = self.watch();
+        let mut ended = self.context().hints.ended();
+        loop {
+            match self.others_done(&self.lease().parents, None).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(lease = %self.lease().key, error = &error as &dyn std::error::Error, "looking for the parents failed");
+                }
+            }
+            tokio::select! { biased;
+                lost = standing.wait_for(|standing| matches!(standing, Standing::Lost(_))) => {
+                    // A closed channel means lost as well.
+                    drop(lost);
+                    return;
+                }
+                _ = ended.changed() => {}
+                () = tokio::time::sleep(PARENT_POLL) => {}
+            }
+        }
+    }
+
+    /// Whether the leases of all `parents` but `except` are finished or gone.
+    async fn others_done(&self, parents: &[ShardId], except: Option<&ShardId>) -> Result<bool, StoreError> {
+        for parent in parents {
+            if Some(parent) == except {
+                continue;
+            }
+            if let Some(lease) = self.context().store.read(&LeaseKey::of(parent)).await?
+                && !lease.checkpoint.is_shard_end()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until the other parent of a merged child has a lease, unless the child has one already.
+    ///
+    /// A child could start before its parent otherwise (C4): 0 is split into 2 and 3, then 3 and 1 are merged into 4. As
+    /// long as 0 is being read, 3 has no lease, and looks like a parent that is long gone. If 1 ends meanwhile and makes
+    /// the lease of 4, then 4 finds nobody to wait for. A parent that is really gone is not met here: its lease stays
+    /// until its children have leases. The KCL waits likewise.
+    async fn await_other_parents(&self, child: &ListedShard) -> Result<(), CheckpointError> {
+        let own = self.lease().key.shard();
+        let others: Vec<&ShardId> = child.parents.iter().filter(|parent| **parent != own).collect();
+        let mut ended = self.context().hints.ended();
+        while !self.until_lost(|| self.are_known(child, &others)).await? {
+            tracing::info!(shard = %own, child = %child.id, ?others, "at its end, and waiting until the other parents have leases");
+            tokio::select! { biased;
+                _ = ended.changed() => {}
+                () = tokio::time::sleep(PARENT_POLL) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn are_known(&self, child: &ListedShard, parents: &[&ShardId]) -> Result<bool, StoreError> {
+        let store = &self.context().store;
+        for parent in parents {
+            if store.read(&LeaseKey::of(parent)).await?.is_none() {
+                return Ok(store.read(&LeaseKey::of(&child.id)).await?.is_some());
+            }
+        }
+        Ok(true)
+    }
+
+    async fn create_child(&self, child: &ListedShard) -> Result<(), CheckpointError> {
+        let mut lease = Lease::new(LeaseKey::of(&child.id), Checkpoint::TrimHorizon);
+        lease.parents.clone_from(&child.parents);
+        lease.range = Some(child.range);
+        let own = self.lease().key.shard();
+        let waits = !self.until_lost(|| self.others_done(&child.parents, Some(&own))).await?;
+        // One that must wait for another parent, or that a leaving worker makes, is the leader's to assign.
+        if !waits && self.standing() == Standing::Held {
+            lease.owner = Some(self.context().me.clone());
+        }
+        let store = &self.context().store;
+        // Refused: the other parent's owner, a sync, or an attempt of ours whose answer was lost made it.
+        self.until_lost(|| store.create(&lease)).await?;
+        Ok(())
+    }
+
+    /// Takes a child that was there already, has no owner, and has just lost its last open parent. Somebody faster is
+    /// as good.
+    async fn take_orphan(&self, child: &ListedShard) -> Result<(), CheckpointError> {
+        let (key, store) = (LeaseKey::of(&child.id), &self.context().store);
+        let Some(lease) = self.until_lost(|| store.read(&key)).await? else { return Ok(()) };
+        if lease.actual_owner().is_some()
+            || self.standing() != Standing::Held
+            || !self.until_lost(|| self.others_done(&lease.parents, None)).await?
+        {
+            return Ok(());
+        }
+        let unowned = Owners::default();
+        let taken = self.until_lost(|| store.assign(&key, &unowned, &self.context().me)).await?;
+        tracing::debug!(lease = %key, accepted = matches!(taken, Written::Accepted(_)), "took an unowned child");
+        Ok(())
+    }
+
+    /// Repeats a call until it is answered, or the lease is lost.
+    async fn until_lost<T, F>(&self, mut call: impl FnMut() -> F + Send) -> Result<T, CheckpointError>
+    where
+        F: Future<Output = Result<T, StoreError>> + Send,
+    {
+        let mut rng = fastrand::Rng::with_seed(self.context().seed ^ self.epoch().0);
+        for attempt in 0.. {
+            if let Standing::Lost(reason) = self.standing() {
+                return Err(self.lost(reason));
+            }
+            match call().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    tracing::warn!(lease = %self.lease().key, error = &error as &dyn std::error::Error, "ending the shard: a call failed");
+                }
+            }
+            tokio::time::sleep(pause(&mut rng, self.context().duration, attempt)).await;
+        }
+        Err(self.lost(LostReason::Expired))
+    }
+}
+
+/// How often a child asks whether its parents are finished: C8 allows two seconds from the last parent's end.
+const PARENT_POLL: Duration = Duration::from_secs(1);

@@ -1,0 +1,226 @@
+//! The port to the lease table: a handful of verbs, each with its condition.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
+use crate::shard::ShardId;
+
+/// A lease table: leases, the rows by which workers show that they live, and the leader's lock.
+///
+/// Every write to a lease is conditional, and its answer says whether the condition held. Within one row writes are
+/// linearisable and [`read`](Self::read) sees all of them; [`scan`](Self::scan) and [`owned_by`](Self::owned_by) may
+/// lag. Retries are the caller's: an implementation sends each call at most once, so that an answer is always about
+/// this attempt.
+#[async_trait]
+pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
+    /// Makes the table ready for use, creating it if there is none, and joins the protocol's version row.
+    ///
+    /// # Errors
+    /// [`PrepareError::Refused`] for a table that is not ours to write to; it is unchanged then.
+    async fn prepare(&self, worker: &WorkerId, now: EpochTime) -> Result<(), PrepareError>;
+
+    /// Everything in the table, eventually consistent. A row that cannot be read is reported, not an error.
+    async fn scan(&self) -> Result<Rows, StoreError>;
+
+    /// The leases whose `leaseOwner` is `worker`, through the index: eventually consistent.
+    async fn owned_by(&self, worker: &WorkerId) -> Result<Vec<LeaseKey>, StoreError>;
+
+    /// One lease, strongly consistent.
+    async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError>;
+
+    /// Writes a lease with all its attributes, as given. Condition: there is no row of that key.
+    async fn create(&self, lease: &Lease) -> Result<Written, StoreError>;
+
+    /// Sets the counter to `counter + 1`, and the throughput if given.
+    /// Condition: the counter is `counter`, and, unless `in_handoff`, there is no `checkpointOwner`.
+    async fn renew(&self, renewal: Renewal<'_>) -> Result<Written, StoreError>;
+
+    /// Sets the counter to `counter + 1`, the checkpoint, `ownerSwitchesSinceCheckpoint` to 0, and the throughput if
+    /// given; removes a pending checkpoint. Condition: the counter is `counter`.
+    async fn checkpoint(&self, renewal: Renewal<'_>, checkpoint: &Checkpoint) -> Result<Written, StoreError>;
+
+    /// Makes `to` the owner, ends a hand-off, adds 1 to the counter; adds 1 to the owner switches if there was an owner
+    /// other than `to`, or if `to` was the `checkpointOwner`. Condition: the row exists and its owners are `seen`.
+    async fn assign(&self, key: &LeaseKey, seen: &Owners, to: &WorkerId) -> Result<Written, StoreError>;
+
+    /// Starts a hand-off: `to` becomes the owner and `from` the `checkpointOwner`; the counter stays.
+    /// Condition: the row exists, its owner is `from`, and there is no `checkpointOwner`.
+    async fn start_handoff(&self, key: &LeaseKey, from: &WorkerId, to: &WorkerId) -> Result<Written, StoreError>;
+
+    /// Ends an ownership: removes the `checkpointOwner` if there is one, else the owner; adds 1 to the counter.
+    /// Condition: the row exists and its owners are `seen`.
+    async fn evict(&self, key: &LeaseKey, seen: &Owners) -> Result<Written, StoreError>;
+
+    /// Sets the children; the counter stays. Condition: the row exists.
+    async fn set_children(&self, key: &LeaseKey, children: &[ShardId]) -> Result<Written, StoreError>;
+
+    /// Deletes a finished lease. Condition: its checkpoint is `SHARD_END`. A row that is not there counts as deleted.
+    async fn delete_finished(&self, key: &LeaseKey) -> Result<Written, StoreError>;
+
+    /// Writes the row by which `worker` shows that it lives, without condition.
+    async fn report(&self, worker: &WorkerId, now: EpochTime) -> Result<(), StoreError>;
+
+    /// Deletes the row of a worker that leaves, or of one long gone. Condition, if given: its time is `last_update`.
+    async fn withdraw(&self, worker: &WorkerId, last_update: Option<EpochTime>) -> Result<(), StoreError>;
+
+    /// The leader's lock, strongly consistent.
+    async fn leader(&self) -> Result<Option<LeaderLock>, StoreError>;
+
+    /// Takes the leader's lock. Condition: there is no lock if `seen` is `None`, else its version is the one seen.
+    /// `Ok(false)`: somebody else was faster.
+    async fn take_leadership(&self, lock: &LeaderLock, seen: Option<&LeaderLock>) -> Result<bool, StoreError>;
+
+    /// Gives the lock the version and duration of `next`. Condition: `held` is in the table, by version and owner.
+    async fn renew_leadership(&self, held: &LeaderLock, next: &LeaderLock) -> Result<bool, StoreError>;
+
+    /// Deletes the lock. Condition: `held` is in the table, by version and owner.
+    async fn release_leadership(&self, held: &LeaderLock) -> Result<bool, StoreError>;
+}
+
+/// A write by the holder of a lease, fenced by the counter.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal<'a> {
+    /// The lease.
+    pub key: &'a LeaseKey,
+    /// The counter that the writer last saw; the write makes it one more.
+    pub counter: u64,
+    /// Whether the writer knows that a hand-off is under way and goes on renewing until it has drained.
+    pub in_handoff: bool,
+    /// The delivery rate to publish, in KiB per second.
+    pub throughput_kib_per_s: Option<f64>,
+}
+
+/// The answer to a conditional write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    /// The condition held; this is the row as it is now (`None` for a deletion).
+    Accepted(Option<Box<Lease>>),
+    /// The condition did not hold and nothing was written. The row as it is, where the store gave it.
+    Refused(Option<Box<Lease>>),
+}
+
+/// Seconds since 1970 by the worker's wall clock. Workers never compare theirs with each other's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EpochTime(pub u64);
+
+/// The content of a lease table.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Rows {
+    /// The leases, in order of their keys.
+    pub leases: Vec<Lease>,
+    /// The rows of workers, in order of their ids.
+    pub workers: Vec<WorkerRow>,
+    /// Rows that could not be read: their key and what is wrong with them. They are left alone.
+    pub unreadable: Vec<(String, String)>,
+}
+
+/// The row by which a worker shows that it lives.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct WorkerRow {
+    /// The worker.
+    pub worker: WorkerId,
+    /// When it last wrote the row, by its own wall clock. `None`: the row has no such attribute and does not count.
+    pub last_update: Option<EpochTime>,
+    /// Whether it can take leases: its last measurement did not fail and its row is well formed.
+    pub fit: bool,
+}
+
+impl WorkerRow {
+    /// A row of a worker that can take leases.
+    #[must_use]
+    pub const fn new(worker: WorkerId, last_update: EpochTime) -> Self {
+        Self { worker, last_update: Some(last_update), fit: true }
+    }
+}
+
+/// The leader's lock, in the format of Amazon's DynamoDB lock client. Nothing in it is a time of day.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LeaderLock {
+    /// Who leads.
+    pub owner: WorkerId,
+    /// How long the lock holds after its version was last seen to change.
+    pub duration: Duration,
+    /// New at every write.
+    pub version: String,
+    /// Released without being deleted: free to take.
+    pub released: bool,
+}
+
+/// A call to the lease table that gave no answer about its condition.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The table's capacity or rate limit was exceeded. Nothing was written.
+    #[error("the lease table is throttled")]
+    Throttled(#[source] BoxError),
+    /// The request was refused, or never left. Nothing was written.
+    #[error("the lease table refused {operation}")]
+    Refused {
+        /// The operation.
+        operation: &'static str,
+        /// What the table said.
+        #[source]
+        source: BoxError,
+    },
+    /// The table does not exist (any more). Nothing was written.
+    #[error("the lease table does not exist")]
+    NoTable(#[source] BoxError),
+    /// No answer came, or one that does not tell: the write may have happened.
+    #[error("{operation} on the lease table ended without an answer")]
+    Unknown {
+        /// The operation.
+        operation: &'static str,
+        /// What happened.
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl StoreError {
+    /// Whether the write may have happened.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown { .. })
+    }
+
+    /// Whether the same call can succeed later without anybody changing settings or permissions.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Throttled(_) | Self::Unknown { .. })
+    }
+}
+
+/// A table could not be made ready.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// The table is not ours to write to, and was left as it is.
+    #[error("the lease table {table} cannot be used: {reason}")]
+    Refused {
+        /// The table.
+        table: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The table did not become active in time.
+    #[error("the lease table {table} is still {status} after {waited:?}")]
+    NotActive {
+        /// The table.
+        table: String,
+        /// Its status, or its index's.
+        status: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// A call failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The source of an error of any kind of store.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

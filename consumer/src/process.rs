@@ -1,0 +1,13 @@
+//! Through user code: a shard as a value, and the loop that feeds a closure from it.
+
+pub(crate) mod attempt;
+pub(crate) mod batches;
+pub(crate) mod deliver;
+pub(crate) mod lanes;
+pub(crate) mod on_error;
+pub(crate) mod shard_task;
+pub(crate) mod state;
+
+pub use self::lanes::Concurrency;
+pub use self::on_error::{DeadLetter, DeadLetterSink, OnError};
+pub use self::shard_task::{End, Event, Shard};

@@ -1,0 +1,279 @@
+//! The loop of the easy faces: one shard through user code, with checkpoints.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::attempt::{BoxError, Outcome};
+use super::shard_task::{End, Event, Shard};
+use crate::checkpoint::commit::Commit;
+use crate::checkpoint::tracker::{Delivery, Tracker};
+use crate::clock::Tick;
+use crate::fetch::{Batch, ReadError};
+use crate::lease::CheckpointError;
+use crate::lease::held::Standing;
+use crate::record::Position;
+
+/// User code at work on the records of one shard.
+pub(crate) trait Work: Send {
+    /// Takes a batch in, whose records have these numbers.
+    fn accept(&mut self, numbers: Range<u64>, batch: Batch);
+
+    /// Whether another batch can be taken in now.
+    fn has_room(&self) -> bool;
+
+    /// Whether all records taken in are done or given up.
+    fn is_idle(&self) -> bool;
+
+    /// Works until some records are done or given up; for ever if idle. Cancel safe: the work goes on with the next call.
+    fn progress(&mut self) -> impl Future<Output = Progress> + Send;
+
+    /// What more is done or given up already.
+    fn ready(&mut self) -> Option<Progress>;
+
+    /// Brings what is begun to its end and gives up the rest, and what fails from now on.
+    fn wind_up(&mut self);
+}
+
+/// What became of some records.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    pub(crate) numbers: Range<u64>,
+    pub(crate) outcome: Outcome,
+}
+
+impl Delivery for Batch {
+    fn len(&self) -> u64 {
+        self.records().len() as u64
+    }
+
+    fn position(&self, index: u64) -> Position {
+        let index = usize::try_from(index).expect("an index into a batch that is in memory");
+        self.records()[index].position()
+    }
+}
+
+/// Delivers a shard until it ends, is given up, or is lost. `Err`: it cannot be read.
+pub(crate) async fn deliver<W: Work>(shard: Shard, work: W, checkpoint_every: Duration) -> Result<(), ReadError> {
+    let commit = Commit::starting(checkpoint_every, shard.clock().now());
+    let standing = shard.standing();
+    let task = Task {
+        shard,
+        work,
+        tracker: Tracker::default(),
+        commit,
+        standing,
+        seen: Standing::Held,
+        phase: Phase::Reading,
+        give_up_at: None,
+        writing: None,
+    };
+    task.run().await
+}
+
+struct Task<W> {
+    shard: Shard,
+    work: W,
+    tracker: Tracker<Batch>,
+    commit: Commit,
+    standing: watch::Receiver<Standing>,
+    seen: Standing,
+    phase: Phase,
+    /// When work that is not done is left to the next owner.
+    give_up_at: Option<Instant>,
+    /// A checkpoint under way, beside the work.
+    writing: Option<BoxFuture<'static, Result<(), CheckpointError>>>,
+}
+
+/// What the task does with its shard. In the order of its life.
+#[derive(Debug)]
+enum Phase {
+    /// Batches come in.
+    Reading,
+    /// No more come; what was taken in is brought to its end.
+    Draining(Reason),
+}
+
+/// Why no more batches come.
+#[derive(Debug)]
+enum Reason {
+    Ended(End),
+    Revoked,
+    Stopped(BoxError),
+    Failed(ReadError),
+}
+
+/// What the task waits for.
+enum Next {
+    Standing(Standing),
+    GiveUp,
+    Written(Result<(), CheckpointError>),
+    CommitDue,
+    Progress(Progress),
+    Event(Option<Event>),
+}
+
+impl<W: Work> Task<W> {
+    async fn run(mut self) -> Result<(), ReadError> {
+        loop {
+            if matches!(self.phase, Phase::Draining(_)) && self.work.is_idle() && self.writing.is_none() {
+                return self.finish().await;
+            }
+            match self.next().await {
+                // Whatever is under way is dropped here: somebody else may be at it already (C7).
+                Next::Standing(Standing::Lost(_)) => return Ok(()),
+                Next::Standing(Standing::Revoking { deadline }) => self.revoke(deadline),
+                Next::Standing(Standing::Held) => self.seen = Standing::Held,
+                Next::GiveUp => return self.finish().await,
+                Next::Written(written) => {
+                    self.writing = None;
+                    if self.lost(&written) {
+                        return Ok(());
+                    }
+                }
+                Next::CommitDue => {
+                    let position = self.commit.take(self.now());
+                    self.writing = position.map(|position| Box::pin(self.shard.commit(position)) as _);
+                }
+                Next::Progress(progress) => {
+                    self.progressed(progress);
+                    // Many small records are often done in one go, and each look at all timers costs more than they do.
+                    while let Some(progress) = self.work.ready() {
+                        self.progressed(progress);
+                    }
+                }
+                Next::Event(Some(event)) => self.event(event),
+                // Lost, or its reader is gone: the shard is dropped, and the lease with it.
+                Next::Event(None) => return Ok(()),
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Next {
+        let reading = matches!(self.phase, Phase::Reading) && self.work.has_room();
+        let due = self.commit.due().filter(|_| self.writing.is_none()).map(|due| self.shard.clock().instant(due));
+        let (give_up_at, seen) = (self.give_up_at, &self.seen);
+        // First what bounds the work in time, then the work, then more of it.
+        tokio::select! { biased;
+            standing = self.standing.wait_for(|standing| standing != seen) => match standing {
+                Ok(standing) => Next::Standing(standing.clone()),
+                Err(_) => Next::Standing(Standing::Lost(crate::lease::LostReason::Dropped)),
+            },
+            () = sleep_or_never(give_up_at) => Next::GiveUp,
+            written = written(&mut self.writing) => Next::Written(written),
+            () = sleep_or_never(due) => Next::CommitDue,
+            progress = self.work.progress() => Next::Progress(progress),
+            event = self.shard.next(), if reading => Next::Event(event),
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Batch(batch) => {
+                let numbers = self.tracker.deliver(batch.clone());
+                self.work.accept(numbers, batch);
+            }
+            Event::Ended(end) => self.phase = Phase::Draining(Reason::Ended(end)),
+            Event::Failed(error) => self.drain(Reason::Failed(error)),
+            // The standing says the same, and with it the time by the lease's clock.
+            Event::Revoking { .. } => {}
+        }
+    }
+
+    fn revoke(&mut self, deadline: Tick) {
+        self.seen = Standing::Revoking { deadline };
+        let left = deadline.since(self.now());
+        self.give_up_at = Some(self.shard.clock().instant(deadline - (left / 10).min(LAST_WRITES)));
+        if matches!(self.phase, Phase::Reading) {
+            self.drain(Reason::Revoked);
+        }
+    }
+
+    fn progressed(&mut self, Progress { numbers, outcome }: Progress) {
+        match outcome {
+            Outcome::Done => {
+                if let Some(position) = self.tracker.done(numbers) {
+                    self.commit.done(position);
+                }
+            }
+            Outcome::Stopped(error) => {
+                // Also at the end of the shard: it is not at its end for whoever processes the rest.
+                if !matches!(self.phase, Phase::Draining(Reason::Stopped(_))) {
+                    self.drain(Reason::Stopped(error));
+                }
+            }
+            Outcome::GivenUp => {}
+        }
+    }
+
+    fn drain(&mut self, reason: Reason) {
+        self.phase = Phase::Draining(reason);
+        self.work.wind_up();
+    }
+
+    /// Writes what is done, and lets go of the shard in the way that fits.
+    async fn finish(mut self) -> Result<(), ReadError> {
+        if let Some(writing) = self.writing.take() {
+            let written = writing.await;
+            if self.lost(&written) {
+                return Ok(());
+            }
+        }
+        if let Some(position) = self.commit.take(self.now()) {
+            let written = self.shard.commit(position).await;
+            if self.lost(&written) {
+                return Ok(());
+            }
+        }
+        let done = self.tracker.is_done();
+        let result = match self.phase {
+            Phase::Draining(Reason::Ended(end)) if done => end.complete().await,
+            // Dropped, and its lease with it, after the error has been seen to.
+            Phase::Draining(Reason::Failed(error)) => return Err(error),
+            Phase::Draining(Reason::Stopped(error)) => {
+                tracing::error!(shard = %self.shard.id(), error = &*error as &dyn std::error::Error, "processing failed; letting go of the shard");
+                self.shard.release().await
+            }
+            Phase::Draining(Reason::Ended(_) | Reason::Revoked) | Phase::Reading => self.shard.release().await,
+        };
+        if let Err(error) = result {
+            tracing::warn!(shard = %self.shard.id(), %error, "the shard was lost before it was let go");
+        }
+        Ok(())
+    }
+
+    /// Whether the shard was lost with this checkpoint.
+    fn lost(&self, written: &Result<(), CheckpointError>) -> bool {
+        match written {
+            Ok(()) => false,
+            Err(error) => {
+                tracing::warn!(shard = %self.shard.id(), %error, "checkpoint refused");
+                matches!(error, CheckpointError::LeaseLost { .. })
+            }
+        }
+    }
+
+    fn now(&self) -> Tick {
+        self.shard.clock().now()
+    }
+}
+
+async fn sleep_or_never(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn written(writing: &mut Option<BoxFuture<'static, Result<(), CheckpointError>>>) -> Result<(), CheckpointError> {
+    match writing {
+        Some(writing) => writing.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Time kept for the checkpoint and the release: two writes, and a repetition of each.
+const LAST_WRITES: Duration = Duration::from_secs(1);

@@ -1,0 +1,242 @@
+//! Records through a closure, several at a time.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::attempt::{Attempts, BoxError, Outcome};
+use super::deliver::{Progress, Work};
+use super::on_error::OnError;
+use crate::fetch::Batch;
+use crate::record::Record;
+use crate::shard::ShardId;
+
+/// How many records of one shard are processed at a time, and what keeps its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Concurrency {
+    lanes: usize,
+    per_key: bool,
+}
+
+impl Concurrency {
+    /// Up to `lanes` records of a shard at a time (at least one); those of one partition key one after the other, in
+    /// their order.
+    #[must_use]
+    pub const fn per_key(lanes: usize) -> Self {
+        Self { lanes: if lanes == 0 { 1 } else { lanes }, per_key: true }
+    }
+
+    /// Up to `lanes` records of a shard at a time (at least one), in any order.
+    #[must_use]
+    pub const fn unordered(lanes: usize) -> Self {
+        Self { lanes: if lanes == 0 { 1 } else { lanes }, per_key: false }
+    }
+
+    fn queues(self) -> usize {
+        if self.per_key { self.lanes } else { 1 }
+    }
+
+    /// The queue for a record: always the same for one key.
+    fn queue_of(self, partition_key: &str) -> usize {
+        if self.queues() == 1 {
+            return 0;
+        }
+        // Its keys are fixed, so the same seed gives the same run.
+        let mut hasher = DefaultHasher::new();
+        partition_key.hash(&mut hasher);
+        usize::try_from(hasher.finish() % self.queues() as u64).expect("less than the number of queues")
+    }
+}
+
+/// The closure of [`Consumer::run_records`](crate::Consumer::run_records) for one shard.
+///
+/// Each lane is a future that lives as long as the shard and takes record after record from its queue, so that a record
+/// costs no allocation. All lanes of a shard run in its task; other shards run beside it.
+pub(crate) struct Lanes<H> {
+    handler: Arc<H>,
+    concurrency: Concurrency,
+    shard: ShardId,
+    on_error: OnError,
+    rng: fastrand::Rng,
+    queues: Vec<Arc<Queue>>,
+    lanes: FuturesUnordered<BoxFuture<'static, ()>>,
+    done: mpsc::UnboundedReceiver<(u64, Outcome)>,
+    finished: mpsc::UnboundedSender<(u64, Outcome)>,
+    unfinished: usize,
+    bounds: Arc<Bounds>,
+    winding_up: watch::Sender<bool>,
+}
+
+/// Records that wait for a lane, with their numbers.
+#[derive(Debug, Default)]
+struct Queue {
+    /// A std mutex: held for a push or a pop, never across an await.
+    records: Mutex<VecDeque<(u64, Record)>>,
+    ready: Notify,
+}
+
+/// Which records have been begun, and which are not to be.
+#[derive(Debug)]
+struct Bounds {
+    /// One more than the highest number begun.
+    begun: AtomicU64,
+    /// Records from this number on are given up instead of begun.
+    cut: AtomicU64,
+}
+
+impl<H, F, E> Lanes<H>
+where
+    H: Fn(Record) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<BoxError> + 'static,
+{
+    pub(crate) fn new(
+        handler: Arc<H>,
+        concurrency: Concurrency,
+        shard: ShardId,
+        on_error: OnError,
+        rng: fastrand::Rng,
+    ) -> Self {
+        let (finished, done) = mpsc::unbounded_channel();
+        let bounds = Bounds { begun: AtomicU64::new(0), cut: AtomicU64::new(u64::MAX) };
+        Self {
+            handler,
+            concurrency,
+            shard,
+            on_error,
+            rng,
+            queues: Vec::new(),
+            lanes: FuturesUnordered::new(),
+            done,
+            finished,
+            unfinished: 0,
+            bounds: Arc::new(bounds),
+            winding_up: watch::Sender::new(false),
+        }
+    }
+
+    fn told(&mut self, (number, outcome): (u64, Outcome)) -> Progress {
+        self.unfinished -= 1;
+        Progress { numbers: number..number + 1, outcome }
+    }
+
+    /// Opens the lanes with the first records: an idle shard has none.
+    fn open(&mut self) {
+        self.queues = (0..self.concurrency.queues()).map(|_| Arc::default()).collect();
+        for lane in 0..self.concurrency.lanes {
+            let handler = Arc::clone(&self.handler);
+            let attempts = Attempts {
+                handler: move |record| handler(record),
+                shard: self.shard.clone(),
+                on_error: self.on_error.clone(),
+                rng: self.rng.fork(),
+                winding_up: self.winding_up.subscribe(),
+            };
+            let queue = Arc::clone(&self.queues[lane % self.queues.len()]);
+            self.lanes.push(Box::pin(lane_of(queue, attempts, Arc::clone(&self.bounds), self.finished.clone())));
+        }
+    }
+}
+
+impl<H, F, E> Work for Lanes<H>
+where
+    H: Fn(Record) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<BoxError> + 'static,
+{
+    fn accept(&mut self, numbers: Range<u64>, batch: Batch) {
+        if self.queues.is_empty() {
+            self.open();
+        }
+        for (number, record) in numbers.zip(batch.records()) {
+            self.unfinished += 1;
+            self.queues[self.concurrency.queue_of(record.partition_key())].push(number, record.clone());
+        }
+    }
+
+    /// What waits is bounded by the budget: the batches are held until their records are done.
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn is_idle(&self) -> bool {
+        self.unfinished == 0
+    }
+
+    async fn progress(&mut self) -> Progress {
+        if self.is_idle() {
+            return std::future::pending().await;
+        }
+        loop {
+            if let Some(progress) = self.ready() {
+                return progress;
+            }
+            // Drives the lanes. They never end, so this comes back only when one of them has something to tell.
+            tokio::select! { biased;
+                Some(()) = self.lanes.next() => {}
+                Some(done) = self.done.recv() => return self.told(done),
+            }
+        }
+    }
+
+    fn ready(&mut self) -> Option<Progress> {
+        let done = self.done.try_recv().ok()?;
+        Some(self.told(done))
+    }
+
+    /// Lets what is begun finish, and all before it, so that nothing done lies behind a gap; begins nothing else.
+    fn wind_up(&mut self) {
+        self.bounds.cut.store(self.bounds.begun.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.winding_up.send_replace(true);
+    }
+}
+
+/// Takes record after record from the queue.
+async fn lane_of<H, F, E>(
+    queue: Arc<Queue>,
+    mut attempts: Attempts<H>,
+    bounds: Arc<Bounds>,
+    finished: mpsc::UnboundedSender<(u64, Outcome)>,
+) where
+    H: Fn(Record) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<BoxError> + 'static,
+{
+    loop {
+        let (number, record) = queue.pop().await;
+        let outcome = if number >= bounds.cut.load(Ordering::Relaxed) {
+            Outcome::GivenUp
+        } else {
+            bounds.begun.fetch_max(number + 1, Ordering::Relaxed);
+            attempts.run(record).await
+        };
+        if finished.send((number, outcome)).is_err() {
+            return;
+        }
+    }
+}
+
+impl Queue {
+    fn push(&self, number: u64, record: Record) {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).push_back((number, record));
+        self.ready.notify_one();
+    }
+
+    async fn pop(&self) -> (u64, Record) {
+        loop {
+            // Looked at before waiting: a notification can be for a record that another lane has taken, never the
+            // other way round, since every push is followed by one.
+            if let Some(next) = self.records.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
+                return next;
+            }
+            self.ready.notified().await;
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A shard as a value that user code owns.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::state::{Input, Output, State};
+use crate::checkpoint::commit::Permitted;
+use crate::clock::Clock;
+use crate::fetch::read::{Fetched, ReadContext, Reader};
+use crate::fetch::{Batch, ReadError};
+use crate::lease::held::{HeldLease, Standing};
+use crate::lease::{Checkpoint, CheckpointError, Epoch, LostReason, PendingCheckpoint};
+use crate::record::Position;
+use crate::shard::{ListedShard, ShardId};
+
+/// A shard that this worker has taken: read its [events](Self::next) one after the other.
+///
+/// While it exists, the lease is renewed and the shard is nobody else's. Dropped without [`release`](Self::release), it
+/// is not renewed any more, and another worker takes it when the lease has run out.
+pub struct Shard {
+    id: ShardId,
+    held: HeldLease,
+    context: ReadContext,
+    state: State,
+    standing: watch::Receiver<Standing>,
+    /// The standing that the state knows of.
+    seen: Standing,
+    reader: Option<Running>,
+    permitted: Permitted,
+    rng: fastrand::Rng,
+}
+
+/// What happens to a shard.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Records to process, then to checkpoint.
+    Batch(Batch),
+    /// The shard is to be given up, to another worker or because this one shuts down. No batches follow. Finish what is
+    /// begun, checkpoint it, and [`release`](Shard::release) the shard; then nothing is delivered twice. At the deadline
+    /// the shard is given up in any case, and checkpoints are refused from then on.
+    Revoking {
+        /// When the lease is given up.
+        deadline: Instant,
+    },
+    /// The shard was split or merged and everything in it has been delivered.
+    Ended(End),
+    /// The shard cannot be read; nothing follows. Its lease is given up when the shard is dropped.
+    Failed(ReadError),
+}
+
+/// The end of a shard, to be confirmed when all its records are done.
+#[derive(Debug)]
+#[must_use = "unless the end is completed, the children of the shard never start"]
+pub struct End {
+    held: HeldLease,
+    children: Vec<ListedShard>,
+}
+
+impl Shard {
+    pub(crate) fn new(held: HeldLease, context: ReadContext, rng: fastrand::Rng) -> Self {
+        let standing = held.watch();
+        Self {
+            id: held.lease().key.shard(),
+            held,
+            context,
+            state: State::start(),
+            standing,
+            seen: Standing::Held,
+            reader: None,
+            permitted: Permitted::default(),
+            rng,
+        }
+    }
+
+    /// Which shard this is.
+    #[must_use]
+    pub const fn id(&self) -> &ShardId {
+        &self.id
+    }
+
+    /// This ownership of the shard, as a number that grows with every change of hands: a fencing token.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.held.epoch()
+    }
+
+    /// How far the shard had been processed when it was taken.
+    #[must_use]
+    pub fn start(&self) -> &Checkpoint {
+        &self.held.lease().checkpoint
+    }
+
+    /// A checkpoint that the former owner prepared and did not commit, with what it stored beside it (the KCL's
+    /// two-phase checkpoints). Reading starts at the committed one all the same.
+    #[must_use]
+    pub fn pending(&self) -> Option<&PendingCheckpoint> {
+        self.held.lease().pending.as_ref()
+    }
+
+    /// What happens next; `None` when nothing more will, because the shard ended, was released, or was lost.
+    ///
+    /// The first batch comes when all parents of the shard are finished. Cancel safe: no event is lost.
+    pub async fn next(&mut self) -> Option<Event> {
+        while !self.state.is_over() {
+            let (input, fetched) = self.input().await;
+            let output = self.state.on(&input);
+            self.run_reader();
+            match (output, fetched) {
+                (Output::Batch, Some(Fetched::Batch(batch))) => {
+                    self.held.note_delivered(batch.bytes());
+                    self.permitted.delivered(batch.last());
+                    return Some(Event::Batch(batch));
+                }
+                (Output::Ended, Some(Fetched::End(children))) => {
+                    return Some(Event::Ended(End { held: self.held.clone(), children }));
+                }
+                (Output::Failed, Some(Fetched::Failed(error))) => return Some(Event::Failed(error)),
+                (Output::Revoking { deadline }, _) => {
+                    return Some(Event::Revoking { deadline: self.clock().instant(deadline) });
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Stores how far the shard is processed: everything up to and including `position` is done.
+    ///
+    /// # Errors
+    /// [`CheckpointError::LeaseLost`] when the shard is not this worker's any more: nothing was stored, and the new owner
+    /// starts at the checkpoint before. [`CheckpointError::Refused`] for a position that was not delivered, or lies
+    /// before the stored one. Throttling and outages of the table are not errors: the call is repeated until it is
+    /// answered or the lease has run out.
+    ///
+    /// Cancel safe in that the checkpoint is then stored or not.
+    pub async fn checkpoint(&self, position: &Position) -> Result<(), CheckpointError> {
+        self.permitted.check(position).map_err(|reason| CheckpointError::Refused {
+            lease: self.held.lease().key.clone(),
+            position: position.to_string(),
+            reason,
+        })?;
+        self.held.checkpoint(Checkpoint::At(position.clone())).await
+    }
+
+    /// Resolves when the shard is to be given up or is lost: to be raced inside of a long batch. The next event then
+    /// says which. Owns what it needs, and is cancel safe.
+    pub fn revoked(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let mut standing = self.standing.clone();
+        async move {
+            // Closed means lost.
+            let _closed = standing.wait_for(|standing| *standing != Standing::Held).await;
+        }
+    }
+
+    /// Gives the shard up: to the worker that waits for it, or to whom the leader finds. Nothing can be checkpointed
+    /// after that.
+    ///
+    /// # Errors
+    /// [`CheckpointError::LeaseLost`] when it was not this worker's any more.
+    pub async fn release(&mut self) -> Result<(), CheckpointError> {
+        let released = self.held.release().await;
+        self.state.on(&Input::Released);
+        self.run_reader();
+        released
+    }
+
+    /// [`checkpoint`](Self::checkpoint), apart from this value.
+    pub(crate) fn commit(
+        &self,
+        position: Position,
+    ) -> impl Future<Output = Result<(), CheckpointError>> + Send + 'static + use<> {
+        let held = self.held.clone();
+        async move { held.checkpoint(Checkpoint::At(position)).await }
+    }
+
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<Clock> {
+        &self.context.clock
+    }
+
+    /// Waits for what happens first.
+    async fn input(&mut self) -> (Input, Option<Fetched>) {
+        let (seen, waiting) = (&self.seen, self.state == State::WaitingOnParents);
+        let changed = async {
+            match self.standing.wait_for(|standing| standing != seen).await {
+                Ok(standing) => standing.clone(),
+                // The worker is gone, and the lease with it.
+                Err(_) => Standing::Lost(LostReason::Dropped),
+            }
+        };
+        let fetched = async {
+            match &mut self.reader {
+                Some(reader) => reader.fetched.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        // The lease first: nothing is handed out under one that is lost or wanted back.
+        let (input, fetched) = tokio::select! { biased;
+            standing = changed => (Input::Standing(standing), None),
+            () = self.held.parents_done(), if waiting => (Input::ParentsDone, None),
+            fetched = fetched => match fetched {
+                Some(fetched @ Fetched::Batch(_)) => (Input::Batch, Some(fetched)),
+                Some(fetched @ Fetched::End(_)) => (Input::End, Some(fetched)),
+                Some(fetched @ Fetched::Failed(_)) => (Input::Failed, Some(fetched)),
+                // Only a panic ends a reader without a word. Without a reader the lease must not look alive.
+                None => (Input::Released, None),
+            },
+        };
+        if let Input::Standing(standing) = &input {
+            self.seen = standing.clone();
+        }
+        (input, fetched)
+    }
+
+    /// Has a reader if and only if the state is reading.
+    fn run_reader(&mut self) {
+        match (&self.state, &self.reader) {
+            (State::Reading, None) => {
+                self.reader = Some(Running::start(&self.held, &self.context, self.rng.fork()));
+            }
+            (State::Reading, Some(_)) | (_, None) => {}
+            (_, Some(_)) => self.reader = None,
+        }
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("id", &self.id)
+            .field("epoch", &self.epoch().0)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl End {
+    /// The shards that follow, as far as they are known.
+    #[must_use]
+    pub fn children(&self) -> &[ListedShard] {
+        &self.children
+    }
+
+    /// Finishes the shard: its children's leases are made, then its checkpoint becomes `SHARD_END`, for good.
+    ///
+    /// Call it when every record of the shard is done, since nothing of it will be delivered again. Repeats failed calls
+    /// until the lease runs out. If it is cancelled, the shard may be finished or not.
+    ///
+    /// # Errors
+    /// [`CheckpointError::LeaseLost`] when the shard is not this worker's any more; the new owner reads it again from the
+    /// last checkpoint.
+    pub async fn complete(self) -> Result<(), CheckpointError> {
+        self.held.end(&self.children).await
+    }
+}
+
+/// A reader's task, and what it has read. Ends with this value.
+#[derive(Debug)]
+struct Running {
+    fetched: mpsc::Receiver<Fetched>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn start(held: &HeldLease, context: &ReadContext, rng: fastrand::Rng) -> Self {
+        // The budget lets a shard hold a few batches and no more; here is room for them all, and for the end.
+        let (sender, fetched) = mpsc::channel(8);
+        let task = match Reader::new(context.clone(), held.lease(), held.epoch(), rng) {
+            Ok(reader) => Some(tokio::spawn(reader.run(sender))),
+            Err(error) => {
+                sender.try_send(Fetched::Failed(error)).expect("the channel is new and has room");
+                None
+            }
+        };
+        Self { fetched, task }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What exists: shards, their lineage, and their discovery.
+
+pub(crate) mod discover;
+pub(crate) mod failure;
+pub(crate) mod lineage;
+#[expect(clippy::module_inception, reason = "a file per concern, and this one is the shard itself")]
+pub(crate) mod shard;
+pub(crate) mod stream;
+
+pub use self::discover::DiscoverError;
+pub use self::shard::{ListedShard, ShardId};

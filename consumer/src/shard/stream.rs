@@ -1,0 +1,80 @@
+//! The stream that is read, and the client that reads it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::config::timeout::TimeoutConfig;
+
+/// A stream, by name or ARN, with a client whose calls end in time and are sent once. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    client: Client,
+    address: Address,
+}
+
+#[derive(Clone, Debug)]
+enum Address {
+    Name(Arc<str>),
+    Arn(Arc<str>),
+}
+
+impl Stream {
+    /// The stream of that name or ARN.
+    ///
+    /// The client given is used with its own credentials, endpoint, connector and time-outs; only its retries are
+    /// replaced by ours, which know what a repeated call means, and the time-outs that it does not set are set.
+    pub(crate) fn new(client: &Client, name_or_arn: &str) -> Self {
+        let own = client.config().timeout_config().cloned().unwrap_or_else(|| TimeoutConfig::builder().build());
+        let timeouts = own.to_builder().take_unset_from(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT)
+                .read_timeout(ATTEMPT)
+                .operation_attempt_timeout(ATTEMPT)
+                .operation_timeout(ATTEMPT),
+        );
+        let config =
+            client.config().to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts.build()).build();
+        let address = if name_or_arn.starts_with("arn:") {
+            Address::Arn(Arc::from(name_or_arn))
+        } else {
+            Address::Name(Arc::from(name_or_arn))
+        };
+        Self { client: Client::from_conf(config), address }
+    }
+
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// For the request field `StreamName`.
+    pub(crate) fn name(&self) -> Option<String> {
+        match &self.address {
+            Address::Name(name) => Some(name.to_string()),
+            Address::Arn(_) => None,
+        }
+    }
+
+    /// For the request field `StreamARN`.
+    pub(crate) fn arn(&self) -> Option<String> {
+        match &self.address {
+            Address::Name(_) => None,
+            Address::Arn(arn) => Some(arn.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Address::Name(text) | Address::Arn(text)) = &self.address;
+        f.pad(text)
+    }
+}
+
+/// As the producer; the SDK's own default is 3.1 s.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// The KCL's `kinesisRequestTimeout`: an answer can be 10 MB, and the call repeats nothing that is not free.
+const ATTEMPT: Duration = Duration::from_secs(30);

@@ -1,0 +1,375 @@
+//! One worker of the fleet: shows that it lives, finds its leases, holds them, and lets them go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+
+use crate::clock::Tick;
+use crate::lease::find::{Find, Finder};
+use crate::lease::held::{HeldLease, HoldContext};
+use crate::lease::lane::{adopt, pause};
+use crate::lease::leader::{self, LeaderContext};
+use crate::lease::{EpochTime, Lease, LeaseKey, LostReason, StoreError};
+
+/// What a worker is made of.
+pub(crate) struct WorkerContext {
+    pub(crate) hold: HoldContext,
+    pub(crate) leader: LeaderContext,
+    pub(crate) max_leases: usize,
+}
+
+/// A running worker. Dropped without [`shutdown`](Self::shutdown) it stops at once, and its leases run out.
+pub(crate) struct WorkerHandle {
+    leases: mpsc::UnboundedReceiver<HeldLease>,
+    /// A permit for each lease that the program has asked for and not been given.
+    wanted: Arc<Semaphore>,
+    asked: Asked,
+    control: WorkerControl,
+    tasks: Vec<AbortOnDrop>,
+}
+
+/// What the program has asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    One,
+    All,
+}
+
+/// Stops a worker from anywhere.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerControl {
+    hold: HoldContext,
+    shutdown: Arc<watch::Sender<Option<Tick>>>,
+    stopped: watch::Receiver<bool>,
+}
+
+/// Starts the worker's tasks. The lease table has been prepared.
+pub(crate) fn start(context: WorkerContext) -> WorkerHandle {
+    let WorkerContext { hold, leader, max_leases } = context;
+    let wall_clock = Arc::clone(&leader.wall_clock);
+    let (shutdown, stopping) = watch::channel(None);
+    let (stopped, has_stopped) = watch::channel(false);
+    let (stop_leading, stop) = watch::channel(false);
+    // A program that asks for no shard gets none: a lease without a reader must not look alive.
+    let wanted = Arc::new(Semaphore::new(0));
+    let (sender, leases) = mpsc::unbounded_channel();
+
+    let leading = AbortOnDrop(tokio::spawn(leader::run(leader, stop)));
+    let reporting = AbortOnDrop(tokio::spawn(report(hold.clone(), wall_clock, stopping.clone())));
+    let keeper = Keeper {
+        finder: Finder::new(hold.me.clone(), hold.duration),
+        held: BTreeMap::new(),
+        tasks: JoinSet::new(),
+        rng: fastrand::Rng::with_seed(hold.seed),
+        leases: sender,
+        wanted: Arc::clone(&wanted),
+        unwanted: BTreeSet::new(),
+        hold: hold.clone(),
+        max_leases,
+        shutdown: stopping,
+    };
+    let keeping = AbortOnDrop(tokio::spawn(async move {
+        keeper.run().await;
+        // The lock goes last: whoever leads next finds the leases free already.
+        stop_leading.send_replace(true);
+        let mut leading = leading;
+        leading.join().await;
+        let mut reporting = reporting;
+        reporting.join().await;
+        stopped.send_replace(true);
+    }));
+    let control = WorkerControl { hold, shutdown: Arc::new(shutdown), stopped: has_stopped };
+    WorkerHandle { leases, wanted, asked: Asked::Nothing, control, tasks: vec![keeping] }
+}
+
+impl WorkerHandle {
+    /// Asks for one lease and waits for it; `None` after a shutdown. Cancel safe: what was asked for comes with the next
+    /// call.
+    pub(crate) async fn next_lease(&mut self) -> Option<HeldLease> {
+        if self.asked == Asked::Nothing {
+            self.asked = Asked::One;
+            self.wanted.add_permits(1);
+        }
+        let lease = self.leases.recv().await;
+        if self.asked == Asked::One {
+            self.asked = Asked::Nothing;
+        }
+        lease
+    }
+
+    /// Asks for all leases that become this worker's from now on, many at a time.
+    pub(crate) fn want_all(&mut self) {
+        self.asked = Asked::All;
+        self.wanted.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    pub(crate) fn control(&self) -> WorkerControl {
+        self.control.clone()
+    }
+}
+
+impl fmt::Debug for WorkerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerHandle")
+            .field("control", &self.control)
+            .field("tasks", &self.tasks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl WorkerControl {
+    /// Asks all shards to finish by then, and the worker to leave the fleet. The first call's deadline counts.
+    pub(crate) fn begin_shutdown(&self, within: Duration) {
+        let deadline = self.hold.clock.now() + within;
+        self.shutdown.send_if_modified(|stop| {
+            let first = stop.is_none();
+            stop.get_or_insert(deadline);
+            first
+        });
+    }
+
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.shutdown.borrow().is_some()
+    }
+
+    /// Resolves when the worker has left: its leases released, its row and its lock deleted. Cancel safe.
+    pub(crate) async fn stopped(&self) {
+        // An error means that the tasks are gone, which is stopped as well.
+        let mut stopped = self.stopped.clone();
+        let _closed = stopped.wait_for(|stopped| *stopped).await;
+    }
+}
+
+/// The task that looks for leases and owns the tasks of those it holds.
+struct Keeper {
+    hold: HoldContext,
+    finder: Finder,
+    /// Leases held or being adopted, and those whose reader in this process has not let go of them yet.
+    held: BTreeMap<LeaseKey, Slot>,
+    tasks: JoinSet<Ended>,
+    leases: mpsc::UnboundedSender<HeldLease>,
+    wanted: Arc<Semaphore>,
+    /// Leases named as ours that the program has not asked for.
+    unwanted: BTreeSet<LeaseKey>,
+    max_leases: usize,
+    shutdown: watch::Receiver<Option<Tick>>,
+    rng: fastrand::Rng,
+}
+
+#[derive(Debug)]
+enum Slot {
+    /// A task holds it, or is about to.
+    Busy,
+    /// Lost, but the reader's task still runs: the same shard is not read twice in one process (C7).
+    Leaving(Weak<Lease>),
+}
+
+/// How the task of one lease ended.
+struct Ended {
+    key: LeaseKey,
+    reader: Option<Weak<Lease>>,
+    lost: LostReason,
+    /// The counter when it was last ours.
+    counter: u64,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let mut shutdown = self.shutdown.clone();
+        let mut look = interval_at(Instant::now(), FIND_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let hints = Arc::clone(&self.hold.hints);
+        loop {
+            // Ends first, so that a lease lost and found again is known to be lost; the shutdown before new work.
+            tokio::select! { biased;
+                Some(ended) = self.tasks.join_next() => self.ended(ended),
+                _ = shutdown.changed() => break,
+                () = hints.hinted() => self.find(false).await,
+                () = is_wanted(&self.wanted), if !self.unwanted.is_empty() => hints.look_at(self.unwanted.pop_first()),
+                _ = look.tick() => self.find(true).await,
+            }
+        }
+        // No new leases from here on; each held one is released by its reader, or by its lane at the deadline.
+        while let Some(ended) = self.tasks.join_next().await {
+            self.ended(ended);
+        }
+    }
+
+    fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+        let ended = match ended {
+            Ok(ended) => ended,
+            // The key is lost with the task; such a lease stays Busy, is not renewed, and goes to another worker.
+            Err(error) => {
+                tracing::error!(%error, "the task of a lease panicked");
+                return;
+            }
+        };
+        match ended.reader.filter(|reader| reader.strong_count() > 0) {
+            Some(reader) => self.held.insert(ended.key.clone(), Slot::Leaving(reader)),
+            None => self.held.remove(&ended.key),
+        };
+        tracing::info!(lease = %ended.key, worker = %self.hold.me, reason = ?ended.lost, "lease not held any more");
+        self.finder.lost(self.hold.clock.now(), ended.key, &ended.lost, ended.counter);
+    }
+
+    /// Looks at the leases that may have become ours: those hinted at, and all that the index names.
+    async fn find(&mut self, with_index: bool) {
+        let mut keys = self.hold.hints.take();
+        if with_index {
+            match self.hold.store.owned_by(&self.hold.me).await {
+                Ok(owned) => keys.extend(owned),
+                Err(error) => log(&error, "looking for our leases failed"),
+            }
+        }
+        self.held.retain(|_, slot| !matches!(slot, Slot::Leaving(reader) if reader.strong_count() == 0));
+        keys.retain(|key| !self.held.contains_key(key) && !self.unwanted.contains(key));
+        let store = Arc::clone(&self.hold.store);
+        let mut rows = stream::iter(keys)
+            .map(|key| {
+                let store = Arc::clone(&store);
+                async move { store.read(&key).await }
+            })
+            .buffered(READS_AT_A_TIME);
+        while let Some(row) = rows.next().await {
+            match row {
+                Ok(Some(lease)) => self.consider(lease),
+                Ok(None) => {}
+                Err(error) => log(&error, "reading a lease failed"),
+            }
+        }
+    }
+
+    fn consider(&mut self, lease: Lease) {
+        if self.finder.judge(self.hold.clock.now(), &lease) != Find::Adopt {
+            return;
+        }
+        if self.held.len() >= self.max_leases {
+            tracing::warn!(lease = %lease.key, max_leases = self.max_leases, "not taking a lease beyond the limit");
+            return;
+        }
+        // A finished lease needs no reader: it is only kept alive until clean-up.
+        let place = if lease.checkpoint.is_shard_end() {
+            None
+        } else if let Ok(permit) = Arc::clone(&self.wanted).try_acquire_owned() {
+            Some((permit, self.leases.clone()))
+        } else {
+            self.unwanted.insert(lease.key);
+            return;
+        };
+        self.held.insert(lease.key.clone(), Slot::Busy);
+        let rng = self.rng.fork();
+        self.tasks.spawn(hold(self.hold.clone(), lease, place, self.shutdown.clone(), rng));
+    }
+}
+
+/// One lease from adoption to loss. Its place is with the program that asked for it.
+async fn hold(
+    context: HoldContext,
+    lease: Lease,
+    place: Option<(OwnedSemaphorePermit, mpsc::UnboundedSender<HeldLease>)>,
+    shutdown: watch::Receiver<Option<Tick>>,
+    rng: fastrand::Rng,
+) -> Ended {
+    let (key, counter) = (lease.key.clone(), lease.counter);
+    match adopt(context, lease, shutdown, rng).await {
+        Ok((held, lane)) => {
+            let reader = held.alive();
+            tracing::info!(lease = %key, epoch = held.epoch().0, "lease held");
+            if let Some((permit, leases)) = place {
+                permit.forget();
+                // Nobody is there any more: dropped, so that it is not renewed.
+                drop(leases.send(held));
+            }
+            let (lost, counter) = lane.run().await;
+            Ended { key, reader: Some(reader), lost, counter }
+        }
+        Err(lost) => Ended { key, reader: None, lost, counter },
+    }
+}
+
+/// Resolves when the program has asked for a lease that it was not given yet. Cancel safe.
+async fn is_wanted(wanted: &Semaphore) {
+    match wanted.acquire().await {
+        Ok(permit) => drop(permit),
+        // Never closed.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Writes the worker's row at once and every 30 s, and deletes it when the worker leaves, so that no leader gives it
+/// more leases.
+async fn report(
+    hold: HoldContext,
+    wall_clock: Arc<dyn Fn() -> EpochTime + Send + Sync>,
+    mut shutdown: watch::Receiver<Option<Tick>>,
+) {
+    let mut rng = fastrand::Rng::with_seed(hold.seed.wrapping_add(1));
+    let mut failures = 0;
+    loop {
+        let wait = match hold.store.report(&hold.me, wall_clock()).await {
+            Ok(()) => {
+                failures = 0;
+                REPORT_EVERY
+            }
+            Err(error) => {
+                log(&error, "writing the worker's row failed");
+                failures += 1;
+                pause(&mut rng, hold.duration, failures)
+            }
+        };
+        tokio::select! { biased;
+            _ = shutdown.changed() => break,
+            () = sleep(wait) => {}
+        }
+    }
+    for attempt in 0..WITHDRAW_ATTEMPTS {
+        match hold.store.withdraw(&hold.me, None).await {
+            Ok(()) => return,
+            Err(error) => log(&error, "deleting the worker's row failed"),
+        }
+        sleep(pause(&mut rng, hold.duration, attempt)).await;
+    }
+}
+
+fn log(error: &StoreError, what: &'static str) {
+    tracing::warn!(error = error as &dyn std::error::Error, "{what}");
+}
+
+/// A task that ends with its handle.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl AbortOnDrop {
+    async fn join(&mut self) {
+        if let Err(error) = (&mut self.0).await
+            && error.is_panic()
+        {
+            tracing::error!(%error, "a task of the worker panicked");
+        }
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How often a worker looks for its leases. It cannot tell who leads, and a Java leader does not call; so it asks the
+/// index every two seconds, where the KCL asks every ten.
+const FIND_EVERY: Duration = Duration::from_secs(2);
+
+/// A worker of a thousand shards starts in seconds, and a small table is not asked for more than it gives.
+const READS_AT_A_TIME: usize = 16;
+
+/// As the KCL: a row is taken for dead after two missed reports.
+const REPORT_EVERY: Duration = Duration::from_secs(30);
+
+/// The row dies by itself after a minute; a few tries are worth their time, a hanging shutdown is not.
+const WITHDRAW_ATTEMPTS: u32 = 5;

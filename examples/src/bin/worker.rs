@@ -1,0 +1,392 @@
+//! One worker of a fleet: prints what it reads, one JSON object a line, and checkpoints what it has printed.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use clap::{Parser, ValueEnum};
+use examples::cost::Cost;
+use examples::output::{self, Output};
+use kinesis_consumer::lease::{Checkpoint, CheckpointError};
+use kinesis_consumer::{Batch, Consumer, End, Event, Position, Shard, StartAt};
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// One worker of an application that reads a stream. Runs until told to stop; SIGTERM and Ctrl-C drain and release.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "worker")]
+struct Args {
+    /// The stream, by name or ARN.
+    #[arg(long)]
+    stream: String,
+    /// The application, which is the name of its lease table; the table is made if it does not exist.
+    #[arg(long)]
+    app: String,
+    /// The worker's name, unique in the application. Default: host name and random digits.
+    #[arg(long)]
+    worker: Option<String>,
+    /// Where to start shards without a checkpoint: TRIM_HORIZON, LATEST, or a time (ISO 8601 or epoch milliseconds).
+    #[arg(long, default_value = "TRIM_HORIZON", value_parser = start_at)]
+    from: StartAt,
+    /// How to read.
+    #[arg(long, value_enum, default_value_t = Mode::Polling)]
+    mode: Mode,
+    /// The lease duration.
+    #[arg(long, default_value_t = 10_000, value_name = "MS")]
+    lease_ms: u64,
+    /// The longest pause between two looks at an idle shard.
+    #[arg(long, default_value_t = 1_000, value_name = "MS")]
+    idle_ms: u64,
+    /// How often to checkpoint; 0 after each batch, less than 0 only at the end.
+    #[arg(long, default_value_t = 0, value_name = "MS", allow_negative_numbers = true)]
+    checkpoint_ms: i64,
+    /// As if each batch took so long to process.
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    work_ms: u64,
+    /// Print no records and no ordinary checkpoints.
+    #[arg(long)]
+    quiet: bool,
+    /// Print data as base64.
+    #[arg(long)]
+    base64: bool,
+    /// Print figures this often; 0: only at the end.
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    cost_ms: u64,
+    /// Stop after so many records.
+    #[arg(long, value_name = "N")]
+    stop_after_records: Option<u64>,
+    /// Stop after so long.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    Polling,
+    FanOut,
+}
+
+/// What the shards' tasks share.
+#[derive(Debug)]
+struct Totals {
+    records: AtomicU64,
+    bytes: AtomicU64,
+    checkpoints: AtomicU64,
+    shards_held: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Printer {
+    args: Arc<Args>,
+    worker: Arc<str>,
+    output: Output,
+    totals: Arc<Totals>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    output::log_to_stderr();
+    if args.mode == Mode::FanOut {
+        eprintln!("worker: --mode fan-out is not there yet; use --mode polling");
+        return ExitCode::from(2);
+    }
+    match run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("worker: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let config = aws_config::load_from_env().await;
+    let mut builder = Consumer::builder(&args.app, &args.stream)
+        .kinesis(aws_sdk_kinesis::Client::new(&config))
+        .dynamodb(aws_sdk_dynamodb::Client::new(&config))
+        .start_at(args.from)
+        .lease_duration(Duration::from_millis(args.lease_ms))
+        .max_idle_poll(Duration::from_millis(args.idle_ms));
+    if let Some(worker) = &args.worker {
+        builder = builder.worker_id(worker);
+    }
+    let mut consumer = builder.build().await?;
+    let handle = consumer.handle();
+    let printer = Printer::new(args, handle.worker_id().as_str());
+
+    let mut shards = JoinSet::new();
+    let mut failed = None;
+    let stop = stop_wanted(printer.clone());
+    tokio::pin!(stop);
+    let mut stopping = false;
+    loop {
+        tokio::select! { biased;
+            () = &mut stop, if !stopping => {
+                stopping = true;
+                let handle = handle.clone();
+                tokio::spawn(async move { handle.shutdown(DRAIN_WITHIN).await });
+            }
+            Some(ended) = shards.join_next() => {
+                if let Err(error) = ended.context("the task of a shard panicked").and_then(|result| result) {
+                    eprintln!("worker: {error:#}");
+                    failed.get_or_insert(error);
+                }
+            }
+            shard = consumer.next_shard() => match shard {
+                Some(shard) => {
+                    shards.spawn(printer.clone().process(shard));
+                }
+                None => break,
+            }
+        }
+    }
+    while let Some(ended) = shards.join_next().await {
+        if let Err(error) = ended.context("the task of a shard panicked").and_then(|result| result) {
+            failed.get_or_insert(error);
+        }
+    }
+    printer.print_cost("end")?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// Resolves when the worker is to stop; prints figures until then.
+async fn stop_wanted(printer: Printer) {
+    let started = Instant::now();
+    let args = Arc::clone(&printer.args);
+    let every = (args.cost_ms > 0).then(|| Duration::from_millis(args.cost_ms));
+    let mut next_cost = every.map(|every| started + every);
+    let signal = output::stop_signal();
+    tokio::pin!(signal);
+    loop {
+        tokio::select! { biased;
+            () = &mut signal => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        let enough = args.stop_after_records.is_some_and(|limit| printer.totals.records.load(Ordering::Relaxed) >= limit);
+        let late = args.seconds.is_some_and(|limit| started.elapsed() >= Duration::from_secs(limit));
+        if enough || late {
+            return;
+        }
+        if let (Some(at), Some(every)) = (&mut next_cost, every)
+            && *at <= Instant::now()
+        {
+            *at += every;
+            if let Err(error) = printer.print_cost("cost") {
+                eprintln!("worker: {error:#}");
+                return;
+            }
+        }
+    }
+}
+
+impl Printer {
+    fn new(args: Args, worker: &str) -> Self {
+        let totals = Totals {
+            records: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            checkpoints: AtomicU64::new(0),
+            shards_held: AtomicU64::new(0),
+        };
+        Self { args: Arc::new(args), worker: worker.into(), output: Output::stdout(), totals: Arc::new(totals) }
+    }
+
+    /// One shard, from its first event to its last.
+    async fn process(self, mut shard: Shard) -> anyhow::Result<()> {
+        let id = shard.id().to_string();
+        let (from, from_sub) = match shard.start() {
+            Checkpoint::At(position) => (position.sequence_number.to_string(), position.sub_sequence),
+            Checkpoint::Latest => ("LATEST".to_owned(), 0),
+            Checkpoint::AtTimestamp => ("AT_TIMESTAMP".to_owned(), 0),
+            _ => ("TRIM_HORIZON".to_owned(), 0),
+        };
+        self.print(&ShardEvent { from: Some(&from), from_sub: Some(from_sub), ..self.event("initialize", &id) })?;
+        self.totals.shards_held.fetch_add(1, Ordering::Relaxed);
+        let processed = self.events(&mut shard, &id).await;
+        self.totals.shards_held.fetch_sub(1, Ordering::Relaxed);
+        match processed {
+            // Losing a lease is an ordinary event in a fleet; the new owner goes on from the last checkpoint.
+            Err(error) if error.is::<CheckpointError>() => {
+                let error = error.to_string();
+                self.print(&ShardEvent { error: Some(&error), ..self.event("lease_lost", &id) })
+            }
+            Ok(Some(last_event)) => self.print(&self.event(last_event, &id)),
+            Ok(None) => self.print(&self.event("lease_lost", &id)),
+            Err(error) => Err(error).with_context(|| format!("shard {id}")),
+        }
+    }
+
+    /// Prints batches and checkpoints them; returns the name of the shard's last event, `None` for a lost lease.
+    async fn events(&self, shard: &mut Shard, id: &str) -> anyhow::Result<Option<&'static str>> {
+        let mut printed: Option<Position> = None;
+        let mut last_checkpoint = Instant::now();
+        while let Some(event) = shard.next().await {
+            match event {
+                Event::Batch(batch) => {
+                    self.print_batch(&batch, id)?;
+                    if self.args.work_ms > 0 {
+                        tokio::time::sleep(Duration::from_millis(self.args.work_ms)).await;
+                    }
+                    printed = Some(batch.last().clone());
+                    let due = u64::try_from(self.args.checkpoint_ms)
+                        .is_ok_and(|every| last_checkpoint.elapsed() >= Duration::from_millis(every));
+                    if due {
+                        self.checkpoint(shard, id, printed.take()).await?;
+                        last_checkpoint = Instant::now();
+                    }
+                }
+                Event::Revoking { .. } => {
+                    self.checkpoint(shard, id, printed.take()).await?;
+                    shard.release().await?;
+                    return Ok(Some("lease_lost"));
+                }
+                Event::Ended(end) => return self.end(end).await.map(Some),
+                Event::Failed(error) => bail!(error),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    async fn end(&self, end: End) -> anyhow::Result<&'static str> {
+        end.complete().await?;
+        self.totals.checkpoints.fetch_add(1, Ordering::Relaxed);
+        Ok("shard_end")
+    }
+
+    async fn checkpoint(&self, shard: &Shard, id: &str, position: Option<Position>) -> anyhow::Result<()> {
+        let Some(position) = position else { return Ok(()) };
+        shard.checkpoint(&position).await?;
+        self.totals.checkpoints.fetch_add(1, Ordering::Relaxed);
+        if self.args.quiet {
+            return Ok(());
+        }
+        let seq = position.sequence_number.to_string();
+        self.print(&ShardEvent { seq: Some(&seq), sub: Some(position.sub_sequence), ..self.event("checkpoint", id) })
+    }
+
+    fn print_batch(&self, batch: &Batch, id: &str) -> anyhow::Result<()> {
+        self.totals.records.fetch_add(batch.records().len() as u64, Ordering::Relaxed);
+        let bytes: usize = batch.records().iter().map(|record| record.data().len()).sum();
+        self.totals.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if self.args.quiet {
+            return Ok(());
+        }
+        let ms = output::now_ms();
+        let lines = batch.records().iter().map(|record| {
+            let data = if self.args.base64 {
+                BASE64.encode(record.data()).into()
+            } else {
+                String::from_utf8_lossy(record.data())
+            };
+            RecordEvent {
+                event: "record",
+                ms,
+                worker: &self.worker,
+                shard: id,
+                seq: record.sequence_number().as_str(),
+                sub: record.sub_sequence(),
+                key: record.partition_key(),
+                ehk: record.explicit_hash_key(),
+                data,
+            }
+        });
+        self.output.print_all(lines).context("writing to standard output failed")
+    }
+
+    fn print(&self, line: &impl Serialize) -> anyhow::Result<()> {
+        self.output.print(line).context("writing to standard output failed")
+    }
+
+    fn print_cost(&self, event: &'static str) -> anyhow::Result<()> {
+        let Cost { cpu_s, rss_kib } = Cost::so_far()?;
+        self.print(&CostEvent {
+            event,
+            ms: output::now_ms(),
+            worker: &self.worker,
+            records: self.totals.records.load(Ordering::Relaxed),
+            bytes: self.totals.bytes.load(Ordering::Relaxed),
+            checkpoints: self.totals.checkpoints.load(Ordering::Relaxed),
+            shards_held: self.totals.shards_held.load(Ordering::Relaxed),
+            cpu_s,
+            rss_kib,
+        })
+    }
+
+    fn event<'a>(&'a self, event: &'static str, shard: &'a str) -> ShardEvent<'a> {
+        let ms = output::now_ms();
+        ShardEvent { event, ms, worker: &self.worker, shard, from: None, from_sub: None, seq: None, sub: None, error: None }
+    }
+}
+
+#[derive(Serialize)]
+struct ShardEvent<'a> {
+    event: &'static str,
+    ms: u64,
+    worker: &'a str,
+    shard: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_sub: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RecordEvent<'a> {
+    event: &'static str,
+    ms: u64,
+    worker: &'a str,
+    shard: &'a str,
+    seq: &'a str,
+    sub: u64,
+    key: &'a str,
+    ehk: Option<&'a str>,
+    data: std::borrow::Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct CostEvent<'a> {
+    event: &'static str,
+    ms: u64,
+    worker: &'a str,
+    records: u64,
+    bytes: u64,
+    checkpoints: u64,
+    shards_held: u64,
+    cpu_s: f64,
+    rss_kib: u64,
+}
+
+fn start_at(from: &str) -> Result<StartAt, String> {
+    let wanted = "TRIM_HORIZON, LATEST, or a time as ISO 8601 or epoch milliseconds";
+    match from {
+        "TRIM_HORIZON" => Ok(StartAt::TrimHorizon),
+        "LATEST" => Ok(StartAt::Latest),
+        time => {
+            let at = match time.parse::<i64>() {
+                Ok(ms) => DateTime::from_millis(ms),
+                Err(_) => DateTime::from_str(time, Format::DateTime).map_err(|e| format!("{wanted}: {e}"))?,
+            };
+            SystemTime::try_from(at).map(StartAt::At).map_err(|e| format!("{wanted}: {e}"))
+        }
+    }
+}
+
+/// As long as the Java peer waits in its shutdown.
+const DRAIN_WITHIN: Duration = Duration::from_secs(20);
+
+/// As often as the Java peer looks whether it is to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -1,0 +1,50 @@
+# Every command of this project; `just` alone lists them.
+
+_list:
+    @just --list --unsorted
+
+# Formats all Rust code.
+fmt:
+    cargo fmt --all
+
+# Checks the format and runs clippy on every target of every crate, warnings forbidden.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Runs all tests that need nothing but Rust and a C compiler.
+test:
+    cargo test --workspace
+
+# Builds the documentation of the crates, warnings forbidden.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Checks licences, banned crates and sources of all dependencies (cargo-deny).
+deny:
+    cargo deny --locked check bans licenses sources
+
+# Fuzzes each target for a few seconds, on the stable toolchain.
+fuzz-smoke seconds="10":
+    FUZZ_SECONDS={{ seconds }} cargo test --workspace --locked --test 'fuzz_*' -- --nocapture
+
+# Fetches and builds the peers: the real Java libraries, the emulators, the deaggregators of other languages, the canned service.
+peers-build:
+    integration-tests/peers/build
+
+# Runs our programs against the peers, in minutes: all scenarios, or those named (`just peers --help`).
+peers *arguments: peers-build
+    aggregation/interop/run
+    integration-tests/peers/run {{ arguments }}
+
+# Measures what encoding and decoding cost beside the work that nobody can avoid.
+bench:
+    cargo run --release -p kinesis-aggregation --example bench
+
+# Shows the main job, whole, on a local cloud inside the program; arguments go to the program.
+quickstart *arguments:
+    cargo run --release -p examples --bin quickstart -- {{ arguments }}
+
+# Does what CI does, from the cheapest check to the dearest; it installs `just` and cargo-deny for itself.
+ci:
+    .ci/run

@@ -1,0 +1,155 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::pipeline::contents::Contents;
+use crate::record::OwnedRecord;
+
+/// Whether a record can be in the stream although its delivery failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It is not in the stream.
+    NotWritten,
+    /// It may be: an attempt ended without an answer, or put it where a consumer that filters by hash range drops it.
+    Unknown,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NotWritten => "not written",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+/// An admitted record was not delivered. It comes back, with each attempt.
+#[derive(Clone)]
+pub struct DeliveryError {
+    failure: Arc<Failure>,
+    index: u32,
+}
+
+impl DeliveryError {
+    pub(crate) const fn new(failure: Arc<Failure>, index: u32) -> Self {
+        Self { failure, index }
+    }
+
+    /// Why it was given up.
+    pub fn kind(&self) -> DeliveryErrorKind {
+        self.failure.kind
+    }
+
+    /// Whether the record can be in the stream.
+    pub fn outcome(&self) -> Outcome {
+        self.failure.outcome
+    }
+
+    /// Whether the same record may succeed when it is put again. It may then be in the stream twice if the
+    /// [outcome](Self::outcome) is unknown.
+    pub fn is_retryable(&self) -> bool {
+        self.failure.kind != DeliveryErrorKind::Refused
+    }
+
+    /// What was tried, oldest first. Of more than 32 attempts the first and the latest are kept.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.failure.attempts
+    }
+
+    /// The record, rebuilt from its wire bytes; its data is not copied.
+    pub fn into_record(self) -> OwnedRecord {
+        self.failure.contents.owned_record(self.index as usize)
+    }
+}
+
+impl fmt::Display for DeliveryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { kind, outcome, attempts, .. } = &*self.failure;
+        write!(f, "{kind}; outcome {outcome}")?;
+        match attempts.last() {
+            None => write!(f, ", never sent"),
+            Some(last) => write!(f, ", last attempt: {}: {}", last.code, last.message),
+        }
+    }
+}
+
+impl fmt::Debug for DeliveryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryError")
+            .field("kind", &self.failure.kind)
+            .field("outcome", &self.failure.outcome)
+            .field("attempts", &self.failure.attempts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::error::Error for DeliveryError {}
+
+/// Why a record was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeliveryErrorKind {
+    /// The service refuses it, and would again: no access, no such stream, an argument it does not take.
+    Refused,
+    /// Its time to live was over before an attempt succeeded.
+    Expired,
+    /// It was left over at the deadline given to [`Producer::close`](crate::Producer::close).
+    Closed,
+    /// The pipeline went away under it: the runtime was shut down, or a task panicked.
+    Abandoned,
+}
+
+impl fmt::Display for DeliveryErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Refused => "the service refuses the record",
+            Self::Expired => "the record's time to live is over",
+            Self::Closed => "the producer was closed before the record was delivered",
+            Self::Abandoned => "the producer's runtime went away",
+        })
+    }
+}
+
+/// One try to write a record that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// When it began, counted from the admission of the first record of the aggregate.
+    pub after: Duration,
+    /// How long it took until it was known to have failed.
+    pub took: Duration,
+    /// The service's error code, or `Timeout`, `ConnectionError`, `NoCredentials`, `NoAnswer`, `UnreadableAnswer`, `WrongShard`,
+    /// `UnknownShard` or `Aborted`.
+    pub code: Cow<'static, str>,
+    /// What the service said, or what was in the way.
+    pub message: Arc<str>,
+    /// Whether this attempt can have written the record.
+    pub outcome: Outcome,
+}
+
+/// What all deliveries of a failed batch share.
+pub(crate) struct Failure {
+    pub(crate) kind: DeliveryErrorKind,
+    pub(crate) outcome: Outcome,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) contents: Contents,
+}
+
+impl Failure {
+    pub(crate) fn errors(self: &Arc<Self>) -> impl Iterator<Item = DeliveryError> {
+        (0..self.contents.len() as u32).map(|index| DeliveryError::new(Arc::clone(self), index))
+    }
+}
+
+/// Codes of attempts that the service gave none for.
+pub(crate) mod code {
+    pub(crate) const TIMEOUT: &str = "Timeout";
+    pub(crate) const CONNECTION: &str = "ConnectionError";
+    pub(crate) const NO_CREDENTIALS: &str = "NoCredentials";
+    pub(crate) const NO_ANSWER: &str = "NoAnswer";
+    pub(crate) const UNREADABLE: &str = "UnreadableAnswer";
+    pub(crate) const WRONG_SHARD: &str = "WrongShard";
+    pub(crate) const UNKNOWN_SHARD: &str = "UnknownShard";
+    pub(crate) const ABORTED: &str = "Aborted";
+}

@@ -1,0 +1,252 @@
+//! The order of the stages, and what they share.
+//!
+//! ```text
+//! put ─ admit ─ shard map ─ aggregate ┐ closed by size, or by time
+//!  (the caller's task)                │
+//!       ┌─────────────────────────────┘
+//!     limit ─ collect ─ send ─ judge ─ report ─ Delivery
+//!       ▲   (dispatch)    (flight)  │
+//!       └────── again ──────────────┘ the only way back: Dispatcher::back
+//! ```
+//!
+//! The front half, [`Pipeline::submit`], runs in the task of whoever puts; the back half is one [dispatcher](dispatch) a producer and one task a
+//! request in flight. Between them lie the lanes, one a shard.
+
+pub(crate) mod admit;
+mod aggregate;
+mod backoff;
+mod batch;
+mod collect;
+pub(crate) mod contents;
+pub(crate) mod dispatch;
+mod flight;
+mod judge;
+mod lane;
+mod limit;
+mod report;
+mod reroute;
+pub(crate) mod send;
+pub(crate) mod shard_map;
+mod tick;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use aws_sdk_kinesis::Client;
+use kinesis_aggregation::{HashKey, HashKeyRange};
+use tokio::sync::Notify;
+
+use self::admit::Budget;
+use self::aggregate::Spares;
+use self::contents::Route;
+use self::lane::{Access, Lane, LaneRules};
+use self::report::Ledger;
+use self::send::Stream;
+use self::shard_map::{Listing, ShardMap};
+use self::tick::Clock;
+use crate::delivery::Delivery;
+use crate::error::Closed;
+use crate::record::Record;
+use crate::settings::{RateLimit, Settings};
+
+/// What the producer's handles, its dispatcher and its requests share.
+pub(crate) struct Pipeline {
+    pub(crate) settings: Settings,
+    /// `None`: no aggregation.
+    max_aggregate_bytes: Option<usize>,
+    clock: Clock,
+    /// Read for each record without a lock, and swapped whole.
+    map: ArcSwap<ShardMap>,
+    /// Whether we route the records; if not, the service does.
+    routed: bool,
+    /// The place in the map where keyless records go now.
+    keyless: AtomicUsize,
+    lanes_made: AtomicU64,
+    seed: u64,
+    pub(crate) books: Arc<Books>,
+    attention: Attention,
+    client: Client,
+    stream: Stream,
+}
+
+/// What a batch is entered in when it is opened, and struck from when it is settled.
+pub(crate) struct Books {
+    pub(crate) budget: Budget,
+    pub(crate) ledger: Ledger,
+    spares: Spares,
+}
+
+/// How a pipeline is to be made.
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    /// `None`: no aggregation.
+    pub(crate) max_aggregate_bytes: Option<usize>,
+    /// `None`: the service routes the records.
+    pub(crate) listing: Option<Listing>,
+    pub(crate) client: Client,
+    pub(crate) stream: Stream,
+    pub(crate) seed: u64,
+}
+
+impl Pipeline {
+    pub(crate) fn new(plan: Plan) -> Arc<Self> {
+        let Plan { settings, max_aggregate_bytes, listing, client, stream, seed } = plan;
+        let budget = Budget::new(settings.max_buffered_bytes);
+        let spares = Spares::new(budget.spare_bytes());
+        let rules = lane_rules(&settings, max_aggregate_bytes, listing.is_some());
+        let lanes_made = AtomicU64::new(0);
+        let clock = Clock::start();
+        let routed = listing.is_some();
+        let map = match listing {
+            None => ShardMap::unrouted(Lane::new(0, None, HashKeyRange::FULL, rules, Access::Open, seed)),
+            Some(listing) => {
+                let lane = |id, range| {
+                    let serial = lanes_made.fetch_add(1, Ordering::Relaxed);
+                    Lane::new(serial, Some(id), range, rules, Access::Open, seed)
+                };
+                ShardMap::next(None, listing, clock.now(), settings.record_ttl, lane).0
+            }
+        };
+        Arc::new(Self {
+            max_aggregate_bytes,
+            clock,
+            map: ArcSwap::from_pointee(map),
+            routed,
+            keyless: AtomicUsize::new(0),
+            lanes_made,
+            seed,
+            books: Arc::new(Books { budget, ledger: Ledger::default(), spares }),
+            attention: Attention::default(),
+            client,
+            stream,
+            settings,
+        })
+    }
+
+    /// Puts a record that has been checked into its shard's open aggregate. There is room for it: the caller has seen to that.
+    pub(crate) fn submit(&self, record: &Record<'_>) -> Result<Delivery, Closed> {
+        // Hashed once, before the map is looked at.
+        let keyed = match record.partition_key {
+            Some(key) if self.routed => Some(Route::keyed(key, record.explicit_hash_key)),
+            Some(key) => Some(Route { hash_key: HashKey::MIN, partition_key: key, explicit_hash_key: None }),
+            None => None,
+        };
+        loop {
+            let map = self.map.load();
+            let (lane, route) = match keyed {
+                Some(route) => (map.lane(route.hash_key), route),
+                None => {
+                    let lanes = map.lanes();
+                    let lane = &lanes[self.keyless.load(Ordering::Relaxed) % lanes.len()];
+                    (lane, Route::keyless(lane.range().start))
+                }
+            };
+            let mut state = lane.state();
+            match state.access() {
+                Access::Open => {}
+                // The newer map is there before the lanes that it lacks are retired.
+                Access::Retired => continue,
+                Access::Closed => return Err(Closed),
+            }
+            let put = state.put(record, &route, || self.clock.now(), &self.books, self.routed);
+            drop(state);
+            if put.notice {
+                self.attention.notice(lane);
+            }
+            if put.closed && keyed.is_none() {
+                self.move_keyless(&map);
+            }
+            return Ok(put.delivery);
+        }
+    }
+
+    /// Closes all open aggregates now.
+    pub(crate) fn close_open(&self) {
+        let now = self.clock.now();
+        for lane in self.map.load().lanes() {
+            if lane.state().close_now(now) {
+                self.attention.notice(lane);
+            }
+        }
+    }
+
+    /// Waits until everything admitted before is settled.
+    pub(crate) async fn flush(&self) {
+        let generation = self.books.ledger.cut();
+        self.close_open();
+        self.books.ledger.settled(generation).await;
+    }
+
+    /// Has keyless records go to another shard from now on, one with room if there is one near.
+    fn move_keyless(&self, map: &ShardMap) {
+        let from = self.keyless.load(Ordering::Relaxed);
+        self.keyless.store(self.roomy(map, from), Ordering::Relaxed);
+    }
+
+    /// The next place in the map with room, else just the next.
+    fn roomy(&self, map: &ShardMap, from: usize) -> usize {
+        let lanes = map.lanes();
+        let now = self.clock.now();
+        let mut places = (1..=lanes.len().min(MOST_ASKED)).map(|step| (from + step) % lanes.len());
+        places.find(|place| lanes[*place].state().has_room(now)).unwrap_or((from + 1) % lanes.len())
+    }
+}
+
+fn lane_rules(settings: &Settings, max_aggregate_bytes: Option<usize>, routed: bool) -> LaneRules {
+    LaneRules {
+        linger: settings.linger,
+        record_ttl: settings.record_ttl,
+        // Where the service distributes the records, nobody knows which shard's limit one counts against.
+        rate_limit: if routed { settings.rate_limit } else { RateLimit::UNLIMITED },
+        max_aggregate_bytes,
+    }
+}
+
+/// The lanes the dispatcher is to look at. No longer than there are lanes: each is in it at most once.
+#[derive(Default)]
+struct Attention {
+    lanes: Mutex<Vec<Arc<Lane>>>,
+    wake: Notify,
+}
+
+impl Attention {
+    fn notice(&self, lane: &Arc<Lane>) {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(lane));
+        self.wake.notify_one();
+    }
+
+    fn take(&self) -> Vec<Arc<Lane>> {
+        std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Looking for room is not worth more than a few locks.
+const MOST_ASKED: usize = 8;
+
+#[cfg(test)]
+mod fixture {
+    use std::time::Duration;
+
+    use super::tick::Tick;
+    use super::*;
+
+    pub(super) fn books() -> Arc<Books> {
+        let budget = Budget::new(64 << 20);
+        let spares = Spares::new(budget.spare_bytes());
+        Arc::new(Books { budget, ledger: Ledger::default(), spares })
+    }
+
+    pub(super) fn at(millis: u64) -> Tick {
+        Tick::new(Duration::from_millis(millis))
+    }
+
+    pub(super) fn rules() -> LaneRules {
+        lane_rules(&Settings::default(), Some(49_999), true)
+    }
+
+    pub(super) fn lane(serial: u64, start: u128, end: u128) -> Arc<Lane> {
+        let range = HashKeyRange::new(HashKey::new(start), HashKey::new(end));
+        Lane::new(serial, Some(format!("shard-{serial}").into()), range, rules(), Access::Open, 7)
+    }
+}

@@ -1,0 +1,128 @@
+//! The open aggregate of a shard, and when it is closed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kinesis_aggregation::Aggregator;
+
+use super::Books;
+use super::batch::Batch;
+use super::contents::Route;
+use super::tick::Tick;
+use crate::delivery::Delivery;
+use crate::record::Record;
+use crate::settings::Linger;
+
+/// A shard's place for one open aggregate.
+#[derive(Default)]
+pub(crate) struct Slot {
+    open: Option<Batch>,
+    last_close: Option<Tick>,
+}
+
+impl Slot {
+    /// Adds a record. What was closed to make room for it comes back beside its delivery.
+    pub(crate) fn add(
+        &mut self,
+        record: &Record<'_>,
+        route: &Route<'_>,
+        now: impl FnOnce() -> Tick,
+        books: &Arc<Books>,
+        max_aggregate_bytes: usize,
+    ) -> Added {
+        if let Some(open) = &mut self.open
+            && let Some(delivery) = open.try_add(record, route)
+        {
+            return Added { delivery, opened: false, closed: None };
+        }
+        let now = now();
+        let closed = self.close(now);
+        let mut batch =
+            Batch::open(books, books.spares.take(books, max_aggregate_bytes), now, record.partition_key.is_none());
+        let delivery = batch.try_add(record, route).expect("an empty aggregate takes any record");
+        self.open = Some(batch);
+        Added { delivery, opened: true, closed }
+    }
+
+    /// When the open aggregate is to be closed though it is not full.
+    ///
+    /// Counted from the last close and never before the first put: a lone record leaves at once, and a steady trickle makes one aggregate
+    /// per linger. Counting from the first put instead would hold every lone record back for the linger.
+    pub(crate) fn close_at(&self, linger: Linger) -> Option<Tick> {
+        let opened = self.open.as_ref()?.opened;
+        Some(match (linger, self.last_close) {
+            (Linger::FromFirstPut(linger), _) => opened + linger,
+            (Linger::SinceLastClose(linger), Some(last_close)) => opened.max(last_close + linger),
+            (Linger::SinceLastClose(_), None) => opened,
+        })
+    }
+
+    pub(crate) fn close_if_due(&mut self, now: Tick, linger: Linger) -> Option<Batch> {
+        if self.close_at(linger)? > now {
+            return None;
+        }
+        self.close(now)
+    }
+
+    pub(crate) fn close(&mut self, now: Tick) -> Option<Batch> {
+        let mut closed = self.open.take()?;
+        closed.close();
+        self.last_close = Some(now);
+        Some(closed)
+    }
+}
+
+/// What adding a record led to.
+pub(crate) struct Added {
+    pub(crate) delivery: Delivery,
+    /// The record is the first of a new aggregate, for whose closing someone must set the clock.
+    pub(crate) opened: bool,
+    /// The aggregate before it was full.
+    pub(crate) closed: Option<Batch>,
+}
+
+/// Aggregators with buffers that have grown, waiting to be used again: a busy producer then allocates per aggregate what leaves with it,
+/// and nothing else.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    kept: Mutex<Kept>,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    #[expect(clippy::vec_box, reason = "the boxes are what moves from batch to batch")]
+    aggregators: Vec<Box<Aggregator>>,
+    bytes: usize,
+}
+
+impl Spares {
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self { kept: Mutex::default(), max_bytes }
+    }
+
+    /// An empty aggregator: a used one if there is one and room for its buffers, which are charged whole.
+    fn take(&self, books: &Books, max_aggregate_bytes: usize) -> Box<Aggregator> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.aggregators.last().is_some_and(|spare| books.budget.has_room(spare.capacity_bytes()))
+            && let Some(mut spare) = kept.aggregators.pop()
+        {
+            kept.bytes -= spare.capacity_bytes();
+            drop(kept);
+            spare.set_max_bytes(max_aggregate_bytes);
+            return spare;
+        }
+        Box::new(Aggregator::new(max_aggregate_bytes))
+    }
+
+    pub(crate) fn put(&self, aggregator: Box<Aggregator>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = kept.bytes + aggregator.capacity_bytes();
+        if bytes <= self.max_bytes {
+            kept.bytes = bytes;
+            kept.aggregators.push(aggregator);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! What travels through the pipeline: the user records of one Kinesis record, and how they are to end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinesis_aggregation::{AggregatedRecord, Aggregator};
+
+use super::Books;
+use super::admit::{BATCH_BYTES, CHARGE_STEP, RECORD_BYTES};
+use super::contents::{Contents, Plain, Route};
+use super::judge::Failed;
+use super::report::History;
+use super::tick::Tick;
+use crate::delivery::{Completion, Delivery, Written};
+use crate::error::{Attempt, DeliveryErrorKind, Failure, Outcome, code};
+use crate::record::Record;
+
+/// The records of one Kinesis record, from the first put until all their deliveries are told.
+///
+/// It ends in exactly one way: [`written`](Self::written), [`failed`](Self::failed) or [`forwarded`](Self::forwarded). Dropped
+/// otherwise, because a task panicked or the runtime went away, it fails as abandoned: no delivery is ever left hanging.
+pub(crate) struct Batch {
+    /// When its first record was admitted; its age counts from here.
+    pub(crate) opened: Tick,
+    /// Whether all its records are keyless, so that it may move to another shard.
+    pub(crate) keyless: bool,
+    /// Whether it must be sent in a request of its own, because one in its last request was refused and this may be it.
+    pub(crate) alone: bool,
+    pub(crate) history: History,
+    body: Body,
+    /// Length of the partition key that leaves with a record that stayed alone.
+    first_key_len: usize,
+    completion: Arc<Completion>,
+    books: Arc<Books>,
+    generation: u64,
+    charged: usize,
+    settled: bool,
+    /// When the attempt under way began, counted from the opening.
+    sent: Option<Duration>,
+}
+
+enum Body {
+    /// Takes more records.
+    Open(Box<Aggregator>),
+    /// Takes no more, and is not yet in its final form.
+    Closed(Box<Aggregator>),
+    /// The final bytes: each attempt sends the same.
+    Built(Contents),
+    /// Moved out, on the way to the end.
+    Gone,
+}
+
+impl Batch {
+    /// A batch for many records.
+    pub(crate) fn open(books: &Arc<Books>, aggregator: Box<Aggregator>, opened: Tick, keyless: bool) -> Self {
+        Self::new(books, Body::Open(aggregator), opened, keyless, books.ledger.enter())
+    }
+
+    /// A batch of this one record, which leaves as it is.
+    pub(crate) fn plain(books: &Arc<Books>, plain: Plain, opened: Tick, keyless: bool) -> Self {
+        let body = Body::Built(Contents::Plain(plain));
+        let mut batch = Self::new(books, body, opened, keyless, books.ledger.enter());
+        batch.recharge();
+        batch
+    }
+
+    /// A batch that takes over records of this one, which must be [`forwarded`](Self::forwarded) to it.
+    pub(crate) fn successor(&self, contents: AggregatedRecord) -> Self {
+        self.books.ledger.join(self.generation);
+        let contents = Contents::Aggregate { record: contents, keyless: self.keyless };
+        let mut batch = Self::new(&self.books, Body::Built(contents), self.opened, self.keyless, self.generation);
+        batch.history = self.history.clone();
+        batch.recharge();
+        batch
+    }
+
+    fn new(books: &Arc<Books>, body: Body, opened: Tick, keyless: bool, generation: u64) -> Self {
+        Self {
+            opened,
+            keyless,
+            alone: false,
+            history: History::default(),
+            body,
+            first_key_len: 0,
+            completion: Completion::new(),
+            books: Arc::clone(books),
+            generation,
+            charged: 0,
+            settled: false,
+            sent: None,
+        }
+    }
+
+    /// Adds a record if it fits, and returns its delivery.
+    pub(crate) fn try_add(&mut self, record: &Record<'_>, route: &Route<'_>) -> Option<Delivery> {
+        let Body::Open(aggregator) = &mut self.body else { return None };
+        let index = aggregator.len();
+        if !aggregator.try_add_hashed(route.hash_key, route.partition_key, route.explicit_hash_key, record.data()) {
+            return None;
+        }
+        if index == 0 {
+            self.first_key_len = route.partition_key.len();
+        }
+        self.recharge();
+        Some(self.delivery(index as u32))
+    }
+
+    pub(crate) fn delivery(&self, index: u32) -> Delivery {
+        Delivery::new(Arc::clone(&self.completion), index)
+    }
+
+    /// Bytes of data and partition key that a request carries for it.
+    pub(crate) fn wire_len(&self) -> usize {
+        match &self.body {
+            Body::Open(aggregator) | Body::Closed(aggregator) => {
+                let key_len = if aggregator.len() == 1 { self.first_key_len } else { OUTER_KEY_LEN };
+                aggregator.encoded_len() + key_len
+            }
+            Body::Built(contents) => contents.wire_len(),
+            Body::Gone => 0,
+        }
+    }
+
+    /// Brings the records into their final form: hashes the aggregate, which is most of the work there is, so it is done in parallel by
+    /// the sending tasks and not by whoever put the last record.
+    pub(crate) fn build(&mut self) -> &Contents {
+        self.body = match std::mem::replace(&mut self.body, Body::Gone) {
+            Body::Open(mut aggregator) | Body::Closed(mut aggregator) => {
+                let record = aggregator.take().expect("a batch is opened with a record");
+                self.books.spares.put(aggregator);
+                Body::Built(Contents::Aggregate { record, keyless: self.keyless })
+            }
+            built => built,
+        };
+        self.recharge();
+        match &self.body {
+            Body::Built(contents) => contents,
+            _ => unreachable!("built above, and gone only when the batch ends"),
+        }
+    }
+
+    /// Takes no more records: what its buffers hold is charged to the byte.
+    pub(crate) fn close(&mut self) {
+        if let Body::Open(aggregator) = std::mem::replace(&mut self.body, Body::Gone) {
+            self.body = Body::Closed(aggregator);
+        }
+        self.recharge();
+    }
+
+    /// Sends the same records in another form.
+    pub(crate) fn replace(&mut self, contents: Contents) {
+        self.body = Body::Built(contents);
+    }
+
+    /// All records are in the stream.
+    pub(crate) fn written(mut self, shard: Arc<str>, sequence_number: Arc<str>) {
+        let attempts = self.history.count() + 1;
+        self.completion.written(Written { shard, sequence_number, attempts });
+        self.settle();
+    }
+
+    /// The records are given up.
+    pub(crate) fn failed(mut self, kind: DeliveryErrorKind) -> Arc<Failure> {
+        self.fail(kind)
+    }
+
+    /// The records are in other batches now: by index, where each one is.
+    pub(crate) fn forwarded(mut self, to: Vec<(&Self, u32)>) {
+        let to = to.into_iter().map(|(batch, index)| (Arc::clone(&batch.completion), index)).collect();
+        self.completion.forwarded(to);
+        self.settle();
+    }
+
+    /// An attempt begins.
+    pub(crate) fn sent(&mut self, now: Tick) {
+        self.sent = Some(now.since(self.opened));
+    }
+
+    /// The attempt failed.
+    pub(crate) fn attempted(&mut self, now: Tick, failed: Failed) {
+        let age = now.since(self.opened);
+        let after = self.sent.take().unwrap_or(age);
+        let Failed { code, message, outcome, .. } = failed;
+        self.history.add(Attempt { after, took: age.saturating_sub(after), code, message, outcome });
+    }
+
+    fn fail(&mut self, kind: DeliveryErrorKind) -> Arc<Failure> {
+        if let Some(after) = self.sent.take() {
+            // The request was dropped under way; by whom and when it is not known here.
+            let (code, message) = (code::ABORTED.into(), "the request was given up".into());
+            self.history.add(Attempt { after, took: Duration::ZERO, code, message, outcome: Outcome::Unknown });
+        }
+        self.build();
+        let Body::Built(contents) = std::mem::replace(&mut self.body, Body::Gone) else {
+            unreachable!("built in the line above")
+        };
+        let history = std::mem::take(&mut self.history);
+        let failure =
+            Arc::new(Failure { kind, outcome: history.outcome(), attempts: history.into_attempts(), contents });
+        self.completion.failed(Arc::clone(&failure));
+        self.settle();
+        failure
+    }
+
+    /// Deliveries first, then room and flush: who is woken by these finds the former resolved.
+    fn settle(&mut self) {
+        self.settled = true;
+        self.books.budget.release(self.charged);
+        self.books.ledger.settle(self.generation);
+    }
+
+    /// Charges what the batch holds now: exactly once it is built, in steps while it grows.
+    fn recharge(&mut self) {
+        let held = match &self.body {
+            Body::Open(aggregator) => held_by(aggregator).next_multiple_of(CHARGE_STEP),
+            Body::Closed(aggregator) => held_by(aggregator),
+            Body::Built(contents) => BATCH_BYTES + contents.capacity_bytes() + contents.len() * RECORD_BYTES,
+            Body::Gone => 0,
+        };
+        self.books.budget.charge(held.saturating_sub(self.charged));
+        self.books.budget.release(self.charged.saturating_sub(held));
+        self.charged = held;
+    }
+}
+
+fn held_by(aggregator: &Aggregator) -> usize {
+    BATCH_BYTES + aggregator.capacity_bytes() + aggregator.len() * RECORD_BYTES
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.fail(DeliveryErrorKind::Abandoned);
+        }
+    }
+}
+
+/// An aggregate's partition key has one letter.
+const OUTER_KEY_LEN: usize = 1;

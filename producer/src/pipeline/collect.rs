@@ -1,0 +1,53 @@
+//! What one PutRecords request carries.
+
+use std::sync::Arc;
+
+use super::batch::Batch;
+use super::lane::Lane;
+
+/// A request being put together. It may carry batches of several shards.
+#[derive(Default)]
+pub(crate) struct Request {
+    cargo: Vec<Cargo>,
+    bytes: usize,
+}
+
+/// A batch on its way, and the lane that predicted where to.
+pub(crate) struct Cargo {
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) batch: Batch,
+}
+
+impl Request {
+    /// Whether the batch may join. The first always may: a record larger than the rest of this limit goes in a request of its own.
+    pub(crate) fn has_room(&self, batch: &Batch) -> bool {
+        let Some(first) = self.cargo.first() else { return true };
+        !first.batch.alone
+            && !batch.alone
+            && self.cargo.len() < MAX_ENTRIES
+            && self.bytes + batch.wire_len() <= MAX_BYTES
+    }
+
+    pub(crate) fn push(&mut self, lane: &Arc<Lane>, batch: Batch) {
+        self.bytes += batch.wire_len();
+        self.cargo.push(Cargo { lane: Arc::clone(lane), batch });
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.cargo.is_empty()
+    }
+
+    pub(crate) fn into_cargo(self) -> Vec<Cargo> {
+        self.cargo
+    }
+}
+
+/// The service's limit.
+const MAX_ENTRIES: usize = 500;
+/// Data and partition keys. The service's documented limit is 10 MiB since October 2025 and was 5 MiB before; the KPL and we stay at 5: a
+/// larger request saves nothing any more (the cost of a request is spread over a hundred aggregates), and one that is lost or throttled
+/// costs twice as much.
+const MAX_BYTES: usize = 5 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! What a batch carries in its final form, and the way there.
+
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use bytes::Bytes;
+use bytestring::ByteString;
+use kinesis_aggregation::{AggregatedRecord, HashKey, HashKeyRange};
+
+use crate::record::OwnedRecord;
+
+/// Where a record is to go, and what it carries to get there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route<'a> {
+    /// Decides the shard.
+    pub(crate) hash_key: HashKey,
+    pub(crate) partition_key: &'a str,
+    pub(crate) explicit_hash_key: Option<HashKey>,
+}
+
+impl<'a> Route<'a> {
+    /// The way of a record with a key.
+    pub(crate) fn keyed(partition_key: &'a str, explicit_hash_key: Option<HashKey>) -> Self {
+        let hash_key = explicit_hash_key.unwrap_or_else(|| HashKey::of(partition_key));
+        Self { hash_key, partition_key, explicit_hash_key }
+    }
+
+    /// The way of a keyless record to the shard that holds this hash key.
+    pub(crate) const fn keyless(hash_key: HashKey) -> Self {
+        Self { hash_key, partition_key: KEYLESS, explicit_hash_key: Some(hash_key) }
+    }
+}
+
+/// A batch in its final form.
+#[derive(Clone, Debug)]
+pub(crate) enum Contents {
+    /// One record or many, in the aggregation format's form.
+    Aggregate { record: AggregatedRecord, keyless: bool },
+    /// One record as it is.
+    Plain(Plain),
+}
+
+/// A record that leaves alone because it is large, because aggregation is off, or because the service distributes the records.
+#[derive(Clone, Debug)]
+pub(crate) struct Plain {
+    /// As the user gave it.
+    pub(crate) partition_key: Option<ByteString>,
+    /// As the user gave it.
+    pub(crate) explicit_hash_key: Option<HashKey>,
+    /// Where a keyless record is to go; `None` where the service decides.
+    pub(crate) keyless_to: Option<HashKey>,
+    pub(crate) data: Bytes,
+}
+
+impl Contents {
+    /// User records inside.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Aggregate { record, .. } => record.len(),
+            Self::Plain(_) => 1,
+        }
+    }
+
+    /// The hash keys inside; `None` where the service decides.
+    pub(crate) fn range(&self) -> Option<HashKeyRange> {
+        match self {
+            Self::Aggregate { record, .. } => Some(record.hash_key_range()),
+            Self::Plain(plain) => plain.hash_key().map(Into::into),
+        }
+    }
+
+    /// The entry of a PutRecords request; the data is shared, not copied.
+    pub(crate) fn entry(&self) -> PutRecordsRequestEntry {
+        let (data, partition_key, hash_key) = match self {
+            Self::Aggregate { record, .. } => {
+                (record.data(), Some(record.partition_key()), Some(record.explicit_hash_key()))
+            }
+            Self::Plain(plain) => (&plain.data, plain.sent_key(), plain.explicit_hash_key.or(plain.keyless_to)),
+        };
+        PutRecordsRequestEntry::builder()
+            .data(Blob::from_maybe_shared(data.clone()))
+            .set_partition_key(partition_key.map(str::to_owned))
+            .set_explicit_hash_key(hash_key.map(|hash_key| hash_key.to_string()))
+            .build()
+            .expect("data is all an entry needs, and it is set")
+    }
+
+    /// The record as it was put.
+    pub(crate) fn owned_record(&self, index: usize) -> OwnedRecord {
+        match self {
+            Self::Plain(Plain { partition_key, explicit_hash_key, data, .. }) => OwnedRecord {
+                partition_key: partition_key.clone(),
+                explicit_hash_key: *explicit_hash_key,
+                data: data.clone(),
+            },
+            Self::Aggregate { record, keyless } => {
+                let user = record.user_record(index);
+                if *keyless {
+                    return OwnedRecord { partition_key: None, explicit_hash_key: None, data: user.data };
+                }
+                let explicit_hash_key = user.explicit_hash_key().and_then(|text| text.parse().ok());
+                OwnedRecord { partition_key: user.partition_key, explicit_hash_key, data: user.data }
+            }
+        }
+    }
+
+    /// Bytes of data and partition key in a request.
+    pub(crate) fn wire_len(&self) -> usize {
+        match self {
+            Self::Aggregate { record, .. } => record.data().len() + record.partition_key().len(),
+            Self::Plain(plain) => plain.data.len() + plain.sent_key().map_or(0, str::len),
+        }
+    }
+
+    /// The memory it holds, in bytes.
+    pub(crate) fn capacity_bytes(&self) -> usize {
+        match self {
+            Self::Aggregate { record, .. } => record.capacity_bytes(),
+            Self::Plain(plain) => plain.data.len() + plain.partition_key.as_ref().map_or(0, |key| key.len()),
+        }
+    }
+}
+
+impl Plain {
+    fn sent_key(&self) -> Option<&str> {
+        self.partition_key.as_deref().or_else(|| self.keyless_to.map(|_| KEYLESS))
+    }
+
+    fn hash_key(&self) -> Option<HashKey> {
+        let by_key = || self.partition_key.as_deref().map(HashKey::of);
+        self.explicit_hash_key.or(self.keyless_to).or_else(by_key)
+    }
+}
+
+/// What the service is given where it insists on a partition key: as short as can be, since a hash key beside it routes the record.
+const KEYLESS: &str = "a";

@@ -1,0 +1,368 @@
+//! The back half of the pipeline: one task a producer, woken only when there is something to do.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use super::backoff;
+use super::batch::Batch;
+use super::collect::{Cargo, Request};
+use super::flight::{Cause, Landed, Undecided, fly};
+use super::lane::{Access, Lane};
+use super::reroute::{rehome, reroute};
+use super::shard_map::{Listing, ShardMap};
+use super::tick::Tick;
+use super::{Pipeline, lane_rules};
+use crate::error::{Causes, DeliveryErrorKind, Failure};
+
+/// Stop after delivering what is there, at the latest at this instant.
+pub(crate) struct Close {
+    pub(crate) deadline: Instant,
+    /// Gets what was left over.
+    pub(crate) reply: oneshot::Sender<Vec<Arc<Failure>>>,
+}
+
+/// Takes batches out of the lanes into requests, and puts those back that must be sent again.
+pub(crate) struct Dispatcher {
+    pipeline: Arc<Pipeline>,
+    closes: mpsc::Receiver<Close>,
+    /// When to look at which lane; a lane has at most one place here, the one in its state.
+    alarms: BTreeMap<(Tick, u64), Arc<Lane>>,
+    /// Lanes with something to send, each at most once: they take turns.
+    line: VecDeque<Arc<Lane>>,
+    flights: JoinSet<Landed>,
+    /// Written on shards that the map does not know.
+    undecided: Vec<Undecided>,
+    /// A listing of shards under way: one at a time.
+    listing: Option<Pin<Box<dyn Future<Output = Listing> + Send>>>,
+    last_listed: Tick,
+    rng: fastrand::Rng,
+    closing: Option<Closing>,
+    abort: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Closing {
+    /// `None` while nobody but the drop of the last handle has asked: then all that is there is delivered, or expires.
+    deadline: Option<Instant>,
+    replies: Vec<oneshot::Sender<Vec<Arc<Failure>>>>,
+    no_handles: bool,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(pipeline: Arc<Pipeline>, closes: mpsc::Receiver<Close>) -> Self {
+        let rng = fastrand::Rng::with_seed(pipeline.seed);
+        let last_listed = pipeline.clock.now();
+        Self {
+            pipeline,
+            closes,
+            alarms: BTreeMap::new(),
+            line: VecDeque::new(),
+            flights: JoinSet::new(),
+            undecided: Vec::new(),
+            listing: None,
+            last_listed,
+            rng,
+            closing: None,
+            abort: watch::Sender::new(false),
+        }
+    }
+
+    /// Runs until everything is settled after a close, or its deadline.
+    pub(crate) async fn run(mut self) {
+        loop {
+            self.attend();
+            self.launch();
+            if self.closing.is_some() && self.flights.is_empty() && self.pipeline.books.ledger.is_empty() {
+                break;
+            }
+            let deadline = self.closing.as_ref().and_then(|closing| closing.deadline);
+            let no_handles = self.closing.as_ref().is_some_and(|closing| closing.no_handles);
+            let alarm = self.next_alarm();
+            tokio::select! {
+                // In this order: the deadline holds whatever else there is to do, and an answer frees a request and room for the rest.
+                biased;
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
+                Some(landed) = self.flights.join_next() => self.land(landed),
+                listing = pending(&mut self.listing) => self.remap(listing),
+                close = self.closes.recv(), if !no_handles => self.close(close),
+                () = self.pipeline.attention.wake.notified() => {}
+                () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {}
+            }
+        }
+        let left = self.give_up().await;
+        for reply in self.closing.take().unwrap_or_default().replies {
+            // Whoever closed may have gone: the deliveries have been told all the same.
+            let _ = reply.send(left.clone());
+        }
+    }
+
+    /// Looks at every lane that asked for it, or whose time has come.
+    fn attend(&mut self) {
+        for lane in self.pipeline.attention.take() {
+            self.visit(&lane);
+        }
+        let now = self.pipeline.clock.now();
+        while let Some(alarm) = self.alarms.first_entry()
+            && alarm.key().0 <= now
+        {
+            let lane = alarm.remove();
+            lane.state().alarm = None;
+            self.visit(&lane);
+        }
+        let ttl = self.pipeline.settings.record_ttl;
+        let (expired, still): (Vec<_>, _) =
+            std::mem::take(&mut self.undecided).into_iter().partition(|undecided| undecided.opened() + ttl <= now);
+        self.undecided = still;
+        for undecided in expired {
+            undecided.into_batch(&self.pipeline).failed(DeliveryErrorKind::Expired);
+        }
+    }
+
+    /// Brings a lane up to now, sets its alarm, and puts it in line if it has something to send.
+    fn visit(&mut self, lane: &Arc<Lane>) {
+        let now = self.pipeline.clock.now();
+        let mut state = lane.state();
+        state.noticed = false;
+        let expired = state.advance(now);
+        let joins = state.is_ready(now) && !std::mem::replace(&mut state.in_line, true);
+        let wake_at = state.wake_at(now);
+        let alarm = std::mem::replace(&mut state.alarm, wake_at);
+        drop(state);
+        for batch in expired {
+            batch.failed(DeliveryErrorKind::Expired);
+        }
+        if joins {
+            self.line.push_back(Arc::clone(lane));
+        }
+        if alarm != wake_at {
+            if let Some(at) = alarm {
+                self.alarms.remove(&(at, lane.serial()));
+            }
+            if let Some(at) = wake_at {
+                self.alarms.insert((at, lane.serial()), Arc::clone(lane));
+            }
+        }
+    }
+
+    /// Sends requests while there is something to send and one more may be under way. Tokens are taken only now: what waits for a free
+    /// request has not used up its shard's rate, and does not come in one burst later.
+    fn launch(&mut self) {
+        while self.flights.len() < self.pipeline.settings.max_requests_in_flight {
+            let request = self.collect();
+            if request.is_empty() {
+                break;
+            }
+            self.flights.spawn(fly(Arc::clone(&self.pipeline), request.into_cargo(), self.abort.subscribe()));
+        }
+    }
+
+    fn collect(&mut self) -> Request {
+        let mut request = Request::default();
+        while let Some(lane) = self.line.pop_front() {
+            let had_company = !request.is_empty();
+            let now = self.pipeline.clock.now();
+            let mut state = lane.state();
+            if state.fill(&lane, now, &mut request) {
+                state.in_line = false;
+                drop(state);
+                self.visit(&lane);
+                continue;
+            }
+            drop(state);
+            // The request is full. Whoever filled it alone goes to the end of the line, whoever found it nearly full is the next one's first.
+            if had_company {
+                self.line.push_front(lane);
+            } else {
+                self.line.push_back(lane);
+            }
+            break;
+        }
+        request
+    }
+
+    fn land(&mut self, landed: Result<Landed, JoinError>) {
+        match landed {
+            Ok(landed) => self.take_over(landed),
+            // Its batches were dropped on the way, and so told as abandoned.
+            Err(error) => tracing::error!(%error, "a request's task ended early"),
+        }
+    }
+
+    fn take_over(&mut self, landed: Landed) {
+        let Landed { again, undecided, surprise } = landed;
+        if surprise || !undecided.is_empty() {
+            self.ask_for_shards();
+        }
+        self.undecided.extend(undecided);
+        for (cargo, cause) in again {
+            self.back(cargo, cause);
+        }
+    }
+
+    /// The way back: a batch is put where it is to be sent from again.
+    fn back(&mut self, cargo: Cargo, cause: Cause) {
+        let Cargo { lane, batch } = cargo;
+        let now = self.pipeline.clock.now();
+        let map = self.pipeline.map.load_full();
+        if !map.has(&lane) {
+            for (lane, batch) in reroute(batch, &map) {
+                // What was sent by an older map is not the new shard's fault, and there is no reason to wait.
+                if cause == Cause::Misrouted {
+                    lane.state().enqueue(batch)
+                } else {
+                    lane.state().retry(now, batch)
+                }
+                self.visit(&lane);
+            }
+            return;
+        }
+        if batch.keyless && cause == Cause::Throttled && lane.shard().is_some() {
+            let from = map.lanes().iter().position(|other| Arc::ptr_eq(other, &lane)).unwrap_or_default();
+            let roomier = &map.lanes()[self.pipeline.roomy(&map, from)];
+            if !Arc::ptr_eq(roomier, &lane) {
+                roomier.state().retry(now, rehome(batch, roomier));
+                self.visit(roomier);
+                return;
+            }
+        }
+        lane.state().retry(now, batch);
+        self.visit(&lane);
+    }
+
+    /// Lists the shards, unless that is under way, and not too often.
+    fn ask_for_shards(&mut self) {
+        if self.listing.is_some() {
+            return;
+        }
+        let pipeline = Arc::clone(&self.pipeline);
+        let start = pipeline.clock.instant(self.last_listed + backoff::LISTING_GAP);
+        let mut rng = self.rng.fork();
+        self.listing = Some(Box::pin(async move {
+            sleep_until(start).await;
+            for retry in 1.. {
+                match Listing::fetch(&pipeline.client, &pipeline.stream).await {
+                    Ok(listing) => return listing,
+                    Err(error) => {
+                        tracing::warn!(error = %Causes(&error), retry, "the stream's shards cannot be listed; the last known ones serve on")
+                    }
+                }
+                tokio::time::sleep(backoff::full_jitter(backoff::LISTINGS, retry, &mut rng)).await;
+            }
+            unreachable!("tried for ever")
+        }));
+    }
+
+    /// A newer map takes the old one's place. What waits for shards that are gone is put where it belongs now, and what could not be
+    /// judged is judged again.
+    fn remap(&mut self, listing: Listing) {
+        self.listing = None;
+        let now = self.pipeline.clock.now();
+        self.last_listed = now;
+        let settings = &self.pipeline.settings;
+        let access = if self.closing.is_some() { Access::Closed } else { Access::Open };
+        let rules = lane_rules(settings, self.pipeline.max_aggregate_bytes, true);
+        let new_lane = |id, range| {
+            let serial = self.pipeline.lanes_made.fetch_add(1, Ordering::Relaxed);
+            Lane::new(serial, Some(id), range, rules, access, self.pipeline.seed)
+        };
+        // A request of a shard's last moment may be answered this much later.
+        let remember = settings.record_ttl + settings.request_timeout;
+        let (map, retired) = ShardMap::next(Some(&self.pipeline.map.load()), listing, now, remember, new_lane);
+        let map = Arc::new(map);
+        // First the map, then the retirement: whoever finds a lane retired finds the map that replaces it.
+        self.pipeline.map.store(Arc::clone(&map));
+        for lane in &retired {
+            let left = lane.state().retire(Access::Retired);
+            self.visit(lane);
+            for (at, batch) in left {
+                for (lane, batch) in reroute(batch, &map) {
+                    match at {
+                        Some(at) => lane.state().retry_at(at, batch),
+                        None => lane.state().enqueue(batch),
+                    }
+                    self.visit(&lane);
+                }
+            }
+        }
+        if !retired.is_empty() {
+            let gone = retired.iter().filter_map(|lane| lane.shard()).collect::<Vec<_>>().join(", ");
+            tracing::info!(gone, open = map.lanes().len(), "the stream was resharded");
+        }
+        let mut landed = Landed::default();
+        landed.decide(&self.pipeline, &map, std::mem::take(&mut self.undecided));
+        self.take_over(landed);
+    }
+
+    /// Lets no more records in and sends what is there. `None`: the last handle was dropped.
+    fn close(&mut self, close: Option<Close>) {
+        let closing = self.closing.get_or_insert_default();
+        match close {
+            None => closing.no_handles = true,
+            Some(Close { deadline, reply }) => {
+                closing.deadline = Some(closing.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
+                closing.replies.push(reply);
+            }
+        }
+        self.pipeline.books.budget.close();
+        let now = self.pipeline.clock.now();
+        for lane in self.pipeline.map.load_full().lanes() {
+            let mut state = lane.state();
+            state.shut();
+            state.close_now(now);
+            drop(state);
+            self.visit(lane);
+        }
+    }
+
+    /// Ends everything that is left, and says what it was.
+    async fn give_up(&mut self) -> Vec<Arc<Failure>> {
+        self.abort.send_replace(true);
+        let mut left: Vec<Batch> = Vec::new();
+        while let Some(landed) = self.flights.join_next().await {
+            if let Ok(landed) = landed {
+                left.extend(landed.again.into_iter().map(|(cargo, _)| cargo.batch));
+                self.undecided.extend(landed.undecided);
+            }
+        }
+        let undecided = std::mem::take(&mut self.undecided);
+        left.extend(undecided.into_iter().map(|undecided| undecided.into_batch(&self.pipeline)));
+        left.extend(self.empty_lanes());
+        left.into_iter().map(|batch| batch.failed(DeliveryErrorKind::Closed)).collect()
+    }
+
+    fn empty_lanes(&self) -> Vec<Batch> {
+        let map: Arc<ShardMap> = self.pipeline.map.load_full();
+        let left = map.lanes().iter().flat_map(|lane| lane.state().retire(Access::Closed));
+        left.map(|(_, batch)| batch).collect()
+    }
+
+    fn next_alarm(&self) -> Option<Instant> {
+        let lane = self.alarms.first_key_value().map(|((at, _), _)| *at);
+        let ttl = self.pipeline.settings.record_ttl;
+        let undecided = self.undecided.iter().map(|undecided| undecided.opened() + ttl).min();
+        let next = lane.into_iter().chain(undecided).min()?;
+        Some(self.pipeline.clock.instant(next))
+    }
+}
+
+/// The runtime is going down, or the dispatcher panicked: nobody is left who would send anything. Dropping the batches tells their deliveries.
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        self.pipeline.books.budget.close();
+        drop(self.empty_lanes());
+    }
+}
+
+/// Waits for the future if there is one, else for ever.
+async fn pending<T>(future: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}

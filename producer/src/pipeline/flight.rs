@@ -1,0 +1,147 @@
+//! One request under way, from the last touch on its batches to the judgement of each.
+
+use std::sync::Arc;
+
+use kinesis_aggregation::HashKeyRange;
+use tokio::sync::watch;
+
+use super::Pipeline;
+use super::collect::Cargo;
+use super::judge::{Answer, Class, Failed, Sent, Verdict, is_surprise, judge};
+use super::send;
+use super::shard_map::ShardMap;
+use crate::error::{DeliveryErrorKind, Outcome, code};
+
+/// What a request leaves to be done. What was written where it belongs, and what was refused, has been told already.
+#[derive(Default)]
+pub(crate) struct Landed {
+    /// To be sent again.
+    pub(crate) again: Vec<(Cargo, Cause)>,
+    /// Written on shards that the map does not know.
+    pub(crate) undecided: Vec<Undecided>,
+    /// Something was written on another shard than the map says.
+    pub(crate) surprise: bool,
+}
+
+/// Why a batch is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The shard has had enough.
+    Throttled,
+    /// It was written where it does not belong.
+    Misrouted,
+    /// Anything else that may pass.
+    Other,
+}
+
+/// A batch of which it is known where it was written, but not whether it belongs there.
+pub(crate) struct Undecided {
+    cargo: Cargo,
+    answer: Answer,
+}
+
+/// Sends the batches in one request and judges each by its answer. Ends at once when `abort` says so: what has no answer then may have
+/// been written.
+pub(crate) async fn fly(pipeline: Arc<Pipeline>, mut cargo: Vec<Cargo>, mut abort: watch::Receiver<bool>) -> Landed {
+    let now = pipeline.clock.now();
+    let entries = cargo
+        .iter_mut()
+        .map(|Cargo { batch, .. }| {
+            let entry = batch.build().entry();
+            batch.sent(now);
+            entry
+        })
+        .collect();
+    let answers = tokio::select! {
+        biased;
+        // First: an answer that is there is worth more than the wish to go.
+        answers = send::send(&pipeline.client, &pipeline.stream, entries) => answers,
+        _ = abort.wait_for(|abort| *abort) => vec![Answer::Failed(aborted()); cargo.len()],
+    };
+    let had_company = cargo.len() > 1;
+    let map = pipeline.map.load_full();
+    let mut landed = Landed::default();
+    for (cargo, answer) in cargo.into_iter().zip(answers) {
+        landed.surprise |= is_surprise(&answer, cargo.lane.shard()) && map.has(&cargo.lane);
+        landed.settle(&pipeline, &map, cargo, answer, had_company);
+    }
+    landed
+}
+
+impl Landed {
+    /// Judges again what could not be judged by an older map.
+    pub(crate) fn decide(&mut self, pipeline: &Pipeline, map: &ShardMap, undecided: Vec<Undecided>) {
+        for Undecided { cargo, answer } in undecided {
+            self.settle(pipeline, map, cargo, answer, false);
+        }
+    }
+
+    fn settle(&mut self, pipeline: &Pipeline, map: &ShardMap, cargo: Cargo, answer: Answer, had_company: bool) {
+        let Cargo { lane, mut batch } = cargo;
+        let hash_keys = batch.build().range().unwrap_or(HashKeyRange::FULL);
+        let sent = Sent { predicted: lane.shard(), hash_keys, had_company };
+        let verdict = judge(&answer, &sent, |shard| map.range_of(shard));
+        let now = pipeline.clock.now();
+        match (verdict, answer) {
+            (Verdict::Done, Answer::Written { shard, sequence_number }) => batch.written(shard, sequence_number),
+            (Verdict::AskMap, answer) => self.undecided.push(Undecided { cargo: Cargo { lane, batch }, answer }),
+            (_, Answer::Written { shard, sequence_number }) => {
+                batch.attempted(now, misrouted(&shard, &sequence_number, hash_keys));
+                self.again.push((Cargo { lane, batch }, Cause::Misrouted));
+            }
+            (Verdict::Refused, Answer::Failed(failed)) => {
+                batch.attempted(now, failed);
+                batch.failed(DeliveryErrorKind::Refused);
+            }
+            (verdict, Answer::Failed(failed)) => {
+                let cause = if failed.class == Class::Throttled { Cause::Throttled } else { Cause::Other };
+                batch.alone |= verdict == Verdict::Alone;
+                batch.attempted(now, failed);
+                self.again.push((Cargo { lane, batch }, cause));
+            }
+        }
+    }
+}
+
+impl Undecided {
+    /// When its first record was admitted.
+    pub(crate) const fn opened(&self) -> super::tick::Tick {
+        self.cargo.batch.opened
+    }
+
+    /// Gives up asking.
+    pub(crate) fn into_batch(self, pipeline: &Pipeline) -> super::batch::Batch {
+        let Cargo { mut batch, .. } = self.cargo;
+        if let Answer::Written { shard, sequence_number } = self.answer {
+            let message = format!("written on {shard} as {sequence_number}, and no listing says what that shard holds");
+            let failed = Failed {
+                class: Class::Transient,
+                code: code::UNKNOWN_SHARD.into(),
+                message: message.into(),
+                outcome: Outcome::Unknown,
+            };
+            batch.attempted(pipeline.clock.now(), failed);
+        }
+        batch
+    }
+}
+
+/// In the stream, but not for a consumer that filters by hash range.
+fn misrouted(shard: &str, sequence_number: &str, hash_keys: HashKeyRange) -> Failed {
+    let message = format!("written on {shard} as {sequence_number}, which does not hold all of {hash_keys}");
+    Failed {
+        class: Class::Transient,
+        code: code::WRONG_SHARD.into(),
+        message: message.into(),
+        outcome: Outcome::Unknown,
+    }
+}
+
+fn aborted() -> Failed {
+    Failed {
+        class: Class::Transient,
+        code: code::ABORTED.into(),
+        message: "the producer was closed while the request was under way".into(),
+        outcome: Outcome::Unknown,
+    }
+}

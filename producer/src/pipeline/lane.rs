@@ -1,0 +1,271 @@
+//! What is kept for one shard: its open aggregates, what waits to be sent, and its limiter.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytestring::ByteString;
+use kinesis_aggregation::HashKeyRange;
+
+use super::Books;
+use super::aggregate::Slot;
+use super::backoff;
+use super::batch::Batch;
+use super::collect::Request;
+use super::contents::{Plain, Route};
+use super::limit::Limiter;
+use super::tick::Tick;
+use crate::delivery::Delivery;
+use crate::record::Record;
+use crate::settings::{Linger, RateLimit};
+
+/// The way to one shard.
+pub(crate) struct Lane {
+    /// Tells lanes apart, and orders those that have something to do at the same time.
+    serial: u64,
+    /// `None` where the service distributes the records itself.
+    shard: Option<Arc<str>>,
+    range: HashKeyRange,
+    /// Held for moments: one record's bytes are copied, or a batch is moved. A std mutex, since nothing awaits under it.
+    state: Mutex<State>,
+}
+
+/// Decided when a lane is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LaneRules {
+    pub(crate) linger: Linger,
+    pub(crate) record_ttl: Duration,
+    pub(crate) rate_limit: RateLimit,
+    /// `None`: no aggregation.
+    pub(crate) max_aggregate_bytes: Option<usize>,
+}
+
+pub(crate) struct State {
+    rules: LaneRules,
+    access: Access,
+    keyed: Slot,
+    /// Apart from the others, so that they can move to another shard together.
+    keyless: Slot,
+    /// Closed and not sent yet, oldest first.
+    queue: VecDeque<Batch>,
+    /// To be sent again, by when; the number keeps apart those of the same time.
+    retries: BTreeMap<(Tick, u64), Batch>,
+    retry_serial: u64,
+    limiter: Limiter,
+    rng: fastrand::Rng,
+    /// The dispatcher has been told to look here and has not yet.
+    pub(crate) noticed: bool,
+    /// The dispatcher's: it waits for a free request to send what is ready here.
+    pub(crate) in_line: bool,
+    /// The dispatcher's: the time at which it looks here next.
+    pub(crate) alarm: Option<Tick>,
+}
+
+/// Who may put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Open,
+    /// The shard is gone: a newer map knows where to go.
+    Retired,
+    /// The producer is closed.
+    Closed,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        serial: u64,
+        shard: Option<Arc<str>>,
+        range: HashKeyRange,
+        rules: LaneRules,
+        access: Access,
+        seed: u64,
+    ) -> Arc<Self> {
+        let state = State {
+            rules,
+            access,
+            keyed: Slot::default(),
+            keyless: Slot::default(),
+            queue: VecDeque::new(),
+            retries: BTreeMap::new(),
+            retry_serial: 0,
+            limiter: Limiter::new(rules.rate_limit),
+            rng: fastrand::Rng::with_seed(seed ^ serial),
+            noticed: false,
+            in_line: false,
+            alarm: None,
+        };
+        Arc::new(Self { serial, shard, range, state: Mutex::new(state) })
+    }
+
+    pub(crate) const fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    pub(crate) fn shard(&self) -> Option<&str> {
+        self.shard.as_deref()
+    }
+
+    pub(crate) const fn range(&self) -> HashKeyRange {
+        self.range
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // A panic half-way leaves at worst a batch that is dropped, and so told as abandoned.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What became of a record put into a lane.
+pub(crate) struct Put {
+    pub(crate) delivery: Delivery,
+    /// The dispatcher must look here: a batch waits to be sent, or to be closed at some time.
+    pub(crate) notice: bool,
+    /// An aggregate was full.
+    pub(crate) closed: bool,
+}
+
+impl State {
+    pub(crate) const fn access(&self) -> Access {
+        self.access
+    }
+
+    pub(crate) fn put(
+        &mut self,
+        record: &Record<'_>,
+        route: &Route<'_>,
+        now: impl Fn() -> Tick,
+        books: &Arc<Books>,
+        routed: bool,
+    ) -> Put {
+        let keyless = record.partition_key.is_none();
+        let (delivery, closed, news) = match self.rules.max_aggregate_bytes {
+            Some(max_bytes) if record.data().len() < max_bytes => {
+                let slot = if keyless { &mut self.keyless } else { &mut self.keyed };
+                let added = slot.add(record, route, now, books, max_bytes);
+                (added.delivery, added.closed, added.opened)
+            }
+            _ => {
+                let plain = Plain {
+                    partition_key: record.partition_key.map(ByteString::from),
+                    explicit_hash_key: record.explicit_hash_key,
+                    keyless_to: (keyless && routed).then_some(route.hash_key),
+                    data: record.data.to_bytes(),
+                };
+                let batch = Batch::plain(books, plain, now(), keyless);
+                (batch.delivery(0), Some(batch), true)
+            }
+        };
+        let is_closed = closed.is_some();
+        if let Some(batch) = closed {
+            self.enqueue(batch);
+        }
+        Put { delivery, notice: news && !std::mem::replace(&mut self.noticed, true), closed: is_closed }
+    }
+
+    /// Puts a closed batch in line. The line is in order of age, so the head is the first to expire.
+    pub(crate) fn enqueue(&mut self, batch: Batch) {
+        let place = match self.queue.back() {
+            Some(last) if last.opened > batch.opened => {
+                self.queue.partition_point(|other| other.opened <= batch.opened)
+            }
+            _ => self.queue.len(),
+        };
+        self.queue.insert(place, batch);
+    }
+
+    /// Keeps a batch whose attempt failed until its back-off is over, but not beyond its time to live.
+    pub(crate) fn retry(&mut self, now: Tick, batch: Batch) {
+        let wait = backoff::full_jitter(backoff::ENTRIES, batch.history.count(), &mut self.rng);
+        self.retry_at((now + wait).min(self.expires_at(&batch)), batch);
+    }
+
+    pub(crate) fn retry_at(&mut self, at: Tick, batch: Batch) {
+        self.retry_serial += 1;
+        self.retries.insert((at, self.retry_serial), batch);
+    }
+
+    /// Closes the open aggregates now. Tells whether the dispatcher must look.
+    pub(crate) fn close_now(&mut self, now: Tick) -> bool {
+        let open = [self.keyed.close(now), self.keyless.close(now)];
+        let any = open.iter().any(Option::is_some);
+        open.into_iter().flatten().for_each(|batch| self.enqueue(batch));
+        any && !std::mem::replace(&mut self.noticed, true)
+    }
+
+    /// Brings the lane up to now: closes open aggregates whose time has come, puts retries in line whose back-off is over, and takes out
+    /// what is too old.
+    pub(crate) fn advance(&mut self, now: Tick) -> Vec<Batch> {
+        let linger = self.rules.linger;
+        let due = [self.keyed.close_if_due(now, linger), self.keyless.close_if_due(now, linger)];
+        due.into_iter().flatten().for_each(|batch| self.enqueue(batch));
+        while let Some(retry) = self.retries.first_entry()
+            && retry.key().0 <= now
+        {
+            let batch = retry.remove();
+            self.enqueue(batch);
+        }
+        let mut expired = Vec::new();
+        while self.queue.front().is_some_and(|batch| self.expires_at(batch) <= now) {
+            expired.extend(self.queue.pop_front());
+        }
+        expired
+    }
+
+    /// Whether a batch can be sent now.
+    pub(crate) fn is_ready(&self, now: Tick) -> bool {
+        self.queue.front().is_some_and(|batch| self.limiter.ready_at(batch.wire_len()) <= now)
+    }
+
+    /// The time at which there is something to do here besides sending what [is ready](Self::is_ready).
+    pub(crate) fn wake_at(&self, now: Tick) -> Option<Tick> {
+        let linger = self.rules.linger;
+        let head = self.queue.front();
+        let expiry = head.map(|batch| self.expires_at(batch));
+        let tokens = head.map(|batch| self.limiter.ready_at(batch.wire_len())).filter(|at| *at > now);
+        let retry = self.retries.first_key_value().map(|((at, _), _)| *at);
+        [self.keyed.close_at(linger), self.keyless.close_at(linger), expiry, tokens, retry].into_iter().flatten().min()
+    }
+
+    /// Moves batches into the request while there are tokens and room. `false`: the request is full.
+    pub(crate) fn fill(&mut self, lane: &Arc<Lane>, now: Tick, request: &mut Request) -> bool {
+        while self.is_ready(now)
+            && let Some(batch) = self.queue.pop_front()
+        {
+            if !request.has_room(&batch) {
+                self.queue.push_front(batch);
+                return false;
+            }
+            self.limiter.take(now, batch.wire_len());
+            request.push(lane, batch);
+        }
+        true
+    }
+
+    /// Whether a record put now would not have to wait for others.
+    pub(crate) fn has_room(&self, now: Tick) -> bool {
+        self.access == Access::Open && self.queue.is_empty() && self.limiter.ready_at(0) <= now
+    }
+
+    /// Lets nobody put any more and takes out all there is. Retries keep their times.
+    pub(crate) fn retire(&mut self, access: Access) -> Vec<(Option<Tick>, Batch)> {
+        self.access = access;
+        let open = [self.keyed.close(Tick::ZERO), self.keyless.close(Tick::ZERO)];
+        let retries = std::mem::take(&mut self.retries).into_iter().map(|((at, _), batch)| (Some(at), batch));
+        let waiting = std::mem::take(&mut self.queue).into_iter().chain(open.into_iter().flatten());
+        waiting.map(|batch| (None, batch)).chain(retries).collect()
+    }
+
+    /// Lets nobody put any more. What is here goes on.
+    pub(crate) fn shut(&mut self) {
+        if self.access == Access::Open {
+            self.access = Access::Closed;
+        }
+    }
+
+    fn expires_at(&self, batch: &Batch) -> Tick {
+        batch.opened + self.rules.record_ttl
+    }
+}
+
+#[cfg(test)]
+mod tests;

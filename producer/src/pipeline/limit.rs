@@ -1,0 +1,146 @@
+//! How much a shard gets: the limiter in front of the collector.
+
+use std::time::Duration;
+
+use super::tick::Tick;
+use crate::settings::RateLimit;
+
+/// The token buckets of one shard. Both must have enough for a Kinesis record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Limiter {
+    records: Bucket,
+    bytes: Bucket,
+}
+
+impl Limiter {
+    /// Full buckets.
+    pub(crate) const fn new(limit: RateLimit) -> Self {
+        Self { records: Bucket::new(limit.records_per_second), bytes: Bucket::new(limit.bytes_per_second) }
+    }
+
+    /// When there are tokens for a Kinesis record of this many bytes.
+    pub(crate) fn ready_at(&self, bytes: usize) -> Tick {
+        self.records.ready_at(1).max(self.bytes.ready_at(bytes as u64))
+    }
+
+    /// Takes the tokens for a Kinesis record of this many bytes. The caller has waited for [`ready_at`](Self::ready_at).
+    pub(crate) fn take(&mut self, now: Tick, bytes: usize) {
+        debug_assert!(self.ready_at(bytes) <= now, "tokens taken that are not there");
+        self.records.take(now, 1);
+        self.bytes.take(now, bytes as u64);
+    }
+}
+
+/// A bucket that holds one second's worth of tokens, kept as the time at which it will be full again: nothing needs refilling, and no
+/// fraction of a token is ever lost.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Bucket {
+    per_second: u64,
+    full_at: Tick,
+}
+
+impl Bucket {
+    const fn new(per_second: u64) -> Self {
+        Self { per_second, full_at: Tick::ZERO }
+    }
+
+    /// A cost larger than the bucket waits until the bucket is full, and then leaves it in debt: else it could never pass.
+    fn ready_at(&self, tokens: u64) -> Tick {
+        self.full_at.before(BURST.saturating_sub(self.time_to_refill(tokens)))
+    }
+
+    fn take(&mut self, now: Tick, tokens: u64) {
+        self.full_at = self.full_at.max(now) + self.time_to_refill(tokens);
+    }
+
+    fn time_to_refill(&self, tokens: u64) -> Duration {
+        let nanos = (u128::from(tokens) * 1_000_000_000).div_ceil(u128::from(self.per_second));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+/// The service's buckets hold about a second; a larger burst would be throttled.
+const BURST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SHARD: RateLimit = RateLimit { records_per_second: 1000, bytes_per_second: 1 << 20 };
+
+    fn at(millis: u64) -> Tick {
+        Tick::new(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_burst_of_one_second_then_the_rate() {
+        let mut limiter = Limiter::new(SHARD);
+        for _ in 0..1000 {
+            assert_eq!(limiter.ready_at(1), at(0));
+            limiter.take(at(0), 1);
+        }
+        assert_eq!(limiter.ready_at(1), at(1));
+        limiter.take(at(1), 1);
+        assert_eq!(limiter.ready_at(1), at(2));
+        // After a pause of any length there is one second's worth, not more.
+        for _ in 0..1000 {
+            assert!(limiter.ready_at(1) <= at(3_600_000));
+            limiter.take(at(3_600_000), 1);
+        }
+        assert_eq!(limiter.ready_at(1), at(3_600_001));
+    }
+
+    #[test]
+    fn a_record_larger_than_the_bucket_waits_for_a_full_one_and_leaves_a_debt() {
+        let mut limiter = Limiter::new(SHARD);
+        limiter.take(at(0), 512 << 10);
+        assert_eq!(limiter.ready_at(10 << 20), at(500), "when the bucket is full again");
+        limiter.take(at(500), 10 << 20);
+        assert_eq!(limiter.ready_at(0), at(9_500), "ten seconds' worth, less the burst");
+        assert_eq!(limiter.ready_at(1 << 20), at(10_500));
+    }
+
+    #[test]
+    fn unlimited_never_waits() {
+        let mut limiter = Limiter::new(RateLimit::UNLIMITED);
+        for _ in 0..100_000 {
+            assert_eq!(limiter.ready_at(10 << 20), at(0));
+            limiter.take(at(0), 10 << 20);
+        }
+    }
+
+    proptest! {
+        /// P7: no window exceeds rate + burst, a record larger than the burst aside, which counts instead of it.
+        #[test]
+        fn no_window_exceeds_rate_and_burst(
+            steps in prop::collection::vec((0u64..3_000_000, 0usize..3 << 20), 1..200),
+            records_per_second in 1u64..2000,
+            bytes_per_second in 1u64..4 << 20,
+        ) {
+            let limit = RateLimit { records_per_second, bytes_per_second };
+            let mut limiter = Limiter::new(limit);
+            let mut now = Tick::ZERO;
+            let mut sent = Vec::new();
+            for (micros, bytes) in steps {
+                now = (now + Duration::from_micros(micros)).max(limiter.ready_at(bytes));
+                limiter.take(now, bytes);
+                sent.push((now, bytes));
+            }
+            for (i, &(from, _)) in sent.iter().enumerate() {
+                let (mut records, mut bytes, mut largest) = (0u128, 0u128, 0u128);
+                for &(to, size) in &sent[i..] {
+                    records += 1;
+                    bytes += size as u128;
+                    largest = largest.max(size as u128);
+                    let window = to.since(from).as_nanos() + 1_000_000_000;
+                    prop_assert!(records * 1_000_000_000 <= u128::from(records_per_second) * window);
+                    let allowed = u128::from(bytes_per_second) * window;
+                    let extra = largest.saturating_sub(u128::from(bytes_per_second)) * 1_000_000_000;
+                    prop_assert!(bytes * 1_000_000_000 <= allowed + extra);
+                }
+            }
+        }
+    }
+}

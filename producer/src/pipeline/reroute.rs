@@ -1,0 +1,94 @@
+//! What happens to batches whose shard is gone, or has no room for records that may go elsewhere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kinesis_aggregation::Aggregator;
+
+use super::batch::Batch;
+use super::contents::{Contents, Route};
+use super::lane::Lane;
+use super::shard_map::ShardMap;
+
+/// Where the batch belongs by this map: whole where all its records belong to one shard, else as several batches of the same age and
+/// history, to which the deliveries are forwarded.
+pub(crate) fn reroute(mut batch: Batch, map: &ShardMap) -> Vec<(Arc<Lane>, Batch)> {
+    let contents = batch.build().clone();
+    let Some(range) = contents.range() else {
+        return vec![(Arc::clone(&map.lanes()[0]), batch)];
+    };
+    let lane = map.lane(range.start);
+    let (true, Contents::Aggregate { record, .. }) = (!lane.range().covers(&range), contents) else {
+        return vec![(Arc::clone(lane), batch)];
+    };
+    let mut parts = Parts::default();
+    for user in record.user_records() {
+        let hash_key = user.hash_key().expect("what was put has a hash key");
+        let lane = map.lane(hash_key);
+        let route = Route {
+            hash_key,
+            partition_key: user.partition_key().expect("what was put has a partition key"),
+            explicit_hash_key: user.explicit_hash_key().map(|_| hash_key),
+        };
+        parts.add(lane, &route, &user.data);
+    }
+    parts.forward(batch)
+}
+
+/// The keyless batch, made anew for another shard: each of its records names a hash key of the shard it is for.
+pub(crate) fn rehome(mut batch: Batch, lane: &Arc<Lane>) -> Batch {
+    let hash_key = lane.range().start;
+    let mut contents = batch.build().clone();
+    match &mut contents {
+        // Alone and as it is: only where it is sent to changes.
+        Contents::Plain(plain) => {
+            plain.keyless_to = Some(hash_key);
+            batch.replace(contents);
+            batch
+        }
+        Contents::Aggregate { record, .. } => {
+            let mut parts = Parts::default();
+            for user in record.user_records() {
+                parts.add(lane, &Route::keyless(hash_key), &user.data);
+            }
+            let mut moved = parts.forward(batch);
+            moved.pop().expect("one shard, one part").1
+        }
+    }
+}
+
+/// The records of one batch by the shard they are for now.
+#[derive(Default)]
+struct Parts {
+    /// By the lane's serial number, so that the order does not depend on chance.
+    parts: BTreeMap<u64, (Arc<Lane>, Aggregator)>,
+    /// By index in the batch: which part, and which record of it.
+    places: Vec<(u64, u32)>,
+}
+
+impl Parts {
+    fn add(&mut self, lane: &Arc<Lane>, route: &Route<'_>, data: &[u8]) {
+        let serial = lane.serial();
+        // No limit: a part is no larger than the aggregate it comes from.
+        let (_, part) = self.parts.entry(serial).or_insert_with(|| (Arc::clone(lane), Aggregator::new(usize::MAX)));
+        self.places.push((serial, part.len() as u32));
+        let added = part.try_add_hashed(route.hash_key, route.partition_key, route.explicit_hash_key, data);
+        debug_assert!(added, "an aggregator without a limit takes any record");
+    }
+
+    fn forward(self, batch: Batch) -> Vec<(Arc<Lane>, Batch)> {
+        let parts: BTreeMap<u64, (Arc<Lane>, Batch)> = self
+            .parts
+            .into_iter()
+            .map(|(serial, (lane, mut part))| {
+                let record = part.take().expect("a part is made for its first record");
+                (serial, (lane, batch.successor(record)))
+            })
+            .collect();
+        batch.forwarded(self.places.iter().map(|(serial, index)| (&parts[serial].1, *index)).collect());
+        parts.into_values().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Which shard holds a hash key, as far as is known.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::types::Shard;
+use kinesis_aggregation::{HashKey, HashKeyRange};
+
+use super::lane::Lane;
+use super::send::Stream;
+use super::tick::Tick;
+use crate::error::ShardMapError;
+
+/// The shards of the stream at one time. Never changed: a newer one takes its place whole, and until it does this one serves.
+pub(crate) struct ShardMap {
+    /// The upper ends of the open shards, in order; apart from the lanes, so that a look-up stays in few cache lines.
+    ends: Box<[HashKey]>,
+    lanes: Box<[Arc<Lane>]>,
+    /// All shards whose ranges are known, by id, to judge late answers by.
+    known: HashMap<Arc<str>, Known>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    range: HashKeyRange,
+    last_listed: Tick,
+}
+
+impl ShardMap {
+    /// A map for a service that distributes the records itself.
+    pub(crate) fn unrouted(lane: Arc<Lane>) -> Self {
+        Self { ends: [HashKey::MAX].into(), lanes: [lane].into(), known: HashMap::new() }
+    }
+
+    /// The map after `previous`. Shards that stay keep their lanes; the lanes of those that do not come back beside the map.
+    ///
+    /// Shards that are listed no more are remembered for `remember`: an answer may still name them.
+    pub(crate) fn next(
+        previous: Option<&Self>,
+        listing: Listing,
+        now: Tick,
+        remember: Duration,
+        mut new_lane: impl FnMut(Arc<str>, HashKeyRange) -> Arc<Lane>,
+    ) -> (Self, Vec<Arc<Lane>>) {
+        let mut known: HashMap<Arc<str>, Known> = previous.map(|map| map.known.clone()).unwrap_or_default();
+        known.retain(|_, shard| now.since(shard.last_listed) <= remember);
+        known.extend(listing.all.into_iter().map(|(id, range)| (id, Known { range, last_listed: now })));
+
+        let by_id: HashMap<&str, &Arc<Lane>> =
+            previous.iter().flat_map(|map| &map.lanes).filter_map(|lane| Some((lane.shard()?, lane))).collect();
+        let lanes: Box<[Arc<Lane>]> = listing
+            .open
+            .into_iter()
+            .map(|(id, range)| match by_id.get(&*id) {
+                // An id with another range is another shard: the stream was deleted and made again.
+                Some(lane) if lane.range() == range => Arc::clone(lane),
+                _ => new_lane(id, range),
+            })
+            .collect();
+        let ends = lanes.iter().map(|lane| lane.range().end).collect();
+        let map = Self { ends, lanes, known };
+        let retired = previous.iter().flat_map(|map| &map.lanes).filter(|lane| !map.has(lane)).cloned().collect();
+        (map, retired)
+    }
+
+    /// The lane of the shard that holds the hash key.
+    pub(crate) fn lane(&self, hash_key: HashKey) -> &Arc<Lane> {
+        &self.lanes[self.ends.partition_point(|end| *end < hash_key)]
+    }
+
+    pub(crate) fn lanes(&self) -> &[Arc<Lane>] {
+        &self.lanes
+    }
+
+    /// Whether the lane's shard is open as far as this map knows.
+    pub(crate) fn has(&self, lane: &Arc<Lane>) -> bool {
+        Arc::ptr_eq(self.lane(lane.range().start), lane)
+    }
+
+    /// The range of an open or a closed shard.
+    pub(crate) fn range_of(&self, shard: &str) -> Option<HashKeyRange> {
+        self.known.get(shard).map(|known| known.range)
+    }
+}
+
+/// A whole listing of a stream's shards that makes sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listing {
+    /// Open and closed.
+    all: Vec<(Arc<str>, HashKeyRange)>,
+    /// In order of their ranges, which cover the hash-key space once and whole.
+    open: Vec<(Arc<str>, HashKeyRange)>,
+}
+
+impl Listing {
+    /// All pages of ListShards. No filter: the ranges of closed shards are needed, too, when shards were split twice within a request.
+    pub(crate) async fn fetch(client: &Client, stream: &Stream) -> Result<Self, ShardMapError> {
+        let mut shards = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            // The following pages carry the token and nothing else: that is how the service wants it.
+            let first = token.is_none();
+            let page = client
+                .list_shards()
+                .set_stream_name(stream.name().filter(|_| first))
+                .set_stream_arn(stream.arn().filter(|_| first))
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| ShardMapError::ListShards(Box::new(error)))?;
+            token = page.next_token;
+            shards.extend(page.shards.unwrap_or_default());
+            if token.is_none() {
+                return Self::read(&shards);
+            }
+        }
+    }
+
+    pub(super) fn read(shards: &[Shard]) -> Result<Self, ShardMapError> {
+        let mut all = Vec::with_capacity(shards.len());
+        let mut open = Vec::new();
+        for shard in shards {
+            let (start, end) =
+                shard.hash_key_range().map_or(("", ""), |range| (range.starting_hash_key(), range.ending_hash_key()));
+            let range = HashKeyRange::parse(start, end).map_err(|_| ShardMapError::Unreadable {
+                shard: shard.shard_id().to_owned(),
+                start: start.to_owned(),
+                end: end.to_owned(),
+            })?;
+            let id: Arc<str> = shard.shard_id().into();
+            if shard.sequence_number_range().is_none_or(|numbers| numbers.ending_sequence_number().is_none()) {
+                open.push((Arc::clone(&id), range));
+            }
+            all.push((id, range));
+        }
+        open.sort_by_key(|(_, range)| range.start);
+        let ends_meet = open.windows(2).all(|pair| pair[0].1.is_followed_by(&pair[1].1));
+        let whole = open.first().is_some_and(|(_, range)| range.start == HashKey::MIN)
+            && open.last().is_some_and(|(_, range)| range.end == HashKey::MAX);
+        if ends_meet && whole { Ok(Self { all, open }) } else { Err(ShardMapError::Torn { open: open.len() }) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! Time as decisions see it: a duration since the producer started, so that states can be compared and shifted.
+
+use std::ops::Add;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A point in time: how long after the start of its [`Clock`] it lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Tick(Duration);
+
+impl Tick {
+    /// The start.
+    pub(crate) const ZERO: Self = Self(Duration::ZERO);
+
+    #[cfg(test)]
+    pub(crate) const fn new(since_start: Duration) -> Self {
+        Self(since_start)
+    }
+
+    /// How much later this is than `earlier`, zero if it is not.
+    pub(crate) const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The tick that lies `by` before this one, but not before the start.
+    pub(crate) const fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(by))
+    }
+}
+
+impl Add<Duration> for Tick {
+    type Output = Self;
+
+    fn add(self, later_by: Duration) -> Self {
+        Self(self.0.saturating_add(later_by))
+    }
+}
+
+/// Tokio's clock, which never jumps and stands still in a paused test.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        Tick(self.start.elapsed())
+    }
+
+    /// The instant at which this clock shows `tick`.
+    pub(crate) fn instant(&self, tick: Tick) -> Instant {
+        self.start.checked_add(tick.0).unwrap_or_else(|| self.start + FAR)
+    }
+}
+
+/// Ten years: as good as never, and no overflow of the platform's instants.
+const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -1,0 +1,140 @@
+//! Back-pressure: what is admitted is bounded, and waiting is fair and safe to give up.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{cloud, millis};
+use kinesis_producer::{Linger, Producer, PutError, Record, Refusal, ReserveError, TryPutError};
+use kinesis_testkit::{Cloud, Fault, Stream};
+use tokio::time::timeout;
+
+/// A producer with the smallest buffers there are, and a network that takes nothing.
+async fn stuck() -> (Cloud, Stream, Producer) {
+    let (cloud, stream, builder) = cloud(2).await;
+    let producer = builder.max_aggregate_bytes(2000).max_buffered_bytes(64 << 10).build().await.expect("a producer");
+    cloud.faults("a").always_for("PutRecords", Fault::BlackHole);
+    (cloud, stream, producer)
+}
+
+/// Puts until nobody is let in any more, also after the last aggregate was closed and its spare room given back.
+async fn fill(producer: &Producer) -> usize {
+    let data = "x".repeat(1000);
+    let mut admitted = 0;
+    while let Ok(delivery) = timeout(Duration::from_secs(1), producer.put(Record::new("k", &data))).await {
+        drop(delivery.expect("admitted"));
+        admitted += 1;
+        assert!(admitted < 60, "64 KiB hold fewer records of 1 kB");
+    }
+    admitted
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_buffers_are_full_try_put_gives_the_record_back_and_put_waits() {
+    let (cloud, stream, producer) = stuck().await;
+    let admitted = fill(&producer).await;
+    assert!(admitted > 20, "{admitted}");
+    assert!(producer.buffered_bytes() <= 64 << 10);
+    let data = "y".repeat(1000);
+    match producer.try_put(Record::new("k", &data)) {
+        Err(TryPutError::Full(record)) => {
+            assert_eq!((record.partition_key(), record.data()), (Some("k"), data.as_bytes()))
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut waiting = std::pin::pin!(producer.put(Record::new("k", &data)));
+    assert!(timeout(Duration::from_secs(3), &mut waiting).await.is_err(), "no room, no put");
+    cloud.faults("a").heal();
+    // The requests in the hole end with their timeout, then all goes out.
+    waiting.await.expect("room").await.expect("written");
+    producer.flush().await;
+    assert_eq!(producer.buffered_bytes(), 0);
+    assert_eq!(common::delivered(&stream).len(), admitted + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_stops_waiting_takes_no_room_along() {
+    let (cloud, _stream, producer) = stuck().await;
+    fill(&producer).await;
+    let held = producer.buffered_bytes();
+    let data = "y".repeat(1000);
+    for _ in 0..100 {
+        assert!(timeout(millis(10), producer.put(Record::new("k", &data))).await.is_err());
+        assert!(timeout(millis(10), producer.reserve(5000)).await.is_err());
+    }
+    assert_eq!(producer.buffered_bytes(), held);
+    cloud.faults("a").heal();
+    producer.flush().await;
+    assert_eq!(producer.buffered_bytes(), 0);
+    // And a permit that is not used gives its room back.
+    drop(producer.reserve(10_000).await.expect("room"));
+    assert_eq!(producer.buffered_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_is_room_for_one_record_of_its_size() {
+    let (_cloud, stream, builder) = cloud(1).await;
+    let producer = builder.build().await.expect("a producer");
+    let permit = producer.reserve(10).await.expect("room");
+    assert_eq!(permit.bytes(), 10);
+    let error = permit.put(Record::new("k", "0123456789")).expect_err("eleven bytes");
+    assert!(matches!(error, PutError::Refused { refusal: Refusal::LargerThanPermit { bytes: 11, limit: 10 }, .. }));
+    let permit = producer.reserve(11).await.expect("room");
+    permit.put(Record::new("k", "0123456789")).expect("admitted").await.expect("written");
+    assert_eq!(common::stored(&stream).len(), 1);
+    assert!(matches!(
+        producer.reserve(2 << 20).await,
+        Err(ReserveError::TooLarge { bytes: 2_097_152, limit: 1_048_576 })
+    ));
+}
+
+/// P6, with many shards whose buffers grow at the same time, and small and large records waiting side by side.
+#[tokio::test(start_paused = true)]
+async fn what_is_held_never_exceeds_the_limit_and_everyone_gets_a_turn() {
+    const LIMIT: usize = 320_000;
+    let (cloud, stream, builder) = cloud(8).await;
+    let producer = builder
+        .max_aggregate_bytes(10_000)
+        .max_buffered_bytes(LIMIT)
+        .linger(Linger::FromFirstPut(millis(50)))
+        .build()
+        .await
+        .expect("a producer");
+    cloud.faults("a").always_for("PutRecords", Fault::DelayResponse(millis(200)));
+    let producer = Arc::new(producer);
+    let mut tasks = Vec::new();
+    for task in 0..40usize {
+        let producer = Arc::clone(&producer);
+        tasks.push(tokio::spawn(async move {
+            let size = [10, 100, 3000, 60_000][task % 4];
+            for n in 0..20 {
+                let key = format!("{task}-{n}");
+                let data = vec![0; size];
+                let delivery = producer.put(Record::new(&key, &data)).await.expect("admitted");
+                assert!(producer.buffered_bytes() <= LIMIT, "{} bytes held", producer.buffered_bytes());
+                if n % 2 == 0 {
+                    delivery.await.expect("written");
+                }
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    producer.flush().await;
+    assert_eq!(producer.buffered_bytes(), 0);
+    assert_eq!(common::delivered(&stream).len(), 800);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_can_never_fit_is_refused() {
+    let (_cloud, _stream, producer) = stuck().await;
+    let data = vec![0; 60_000];
+    let error = producer.put(Record::new("k", &data)).await.expect_err("more than there is");
+    assert_eq!(
+        error.to_string(),
+        "the record was refused: the record needs 64097 bytes of buffer, but there are 57344"
+    );
+    assert!(!error.is_retryable());
+}

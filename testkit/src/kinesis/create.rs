@@ -1,0 +1,157 @@
+//! CreateStream and DeleteStream.
+
+use serde::Deserialize;
+
+use super::account::{Account, check_stream_name, stream_arn};
+use super::describe::StreamRef;
+use super::hash_key;
+use super::stream::{Change, Mode, Pending, Status, Stream};
+use crate::clock::Tick;
+use crate::refusal::Refusal;
+use crate::service::{ACCOUNT_ID, REGION};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CreateStream {
+    stream_name: Option<String>,
+    shard_count: Option<i64>,
+    stream_mode_details: Option<StreamModeDetails>,
+    #[serde(rename = "MaxRecordSizeInKiB")]
+    max_record_size_kib: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StreamModeDetails {
+    stream_mode: Option<String>,
+}
+
+impl Account {
+    pub(crate) fn create_stream(&mut self, request: CreateStream, now: Tick) -> Result<(), Refusal> {
+        let name = request.stream_name.ok_or_else(|| Refusal::missing("streamName"))?;
+        check_stream_name(&name)?;
+        let mode = parse_mode(request.stream_mode_details)?;
+        let shards = shard_count(mode, request.shard_count)?;
+        let max_record_size_kib = match request.max_record_size_kib {
+            None => self.limits.max_record_size_kib,
+            Some(kib) => check_max_record_size(kib)?,
+        };
+        if self.streams.contains_key(&name) {
+            return Err(Refusal::in_use(format!("Stream {name} under account {ACCOUNT_ID} already exists.")));
+        }
+        let creating = self.streams.values().filter(|stream| stream.status == Status::Creating).count();
+        if creating >= self.limits.streams_creating {
+            return Err(Refusal::limit_exceeded(format!(
+                "Account {ACCOUNT_ID} has {creating} streams in the CREATING state, and may not have more."
+            )));
+        }
+        self.check_room_for(shards as usize)?;
+        let stream = Stream {
+            arn: stream_arn(&name),
+            created: now,
+            status: Status::Creating,
+            pending: Some(Pending {
+                due: now + self.limits.creating,
+                change: Change::Create { ranges: hash_key::split_evenly(shards) },
+            }),
+            shards: Vec::new(),
+            mode,
+            retention: self.limits.retention,
+            max_record_size_kib,
+            name: name.clone(),
+        };
+        self.streams.insert(name, stream);
+        Ok(())
+    }
+
+    /// Refuses `more` open shards when the account has not so many left.
+    pub(crate) fn check_room_for(&self, more: usize) -> Result<(), Refusal> {
+        let open: usize = self.streams.values().map(Stream::open_shard_count).sum();
+        let limit = self.limits.open_shards;
+        if open + more <= limit {
+            return Ok(());
+        }
+        Err(Refusal::limit_exceeded(format!(
+            "This request would exceed the shard limit for the account {ACCOUNT_ID} in {REGION}. Current shard count \
+             for the account: {open}. Limit: {limit}. Number of additional shards that would have resulted from this \
+             request: {more}."
+        )))
+    }
+
+    pub(crate) fn delete_stream(&mut self, request: StreamRef, now: Tick) -> Result<(), Refusal> {
+        let deleting = self.limits.deleting;
+        let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
+        if stream.status != Status::Active {
+            return Err(Refusal::in_use(format!(
+                "Stream {} under account {ACCOUNT_ID} not ACTIVE, instead in state {}",
+                stream.name,
+                stream.status.as_str()
+            )));
+        }
+        stream.status = Status::Deleting;
+        stream.pending = Some(Pending { due: now + deleting, change: Change::Delete });
+        Ok(())
+    }
+}
+
+impl Stream {
+    /// Those that a stream still in CREATING will have count as well.
+    fn open_shard_count(&self) -> usize {
+        match &self.pending {
+            Some(Pending { change: Change::Create { ranges }, .. }) => ranges.len(),
+            _ => self.open_shards().count(),
+        }
+    }
+}
+
+fn parse_mode(details: Option<StreamModeDetails>) -> Result<Mode, Refusal> {
+    let Some(details) = details else { return Ok(Mode::Provisioned) };
+    match details.stream_mode.as_deref() {
+        Some("PROVISIONED") => Ok(Mode::Provisioned),
+        Some("ON_DEMAND") => Ok(Mode::OnDemand),
+        Some(other) => Err(Refusal::constraint(
+            other,
+            "streamModeDetails.streamMode",
+            "Member must satisfy enum value set: [PROVISIONED, ON_DEMAND]",
+        )),
+        None => Err(Refusal::missing("streamModeDetails.streamMode")),
+    }
+}
+
+fn shard_count(mode: Mode, asked: Option<i64>) -> Result<u32, Refusal> {
+    match (mode, asked) {
+        (Mode::OnDemand, None) => Ok(ON_DEMAND_SHARDS),
+        (Mode::OnDemand, Some(_)) => {
+            Err(Refusal::invalid_argument("ShardCount must not be provided when StreamMode is ON_DEMAND."))
+        }
+        (Mode::Provisioned, None) => {
+            Err(Refusal::invalid_argument("ShardCount must be provided when StreamMode is PROVISIONED."))
+        }
+        (Mode::Provisioned, Some(n)) => match u32::try_from(n) {
+            Ok(n @ 1..=MAX_SHARD_COUNT) => Ok(n),
+            Ok(n) if n > MAX_SHARD_COUNT => Err(Refusal::constraint(
+                n,
+                "shardCount",
+                &format!("Member must have value less than or equal to {MAX_SHARD_COUNT}"),
+            )),
+            _ => Err(Refusal::constraint(n, "shardCount", "Member must have value greater than or equal to 1")),
+        },
+    }
+}
+
+fn check_max_record_size(kib: i64) -> Result<u32, Refusal> {
+    match u32::try_from(kib) {
+        Ok(n @ 1024..=10_240) => Ok(n),
+        Ok(10_241..) => {
+            Err(Refusal::constraint(kib, "maxRecordSizeInKiB", "Member must have value less than or equal to 10240"))
+        }
+        _ => {
+            Err(Refusal::constraint(kib, "maxRecordSizeInKiB", "Member must have value greater than or equal to 1024"))
+        }
+    }
+}
+
+/// A new on-demand stream takes 4 MB/s: four shards.
+const ON_DEMAND_SHARDS: u32 = 4;
+/// The largest ShardCount of the API's model.
+const MAX_SHARD_COUNT: u32 = 100_000;

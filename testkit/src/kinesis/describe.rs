@@ -1,0 +1,196 @@
+//! DescribeStream, DescribeStreamSummary, ListStreams.
+
+use serde::{Deserialize, Serialize};
+
+use super::account::Account;
+use super::json::Timestamp;
+use super::list::ShardDescription;
+use super::stream::Stream;
+use crate::clock::Tick;
+use crate::refusal::Refusal;
+
+/// A request that names a stream and nothing else.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct StreamRef {
+    pub(crate) stream_name: Option<String>,
+    #[serde(rename = "StreamARN")]
+    pub(crate) stream_arn: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DescribeStream {
+    stream_name: Option<String>,
+    #[serde(rename = "StreamARN")]
+    stream_arn: Option<String>,
+    limit: Option<i64>,
+    exclusive_start_shard_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListStreams {
+    limit: Option<i64>,
+    exclusive_start_stream_name: Option<String>,
+    next_token: Option<String>,
+}
+
+impl Account {
+    pub(crate) fn describe_stream(&mut self, request: DescribeStream, now: Tick) -> Result<impl Serialize, Refusal> {
+        let limit = page_size("limit", request.limit, 100)?;
+        let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
+        let after = request.exclusive_start_shard_id.unwrap_or_default();
+        let mut rest = stream.listed_shards(now).filter(|shard| shard.id() > after);
+        let shards = rest.by_ref().take(limit).map(ShardDescription::of).collect();
+        Ok(DescribeStreamAnswer {
+            stream_description: StreamDescription {
+                stream_name: &stream.name,
+                stream_arn: &stream.arn,
+                stream_status: stream.status.as_str(),
+                stream_mode_details: ModeAnswer { stream_mode: stream.mode.as_str() },
+                shards,
+                has_more_shards: rest.next().is_some(),
+                retention_period_hours: stream.retention.as_secs() / 3600,
+                stream_creation_timestamp: Timestamp(stream.created),
+                enhanced_monitoring: [Metrics { shard_level_metrics: [] }],
+                encryption_type: "NONE",
+            },
+        })
+    }
+
+    pub(crate) fn describe_stream_summary(&mut self, request: StreamRef) -> Result<impl Serialize, Refusal> {
+        let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
+        Ok(DescribeStreamSummaryAnswer {
+            stream_description_summary: StreamDescriptionSummary {
+                stream_name: &stream.name,
+                stream_arn: &stream.arn,
+                stream_status: stream.status.as_str(),
+                stream_mode_details: ModeAnswer { stream_mode: stream.mode.as_str() },
+                retention_period_hours: stream.retention.as_secs() / 3600,
+                stream_creation_timestamp: Timestamp(stream.created),
+                enhanced_monitoring: [Metrics { shard_level_metrics: [] }],
+                encryption_type: "NONE",
+                open_shard_count: stream.open_shards().count(),
+                consumer_count: 0,
+                max_record_size_kib: stream.max_record_size_kib,
+            },
+        })
+    }
+
+    pub(crate) fn list_streams(&mut self, request: ListStreams) -> Result<impl Serialize, Refusal> {
+        let limit = page_size("limit", request.limit, 100)?;
+        // The token is the name of the last stream shown.
+        let after = request.exclusive_start_stream_name.or(request.next_token).unwrap_or_default();
+        let mut rest = self.streams.values().filter(|stream| stream.name > after);
+        let page: Vec<&Stream> = rest.by_ref().take(limit).collect();
+        let has_more_streams = rest.next().is_some();
+        Ok(ListStreamsAnswer {
+            has_more_streams,
+            next_token: page.last().filter(|_| has_more_streams).map(|stream| stream.name.clone()),
+            stream_names: page.iter().map(|stream| stream.name.clone()).collect(),
+            stream_summaries: page.iter().map(|stream| StreamSummary::of(stream)).collect(),
+        })
+    }
+}
+
+/// How many items a page has: what was asked for, at most `most`. Up to 10 000 may be asked for.
+pub(crate) fn page_size(member: &str, asked: Option<i64>, most: usize) -> Result<usize, Refusal> {
+    let Some(asked) = asked else { return Ok(most) };
+    match usize::try_from(asked) {
+        Ok(n @ 1..=10_000) => Ok(n.min(most)),
+        Ok(10_001..) => Err(Refusal::constraint(asked, member, "Member must have value less than or equal to 10000")),
+        _ => Err(Refusal::constraint(asked, member, "Member must have value greater than or equal to 1")),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DescribeStreamAnswer<'a> {
+    stream_description: StreamDescription<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StreamDescription<'a> {
+    stream_name: &'a str,
+    #[serde(rename = "StreamARN")]
+    stream_arn: &'a str,
+    stream_status: &'a str,
+    stream_mode_details: ModeAnswer,
+    shards: Vec<ShardDescription>,
+    has_more_shards: bool,
+    retention_period_hours: u64,
+    stream_creation_timestamp: Timestamp,
+    enhanced_monitoring: [Metrics; 1],
+    encryption_type: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DescribeStreamSummaryAnswer<'a> {
+    stream_description_summary: StreamDescriptionSummary<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StreamDescriptionSummary<'a> {
+    stream_name: &'a str,
+    #[serde(rename = "StreamARN")]
+    stream_arn: &'a str,
+    stream_status: &'a str,
+    stream_mode_details: ModeAnswer,
+    retention_period_hours: u64,
+    stream_creation_timestamp: Timestamp,
+    enhanced_monitoring: [Metrics; 1],
+    encryption_type: &'a str,
+    open_shard_count: usize,
+    consumer_count: usize,
+    #[serde(rename = "MaxRecordSizeInKiB")]
+    max_record_size_kib: u32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ModeAnswer {
+    stream_mode: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metrics {
+    shard_level_metrics: [String; 0],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListStreamsAnswer {
+    stream_names: Vec<String>,
+    stream_summaries: Vec<StreamSummary>,
+    has_more_streams: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StreamSummary {
+    stream_name: String,
+    #[serde(rename = "StreamARN")]
+    stream_arn: String,
+    stream_status: &'static str,
+    stream_mode_details: ModeAnswer,
+    stream_creation_timestamp: Timestamp,
+}
+
+impl StreamSummary {
+    fn of(stream: &Stream) -> Self {
+        Self {
+            stream_name: stream.name.clone(),
+            stream_arn: stream.arn.clone(),
+            stream_status: stream.status.as_str(),
+            stream_mode_details: ModeAnswer { stream_mode: stream.mode.as_str() },
+            stream_creation_timestamp: Timestamp(stream.created),
+        }
+    }
+}
