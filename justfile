@@ -22,7 +22,7 @@ docs:
 
 # Checks licences, banned crates and sources of all dependencies (cargo-deny).
 deny:
-    cargo deny --locked check bans licenses sources
+    cargo deny --locked check --hide-inclusion-graph bans licenses sources
 
 # Fuzzes each target for a few seconds, on the stable toolchain.
 fuzz-smoke seconds="10":
@@ -40,6 +40,11 @@ peers *arguments: peers-build
 # Measures what encoding and decoding cost beside the work that nobody can avoid.
 bench:
     cargo run --release -p kinesis-aggregation --example bench
+
+# Measures CPU beside the real KPL (`just bench-peers producer`) or KCL (`consumer`), in one run against the canned service.
+bench-peers side *arguments: peers-build
+    cargo build --release -p examples --bin load --bin worker
+    integration-tests/peers/bench {{ side }} {{ arguments }}
 
 # Shows the main job, whole, on a local cloud inside the program; arguments go to the program.
 quickstart *arguments:

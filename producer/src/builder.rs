@@ -217,3 +217,40 @@ const OUTER_KEY_LEN: usize = 1;
 /// Five seconds in all: more than pages of different age need, and less than a stream that is being made takes.
 const MOST_TRIES: u32 = 10;
 const BETWEEN_TRIES: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_kinesis::primitives::DateTime;
+    use aws_sdk_kinesis::types::StreamStatus;
+    use aws_sdk_kinesis::types::builders::StreamDescriptionSummaryBuilder as SummaryBuilder;
+
+    use super::*;
+
+    fn read(more: impl FnOnce(SummaryBuilder) -> SummaryBuilder) -> (usize, bool, bool) {
+        let summary = StreamDescriptionSummary::builder()
+            .stream_name("s")
+            .stream_arn("arn")
+            .stream_status(StreamStatus::Active)
+            .retention_period_hours(24)
+            .stream_creation_timestamp(DateTime::from_secs(0))
+            .set_enhanced_monitoring(Some(Vec::new()))
+            .open_shard_count(1);
+        let Traits { max_record_bytes, routed_by_us, takes_aggregates } =
+            Traits::read(&more(summary).build().expect("all that is required"));
+        (max_record_bytes, routed_by_us, takes_aggregates)
+    }
+
+    #[test]
+    fn a_stream_is_what_its_summary_says_and_else_what_all_were_before() {
+        assert_eq!(read(|summary| summary), (1 << 20, true, true));
+        assert_eq!(read(|summary| summary.max_record_size_in_kib(10_240)), (10 << 20, true, true));
+        assert_eq!(read(|summary| summary.max_record_size_in_kib(0)), (1 << 20, true, true), "no limit one could keep");
+        let strategy =
+            |name| read(|summary| summary.record_distribution_strategy(RecordDistributionStrategy::from(name)));
+        assert_eq!(strategy("USER_PARTITION_KEY"), (1 << 20, true, true));
+        assert_eq!(strategy("AUTO"), (1 << 20, false, true));
+        assert_eq!(strategy("SOMETHING_NEW"), (1 << 20, false, true), "then no aggregate can be misunderstood");
+        assert_eq!(read(|summary| summary.channel_count(0)), (1 << 20, true, true));
+        assert_eq!(read(|summary| summary.channel_count(1)), (1 << 20, true, false));
+    }
+}

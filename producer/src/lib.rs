@@ -69,7 +69,6 @@
 //!         Ok(delivery) => drop(delivery), // delivered all the same
 //!         Err(TryPutError::Full(record)) => shed(record),
 //!         Err(TryPutError::Put(error)) => return Err(error),
-//!         Err(_) => unreachable!("no other reason today"),
 //!     }
 //!     Ok(())
 //! }

@@ -225,6 +225,9 @@ impl Attention {
 const MOST_ASKED: usize = 8;
 
 #[cfg(test)]
+mod tests;
+
+#[cfg(test)]
 mod fixture {
     use std::time::Duration;
 

@@ -22,7 +22,8 @@ pub struct Settings {
     /// It counts from the first record of the aggregate, so a record may be given up one linger earlier.
     pub record_ttl: Duration,
     /// The most memory that admitted records may hold, in bytes. Default: 64 MiB. At least 64 KiB and 32 times
-    /// [`max_aggregate_bytes`](Self::max_aggregate_bytes).
+    /// [`max_aggregate_bytes`](Self::max_aggregate_bytes). The records of a failed delivery are no longer counted: they are whose the
+    /// delivery or its error is.
     pub max_buffered_bytes: usize,
     /// What is sent to one shard. Default: the service's limit, see [`RateLimit`].
     pub rate_limit: RateLimit,
@@ -196,5 +197,16 @@ mod tests {
         assert!(refused(|s| s.max_aggregate_bytes = 63).starts_with("max_aggregate_bytes is 63"));
         assert!(refused(|s| s.request_timeout = Duration::from_secs(601)).starts_with("request_timeout is 601s"));
         assert!(refused(|s| s.connect_timeout = Duration::ZERO).starts_with("connect_timeout is 0ns"));
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn settings_read_from_text_need_only_name_what_differs() {
+        let text = r#"{"linger": {"FromFirstPut": {"secs": 1, "nanos": 0}}, "aggregation": "Off"}"#;
+        let settings: Settings = serde_json::from_str(text).expect("valid");
+        let linger = Linger::FromFirstPut(Duration::from_secs(1));
+        assert_eq!(settings, Settings { linger, aggregation: Aggregation::Off, ..Settings::default() });
+        let text = serde_json::to_string(&settings).expect("plain data");
+        assert_eq!(serde_json::from_str::<Settings>(&text).expect("what was written"), settings);
     }
 }

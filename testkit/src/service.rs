@@ -140,3 +140,6 @@ impl Injected {
 /// The account number that the services' documentation uses in its examples.
 pub(crate) const ACCOUNT_ID: &str = "123456789012";
 pub(crate) const REGION: &str = "us-east-1";
+
+#[cfg(test)]
+mod tests;

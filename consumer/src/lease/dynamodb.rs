@@ -30,6 +30,11 @@ pub use self::table::TableOptions;
 /// The table's name is the KCL's application name. The client's retries are switched off for every call (a write that
 /// the SDK repeats would be refused by its own first attempt), and each call is given up after
 /// [`call_timeout`](Self::call_timeout); its endpoint, credentials and HTTP client are used as they are.
+///
+/// It needs these permissions on the table: `dynamodb:DescribeTable`, `GetItem`, `PutItem`, `UpdateItem`, `DeleteItem` and
+/// `Scan`, `Query` on its index, and `DescribeTable` on `<table>-CoordinatorState`, by which an application of KCL 3.0 to
+/// 3.4 is told. `CreateTable` only where there is no table yet (with tags also `TagResource`), `UpdateTable` only where a
+/// KCL 3.x has made the table and not yet its index.
 #[derive(Clone)]
 pub struct DynamoDbLeaseStore {
     client: Client,

@@ -46,7 +46,7 @@ pub(crate) struct LeaderContext {
 pub struct Findings {
     /// Leases for which no worker has room: nobody reads these shards.
     pub spilled: Vec<LeaseKey>,
-    /// Rows of the table that cannot be read, with the reason; they are left alone.
+    /// Rows of the table that cannot be read or used, by their keys, with the reason; they are left alone.
     pub unreadable: Vec<(String, String)>,
     /// Leases that do not fit the stream. While there is one, no lease is made and none is given to anybody.
     pub mismatches: Vec<Mismatch>,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
+use kinesis_aggregation::HashKeyRange;
 
 use super::lease::{Checkpoint, Lease, LeaseKey};
 use super::store::{BoxError, LeaseStore, Rows, StoreError, Written};
@@ -206,6 +207,20 @@ pub enum Mismatch {
         /// Where the shard begins.
         starting: crate::record::SequenceNumber,
     },
+    /// The lease is of a shard with other hash keys, which a shard never changes.
+    #[error(
+        "lease {key} has the hash keys {leased}, shard {shard} has {listed}: the stream was made anew, or is another one"
+    )]
+    OtherHashKeys {
+        /// The lease.
+        key: LeaseKey,
+        /// The hash keys that it names.
+        leased: HashKeyRange,
+        /// The shard of that id.
+        shard: ShardId,
+        /// The hash keys of the shard.
+        listed: HashKeyRange,
+    },
     /// The lease is that of one stream among several, as the KCL's multi-stream mode writes it.
     #[error("lease {key} belongs to stream {stream} of an application that reads several streams")]
     OfSeveralStreams {
@@ -218,15 +233,17 @@ pub enum Mismatch {
 
 /// The leases that do not fit the listed stream. Leases of shards that are not listed are no error: shards expire.
 pub(crate) fn mismatches(listing: &[ListedShard], rows: &Rows) -> Vec<Mismatch> {
-    let starts: BTreeMap<&ShardId, &ListedShard> = listing.iter().map(|shard| (&shard.id, shard)).collect();
+    let shards: BTreeMap<&ShardId, &ListedShard> = listing.iter().map(|shard| (&shard.id, shard)).collect();
     let judge = |lease: &Lease| {
         let key = lease.key.clone();
         if let Some(stream) = lease.stream.clone() {
             return Some(Mismatch::OfSeveralStreams { key, stream });
         }
-        let (shard, Checkpoint::At(position)) = (starts.get(&lease.key.shard())?, &lease.checkpoint) else {
-            return None;
-        };
+        let shard = shards.get(&lease.key.shard())?;
+        if let Some(leased) = lease.range.filter(|range| *range != shard.range) {
+            return Some(Mismatch::OtherHashKeys { key, leased, shard: shard.id.clone(), listed: shard.range });
+        }
+        let Checkpoint::At(position) = &lease.checkpoint else { return None };
         (position.sequence_number < shard.starting).then(|| Mismatch::CheckpointBeforeStart {
             key,
             checkpoint: position.clone(),

@@ -170,7 +170,8 @@ async fn stop_wanted(printer: Printer) {
             () = &mut signal => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        let enough = args.stop_after_records.is_some_and(|limit| printer.totals.records.load(Ordering::Relaxed) >= limit);
+        let enough =
+            args.stop_after_records.is_some_and(|limit| printer.totals.records.load(Ordering::Relaxed) >= limit);
         let late = args.seconds.is_some_and(|limit| started.elapsed() >= Duration::from_secs(limit));
         if enough || late {
             return;
@@ -322,7 +323,17 @@ impl Printer {
 
     fn event<'a>(&'a self, event: &'static str, shard: &'a str) -> ShardEvent<'a> {
         let ms = output::now_ms();
-        ShardEvent { event, ms, worker: &self.worker, shard, from: None, from_sub: None, seq: None, sub: None, error: None }
+        ShardEvent {
+            event,
+            ms,
+            worker: &self.worker,
+            shard,
+            from: None,
+            from_sub: None,
+            seq: None,
+            sub: None,
+            error: None,
+        }
     }
 }
 

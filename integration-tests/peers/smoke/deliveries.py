@@ -4,7 +4,7 @@ import base64
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from .lines import Line
+from .lines import Account, Line
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ def held(worker):
 def places(found):
     """One line per place in the stream, however often it was delivered."""
     return {delivery.place(): delivery.line for delivery in found}
+
+
+def account(lines, found):
+    """The lines against what was delivered, each place in the stream counted once."""
+    return Account.of(lines, places(found).values())
 
 
 def redelivered(found):

@@ -8,7 +8,6 @@ from .processes import REPOSITORY
 
 GOLDEN = REPOSITORY / "integration-tests" / "testdata" / "golden" / "lease-table.json"
 
-_SEQUENCE = "sequence number"
 _SECONDS, _MILLIS = r"1[0-9]{9}", r"1[0-9]{12}"
 # How each attribute may be written. A value that fits is shown as the name in <>; any other is shown as it is.
 _ENCODINGS = {
@@ -17,7 +16,7 @@ _ENCODINGS = {
     "checkpointOwner": [("worker", r".+")],
     "leaseCounter": [("count", r"[0-9]+")],
     "ownerSwitchesSinceCheckpoint": [("count", r"[0-9]+")],
-    "checkpoint": [(_SEQUENCE, r"[1-9][0-9]+")],
+    "checkpoint": [("sequence number", r"[1-9][0-9]+")],
     "checkpointSubSequenceNumber": [("count", r"[0-9]+")],
     "parentShardId": [("shard id", r"shardId-[0-9]{12}")],
     "childShardIds": [("shard id", r"shardId-[0-9]{12}")],
@@ -32,13 +31,13 @@ _ENCODINGS = {
     "mb": [("worker", r".+")],
     "mts": [("epoch milliseconds", _MILLIS)],
 }
-# What may come to an owned lease in any state: a renewal writes the throughput as soon as data was delivered, and the children are noted
-# as soon as the shard's end is read.
+# What may come to an owned lease in any state: a renewal writes the throughput as soon as data was delivered, and the children
+# are noted as soon as the shard's end is read.
 _OF_ANY_OWNED_LEASE = {
     "childShardIds": {"SS": ["<shard id>", "<shard id>"]},
     "throughputKBps": {"N": "<decimal of at most 6 places>"},
 }
-# At its shutdown a worker of ours gives up its leases: the row stays as it is, without an owner. (The KCL lets them run out.)
+# At its shutdown a worker of ours gives up its leases: the row stays as it is, without an owner. The KCL lets them run out.
 _RELEASED = ", released"
 
 

@@ -18,8 +18,8 @@ class Failed(Exception):
 
 
 class Child:
-    """One process. What it prints goes to `events` (a JSON object a line; what is none goes to `broken`) and to `NAME.jsonl`; what
-    it logs, and all that a service prints, goes to `NAME.log`.
+    """One process. What it prints goes to `events` (a JSON object a line; what is none goes to `broken`) and to `NAME.jsonl`;
+    what it logs, and all that a service prints, goes to `NAME.log`.
     """
 
     def __init__(self, run, name, argv, env=None, service=False):

@@ -41,8 +41,9 @@ impl PutError {
 }
 
 /// [`Producer::try_put`](crate::Producer::try_put) did not take the record: nothing of it was sent, and nothing will be.
+///
+/// Exhaustive: there is no room now, or there is another reason, which is the same as for a put that waits.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum TryPutError<'a> {
     /// The buffers are full. The record comes back as it was given.
     #[error("no room: the producer's buffers are full")]

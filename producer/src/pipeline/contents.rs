@@ -133,3 +133,40 @@ impl Plain {
 
 /// What the service is given where it insists on a partition key: as short as can be, since a hash key beside it routes the record.
 const KEYLESS: &str = "a";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(partition_key: Option<&str>, explicit: Option<u128>, keyless_to: Option<u128>) -> Contents {
+        Contents::Plain(Plain {
+            partition_key: partition_key.map(ByteString::from),
+            explicit_hash_key: explicit.map(HashKey::new),
+            keyless_to: keyless_to.map(HashKey::new),
+            data: Bytes::from_static(b"data"),
+        })
+    }
+
+    #[test]
+    fn an_entry_carries_what_routes_the_record_and_no_more() {
+        let sent = |contents: &Contents| {
+            let entry = contents.entry();
+            let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
+            (text(entry.partition_key()), text(entry.explicit_hash_key()), contents.wire_len())
+        };
+        let expected = |key: &str, hash_key: &str, len| (key.to_owned(), hash_key.to_owned(), len);
+        assert_eq!(sent(&plain(Some("key"), None, None)), expected("key", "-", 7));
+        assert_eq!(sent(&plain(Some("key"), Some(5), None)), expected("key", "5", 7));
+        assert_eq!(sent(&plain(None, None, Some(9))), expected("a", "9", 5), "keyless, but routed by us");
+        assert_eq!(sent(&plain(None, None, None)), expected("-", "-", 4), "keyless, and the service decides");
+    }
+
+    #[test]
+    fn the_hash_keys_inside_are_known_if_we_route() {
+        let range = |hash_key: HashKey| Some(HashKeyRange::from(hash_key));
+        assert_eq!(plain(Some("key"), None, None).range(), range(HashKey::of("key")));
+        assert_eq!(plain(Some("key"), Some(5), None).range(), range(HashKey::new(5)));
+        assert_eq!(plain(None, None, Some(9)).range(), range(HashKey::new(9)));
+        assert_eq!(plain(None, None, None).range(), None);
+    }
+}

@@ -8,7 +8,6 @@ mod put;
 mod read;
 mod reshard;
 mod streams;
-mod wire;
 
 use std::fmt::Debug;
 use std::time::Duration;

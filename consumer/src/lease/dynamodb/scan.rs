@@ -10,7 +10,7 @@ use super::item::Item;
 use crate::lease::StoreError;
 
 impl DynamoDbLeaseStore {
-    /// Every row, page by page. A page that fails is asked for again, for a while: the pages before it count.
+    /// Every row, page by page; one page holds some two thousand leases, so reading pages at once would gain little. A page that fails is asked for again, for a while: the pages before it count.
     pub(super) async fn all_rows(&self, operation: &'static str, consistent: bool) -> Result<Vec<Item>, StoreError> {
         let mut rows = Vec::new();
         let mut next = None;

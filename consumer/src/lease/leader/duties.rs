@@ -14,7 +14,7 @@ use crate::clock::Tick;
 use crate::lease::assign::{Assignment, Move, Round};
 use crate::lease::cleanup;
 use crate::lease::store::LeaseStore;
-use crate::lease::{Lease, Rows, StoreError, WorkerRow, Written};
+use crate::lease::{Checkpoint, Lease, Rows, StoreError, WorkerRow, Written};
 
 pub(super) struct Duties {
     standing: watch::Receiver<Standing>,
@@ -126,6 +126,8 @@ impl Duties {
 
     async fn lead(&mut self, asked: Tick, rows: &Rows) {
         let mut findings = Findings { unreadable: rows.unreadable.clone(), ..Findings::default() };
+        let without_start = rows.leases.iter().filter(|lease| lease.checkpoint == Checkpoint::Missing);
+        findings.unreadable.extend(without_start.map(|lease| (lease.key.to_string(), NO_START.to_owned())));
         findings.mismatches = self.shards.mismatches(rows);
         if findings.mismatches.is_empty() {
             let Round { moves, spill } = self.assignment.round(asked);
@@ -251,6 +253,7 @@ fn log(error: &StoreError, what: &'static str) {
     tracing::warn!(error = error as &dyn std::error::Error, "{what} failed");
 }
 
+const NO_START: &str = "it has no checkpoint, so where to start is unknown: give it one, and its shard is read";
 /// How often the leader looks at the table: with a lease duration of 10 s, a crash is made good within 22 s (C8).
 const ROUND: Duration = Duration::from_secs(5);
 /// The pause after a failed read, and the least between two.

@@ -84,7 +84,10 @@ impl World {
             max_leases,
             start,
             first_listing: ListFilter::AtTrimHorizon,
-            discover: Arc::new(Discover::new(Stream::new(&connection.kinesis, "clicks"), fastrand::Rng::with_seed(seed))),
+            discover: Arc::new(Discover::new(
+                Stream::new(&connection.kinesis, "clicks"),
+                fastrand::Rng::with_seed(seed),
+            )),
             wall_clock: Arc::new(move || EpochTime(EPOCH + (since_epoch + clock.now().since_start()).as_secs())),
             kick: Arc::clone(&kick),
             findings,
@@ -351,7 +354,10 @@ async fn a_lease_that_stood_still_is_looked_at_once_more_before_it_is_given_away
         to: WorkerId::from("a"),
         stood_at: Some(counter),
     };
-    assert_eq!(duties::write(&store, &give(3)).await.expect("the store answers"), Written::Refused(Some(Box::new(lease.clone()))));
+    assert_eq!(
+        duties::write(&store, &give(3)).await.expect("the store answers"),
+        Written::Refused(Some(Box::new(lease.clone())))
+    );
     assert!(matches!(duties::write(&store, &give(4)).await, Ok(Written::Accepted(_))));
 }
 
@@ -478,4 +484,18 @@ async fn old_rows_are_deleted() {
     sleep(Duration::from_secs(100)).await;
     let names: Vec<_> = world.rows().await.workers.into_iter().map(|row| row.worker.as_str().to_owned()).collect();
     assert_eq!(names, ["a", "late"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_without_a_start_is_named_and_given_to_nobody() {
+    let world = World::of(2).await;
+    let mut a = world.start("a").await;
+    world.until("a2", Duration::from_secs(5)).await;
+    let lease = Lease::new(LeaseKey::from("shardId-000000000009"), Checkpoint::Missing);
+    assert!(matches!(world.table.create(&lease).await, Ok(Written::Accepted(_))));
+    let found = a.findings.wait_for(|findings| !findings.unreadable.is_empty());
+    let found = timeout(Duration::from_secs(10), found).await.expect("it is found out").expect("it leads").clone();
+    assert_eq!(found.unreadable[0].0, "shardId-000000000009");
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(world.owners().await, "-1 a2");
 }

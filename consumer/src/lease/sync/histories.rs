@@ -14,10 +14,15 @@ enum Event {
     Split(usize),
     Merge(usize, usize),
     /// A leader plans, and makes all but every nth lease.
-    Sync { all_but: usize },
+    Sync {
+        all_but: usize,
+    },
     /// The owner of a lease that may be read reads on; at the end of the shard it makes the leases of the children that
     /// the bits say, and dies before the others'.
-    Read { lease: usize, children: u8 },
+    Read {
+        lease: usize,
+        children: u8,
+    },
     Clean,
     /// The oldest shard that nobody needs any more leaves the listing.
     Expire,
@@ -107,7 +112,11 @@ impl World {
             assert!(!self.read.contains(&id), "{id} is being read and would start over");
             if planned.follows {
                 assert_eq!(planned.lease.checkpoint, Checkpoint::TrimHorizon);
-                let unfinished = planned.lease.parents.iter().find(|parent| self.lease(parent).is_some_and(|lease| !lease.checkpoint.is_shard_end()));
+                let unfinished = planned
+                    .lease
+                    .parents
+                    .iter()
+                    .find(|parent| self.lease(parent).is_some_and(|lease| !lease.checkpoint.is_shard_end()));
                 assert_eq!(unfinished, None, "{id} follows parents that are not finished");
             }
             if (number + 1) % (all_but + 1) != 0 {
@@ -125,7 +134,10 @@ impl World {
     fn readable(&self) -> Vec<usize> {
         let done = |id: &ShardId| self.lease(id).is_none_or(|lease| lease.checkpoint.is_shard_end());
         let leases = self.rows.leases.iter().enumerate();
-        leases.filter(|(_, lease)| !lease.checkpoint.is_shard_end() && lease.parents.iter().all(done)).map(|(n, _)| n).collect()
+        leases
+            .filter(|(_, lease)| !lease.checkpoint.is_shard_end() && lease.parents.iter().all(done))
+            .map(|(n, _)| n)
+            .collect()
     }
 
     fn read(&mut self, which: usize, children: u8) {
@@ -134,7 +146,10 @@ impl World {
         let id = self.rows.leases[number].key.shard();
         // A child is read after its parents, whatever became of their leases.
         for parent in self.listing.iter().filter(|shard| shard.id == id).flat_map(|shard| &shard.parents) {
-            assert!(!self.read.contains(parent) || self.finished.contains(parent), "{id} is read before its parent {parent}");
+            assert!(
+                !self.read.contains(parent) || self.finished.contains(parent),
+                "{id} is read before its parent {parent}"
+            );
         }
         self.read.insert(id.clone());
         let is_open = self.listing.iter().any(|shard| shard.id == id && !shard.is_closed());
@@ -146,7 +161,8 @@ impl World {
         let born: Vec<ListedShard> = self.listing.iter().filter(|shard| shard.parents.contains(&id)).cloned().collect();
         // The child of a merge waits for the lease of the other parent to be made: without it, it would start too early.
         let is_listed = |id: &ShardId| self.listing.iter().any(|shard| shard.id == *id);
-        if born.iter().flat_map(|child| &child.parents).any(|parent| self.lease(parent).is_none() && is_listed(parent)) {
+        if born.iter().flat_map(|child| &child.parents).any(|parent| self.lease(parent).is_none() && is_listed(parent))
+        {
             return;
         }
         self.rows.leases[number].children = born.iter().map(|child| child.id.clone()).collect();
@@ -172,7 +188,10 @@ impl World {
         let needed = |shard: &ListedShard| self.lease(&shard.id).is_some_and(|lease| !lease.checkpoint.is_shard_end());
         let listed: BTreeSet<&ShardId> = self.listing.iter().map(|shard| &shard.id).collect();
         let oldest = self.listing.iter().position(|shard| {
-            shard.is_closed() && self.finished.contains(&shard.id) && !needed(shard) && shard.parents.iter().all(|p| !listed.contains(p))
+            shard.is_closed()
+                && self.finished.contains(&shard.id)
+                && !needed(shard)
+                && shard.parents.iter().all(|p| !listed.contains(p))
         });
         if let Some(oldest) = oldest {
             self.listing.remove(oldest);

@@ -203,6 +203,8 @@ fn a_checkpoint_before_the_start_of_its_shard_tells_of_another_stream() {
         panic!("one lease is too old");
     };
     assert_eq!((key.shard(), starting), (shard_id(2), &listing[2].starting));
+    old.leases[1].range = Some(HashKeyRange::parse("0", "99").expect("a range"));
+    assert!(matches!(&mismatches(&listing, &old)[0], Mismatch::OtherHashKeys { shard, .. } if *shard == shard_id(1)));
     old.leases[0].stream = Some("000000000000:orders:1600000000".to_owned());
     assert!(matches!(&mismatches(&listing, &old)[0], Mismatch::OfSeveralStreams { .. }));
 }

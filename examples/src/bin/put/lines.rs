@@ -61,7 +61,9 @@ impl Lines {
     fn of(input: impl Read + Send + 'static, max_record_bytes: usize) -> Self {
         // A batch ahead is enough to keep both sides busy.
         let (sender, batches) = mpsc::channel(1);
-        std::thread::spawn(move || read_all(BufReader::with_capacity(READ_BYTES, input), max_record_bytes + 1, &sender));
+        std::thread::spawn(move || {
+            read_all(BufReader::with_capacity(READ_BYTES, input), max_record_bytes + 1, &sender)
+        });
         Self { batches, ready: Vec::new().into_iter() }
     }
 
@@ -154,8 +156,7 @@ mod tests {
     async fn the_first_tab_splits_and_only_the_line_feed_goes() {
         let lines = read(b"k\ta\tb\r\n\tx\nk\t\nno tab\n\n\xff\tx\nlast\t\xff\x00", 100).await;
         let no_tab = "no TAB: a line is KEY TAB DATA";
-        let expected =
-            ["k=a\\tb\\r", "=x", "k=", no_tab, no_tab, "the key is not UTF-8", "last=\\xff\\x00"];
+        let expected = ["k=a\\tb\\r", "=x", "k=", no_tab, no_tab, "the key is not UTF-8", "last=\\xff\\x00"];
         assert_eq!(lines, expected);
         assert!(read(b"", 100).await.is_empty());
     }

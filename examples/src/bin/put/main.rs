@@ -42,7 +42,9 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     output::log_to_stderr();
     if args.ordered {
-        eprintln!("put: --ordered is not there yet; without it records of one key may change places when some are sent again");
+        eprintln!(
+            "put: --ordered is not there yet; without it records of one key may change places when some are sent again"
+        );
         return ExitCode::from(2);
     }
     match run(args).await {

@@ -165,9 +165,14 @@ mod tests {
             account.written("s", number, sub, hash(b"x"));
         }
         account.written("s", "12", 0, hash(b"another"));
-        for (worker, epoch, number, sub) in
-            [("a", 1, "9", 0), ("a", 1, "9", 1), ("a", 1, "10", 0), ("b", 2, "10", 0), ("b", 2, "12", 0), ("b", 2, "12", 0)]
-        {
+        for (worker, epoch, number, sub) in [
+            ("a", 1, "9", 0),
+            ("a", 1, "9", 1),
+            ("a", 1, "10", 0),
+            ("b", 2, "10", 0),
+            ("b", 2, "12", 0),
+            ("b", 2, "12", 0),
+        ] {
             account.delivered(&delivery(worker, epoch, number, sub));
         }
         let expected = Balance {

@@ -94,7 +94,8 @@ async fn run(args: &Args) -> anyhow::Result<bool> {
     for number in 1..=args.workers {
         workers.push(start(&cloud, &fleet, number).await?);
     }
-    let mut writing = Writing::start(cloud.producer_client().await, cloud.stream(), lines, fleet.ledger.clone()).await?;
+    let mut writing =
+        Writing::start(cloud.producer_client().await, cloud.stream(), lines, fleet.ledger.clone()).await?;
     let bar = progress_bar(writing.expected());
 
     let mut run = Run { args, cloud: &cloud, fleet: &fleet, workers, killed: 0, split: 0 };

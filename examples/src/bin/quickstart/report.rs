@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
@@ -51,7 +51,7 @@ pub(crate) fn table(summary: &Summary, balance: &Balance, account: &Account) -> 
 
 fn two_columns() -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(NOTHING);
     table
 }
 

@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from .. import golden, programs
+from ..deliveries import account, deliveries
 from ..lines import generate
 from ..services import Kinesis
 
@@ -54,7 +55,7 @@ def _watch(run, table, kind, make):
         producer = programs.put(run, f"{app}-put", kinesis, _STREAM)
         producer.feed(generate(_LINES, seed=5))
         producer.child.wait(60)
-        worker.wait_until(lambda: len(worker.of("record")) >= len(producer.lines), 240, "all records")
+        run.until(lambda: not account(producer.lines, deliveries([worker])).lost, 240, f"last line of {app}")
         kinesis.split(_STREAM, kinesis.shards(_STREAM)[0])
 
         more = programs.put(run, f"{app}-put-again", kinesis, _STREAM)

@@ -6,8 +6,8 @@ Once the Java worker leads, once ours. C1, C3, C4, C7: every shard has one owner
 import threading
 
 from .. import programs
-from ..deliveries import deliveries, disorder, early_children, held, not_drained, overlaps, places, redelivered
-from ..lines import Account, generate
+from ..deliveries import account, deliveries, disorder, early_children, held, not_drained, overlaps, redelivered
+from ..lines import generate
 from ..services import Kinesis
 
 TITLE = "one Java and one Rust worker on one table"
@@ -42,15 +42,15 @@ def body(run, leader):
 
     enough.set()
     run.check(producer.child.wait(60) == 0, "put ends with 0")
-    run.until(lambda: len(places(fleet.deliveries())) >= len(producer.lines), 90, "last record")
+    run.until(lambda: not account(producer.lines, fleet.deliveries()).lost, 90, "last line")
     codes = {kind: worker.terminate() for kind, worker in workers.items()}
     if not run.java_only:
         run.check(codes["rust"] == 0, "our worker drains and ends with 0")
 
     found = fleet.deliveries()
-    account = Account.of(producer.lines, places(found).values())
+    total = account(producer.lines, found)
     shards = kinesis.shards(_STREAM)
-    run.check(account.complete(), f"none lost, none invented ({account})")
+    run.check(total.complete(), f"none lost, none invented ({total})")
     run.check(disorder(found) == 0, "in each epoch deliveries strictly increase")
     run.check(not overlaps(found), "no shard was read by both in turns", overlaps(found))
     undone = not_drained(found, table.leases(run.name))

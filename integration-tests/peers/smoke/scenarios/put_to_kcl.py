@@ -4,8 +4,8 @@ P2 with the KCL's hash filter on: an aggregate with one key outside its shard wo
 """
 
 from .. import programs
-from ..deliveries import deliveries, disorder, not_drained, places, redelivered
-from ..lines import Account, generate
+from ..deliveries import account, deliveries, disorder, not_drained, redelivered
+from ..lines import generate
 from ..services import Kinesis
 
 TITLE = "put → the real KCL"
@@ -25,12 +25,12 @@ def body(run):
     worker.wait_until(lambda: worker.of("initialize"), 200, "first shard")
     start = worker.of("initialize")[0]["ms"] - worker.of("state")[0]["ms"]
     run.say(f"the KCL has its first shard after {start / 1000:.0f} s")
-    worker.wait_until(lambda: len(worker.of("record")) >= len(producer.lines), 90, "last record")
+    run.until(lambda: not account(producer.lines, deliveries([worker])).lost, 90, "last line")
     worker.terminate()
 
     found = deliveries([worker])
-    account = Account.of(producer.lines, places(found).values())
-    run.check(account.complete(), f"the KCL reads all lines and nothing else ({account})")
+    total = account(producer.lines, found)
+    run.check(total.complete(), f"the KCL reads all lines and nothing else ({total})")
     run.check(disorder(found) == 0, "in the order of (sequence, sub-sequence)")
     undone = not_drained(found, table.leases(run.name))
     run.check(not undone, "at the end every checkpoint is at the last record delivered", undone)

@@ -1,0 +1,44 @@
+use std::time::Duration;
+
+use kinesis_testkit::Cloud;
+use tokio::sync::mpsc;
+
+use super::dispatch::Dispatcher;
+use super::*;
+
+/// On a stream whose records the service distributes itself there is nothing to predict: each record leaves alone, with its key and no hash
+/// key, and is at home wherever it lands.
+#[tokio::test(start_paused = true)]
+async fn where_the_service_routes_every_record_is_its_own_and_welcome_anywhere() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 3).await;
+    let settings = Settings::default();
+    let client = send::client(&cloud.connect("a").await.kinesis, &settings);
+    let pipeline = Pipeline::new(Plan {
+        max_aggregate_bytes: None,
+        listing: None,
+        client,
+        stream: Stream::new("clicks".into()),
+        seed: 7,
+        settings,
+    });
+    let (_closes, receiver) = mpsc::channel(1);
+    let dispatcher = tokio::spawn(Dispatcher::new(Arc::clone(&pipeline), receiver).run());
+    let mut deliveries = Vec::new();
+    for n in 0..50 {
+        let key = format!("k{n}");
+        let record = Record::new(&key, "x").explicit_hash_key(5);
+        deliveries.push(pipeline.submit(&record).expect("open"));
+    }
+    for delivery in deliveries {
+        assert_eq!(delivery.await.expect("written").attempts, 1);
+    }
+    let records = stream.records();
+    assert_eq!(records.len(), 50);
+    assert!(records.iter().all(|record| record.data == "x" && record.partition_key.starts_with('k')));
+    stream.split(0).await;
+    pipeline.submit(&Record::new("k", "y")).expect("open").await.expect("written");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(cloud.calls("a").count("ListShards"), 0);
+    dispatcher.abort();
+}
