@@ -79,10 +79,15 @@ impl Clock {
     /// The tokio instant at which this clock shows `tick`, as long as the machine does not sleep until then.
     #[must_use]
     pub fn instant(&self, tick: Tick) -> Instant {
-        let now = self.now();
-        Instant::now() + tick.since(now)
+        let ahead = tick.since(self.now());
+        let now = Instant::now();
+        // A time beyond what an instant can hold is as good as never.
+        now.checked_add(ahead).unwrap_or_else(|| now + NEVER)
     }
 }
+
+/// Thirty years: longer than any process runs, and within what an instant can hold.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// How long the machine has been suspended since it booted: a lower and an upper bound.
 #[cfg(target_os = "linux")]
@@ -111,6 +116,13 @@ mod tests {
         assert_eq!(clock.now(), Tick::default());
         tokio::time::sleep(Duration::from_secs(3600)).await;
         assert_eq!(clock.now(), Tick::new(Duration::from_secs(3600)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tick_beyond_all_instants_is_far_away() {
+        let clock = Clock::start();
+        let far = clock.instant(clock.now() + Duration::MAX);
+        assert!(far > Instant::now() + Duration::from_secs(365 * 24 * 3600));
     }
 
     #[tokio::test(start_paused = true)]

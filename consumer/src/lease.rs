@@ -1,5 +1,6 @@
 //! Who owns what: leases, the table that holds them, and the protocol of the KCL 3.x around it.
 
+#[expect(clippy::module_inception, reason = "a file per concern, and this one is the row itself")]
 pub(crate) mod lease;
 pub(crate) mod store;
 

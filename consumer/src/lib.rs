@@ -147,6 +147,7 @@
 //!
 //! [`LeaseStore`](lease::LeaseStore) is a trait of a handful of verbs with their conditions in words; give yours to
 //! [`ConsumerBuilder::lease_store`]. There is one [in memory](lease::MemoryLeaseStore) for tests and single processes.
+//! With the feature `conformance` comes the suite that a store has to pass.
 
 pub mod clock;
 

@@ -1,15 +1,19 @@
 //! One worker of the fleet: shows that it lives, finds its leases, holds them, and lets them go.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod offers;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
+use self::offers::{Offers, Taker};
 use crate::clock::Tick;
 use crate::lease::find::{Find, Finder};
 use crate::lease::held::{HeldLease, HoldContext};
@@ -26,7 +30,7 @@ pub(crate) struct WorkerContext {
 
 /// A running worker. Dropped without [`shutdown`](Self::shutdown) it stops at once, and its leases run out.
 pub(crate) struct WorkerHandle {
-    leases: mpsc::UnboundedReceiver<HeldLease>,
+    leases: Taker,
     /// A permit for each lease that the program has asked for and not been given.
     wanted: Arc<Semaphore>,
     asked: Asked,
@@ -59,7 +63,8 @@ pub(crate) fn start(context: WorkerContext) -> WorkerHandle {
     let (stop_leading, stop) = watch::channel(false);
     // A program that asks for no shard gets none: a lease without a reader must not look alive.
     let wanted = Arc::new(Semaphore::new(0));
-    let (sender, leases) = mpsc::unbounded_channel();
+    let offers = Offers::default();
+    let leases = offers.taker();
 
     let leading = AbortOnDrop(tokio::spawn(leader::run(leader, stop)));
     let reporting = AbortOnDrop(tokio::spawn(report(hold.clone(), wall_clock, stopping.clone())));
@@ -67,8 +72,10 @@ pub(crate) fn start(context: WorkerContext) -> WorkerHandle {
         finder: Finder::new(hold.me.clone(), hold.duration),
         held: BTreeMap::new(),
         tasks: JoinSet::new(),
+        keys: HashMap::new(),
+        leaving: false,
         rng: fastrand::Rng::with_seed(hold.seed),
-        leases: sender,
+        offers: Some(offers),
         wanted: Arc::clone(&wanted),
         unwanted: BTreeSet::new(),
         hold: hold.clone(),
@@ -93,11 +100,14 @@ impl WorkerHandle {
     /// Asks for one lease and waits for it; `None` after a shutdown. Cancel safe: what was asked for comes with the next
     /// call.
     pub(crate) async fn next_lease(&mut self) -> Option<HeldLease> {
+        if self.leases.has_lapsed() && self.asked == Asked::One {
+            self.asked = Asked::Nothing;
+        }
         if self.asked == Asked::Nothing {
             self.asked = Asked::One;
             self.wanted.add_permits(1);
         }
-        let lease = self.leases.recv().await;
+        let lease = self.leases.take().await;
         if self.asked == Asked::One {
             self.asked = Asked::Nothing;
         }
@@ -154,7 +164,12 @@ struct Keeper {
     /// Leases held or being adopted, and those whose reader in this process has not let go of them yet.
     held: BTreeMap<LeaseKey, Slot>,
     tasks: JoinSet<Ended>,
-    leases: mpsc::UnboundedSender<HeldLease>,
+    /// Whose task is whose, should one panic.
+    keys: HashMap<tokio::task::Id, LeaseKey>,
+    /// The worker is leaving: leases that are still named as ours are only taken to be released.
+    leaving: bool,
+    /// Where held leases go; `None` once the worker is leaving.
+    offers: Option<Offers>,
     wanted: Arc<Semaphore>,
     /// Leases named as ours that the program has not asked for.
     unwanted: BTreeSet<LeaseKey>,
@@ -165,8 +180,8 @@ struct Keeper {
 
 #[derive(Debug)]
 enum Slot {
-    /// A task holds it, or is about to.
-    Busy,
+    /// A task holds it, or is about to. A finished one counts no more against the limit: it has no reader.
+    Busy { finished: Arc<AtomicBool> },
     /// Lost, but the reader's task still runs: the same shard is not read twice in one process (C7).
     Leaving(Weak<Lease>),
 }
@@ -186,28 +201,72 @@ impl Keeper {
         let mut look = interval_at(Instant::now(), FIND_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let hints = Arc::clone(&self.hold.hints);
+        let mut with_index = false;
         loop {
             // Ends first, so that a lease lost and found again is known to be lost; the shutdown before new work.
             tokio::select! { biased;
-                Some(ended) = self.tasks.join_next() => self.ended(ended),
+                Some(ended) = self.tasks.join_next_with_id() => {
+                    self.ended(ended);
+                    continue;
+                }
                 _ = shutdown.changed() => break,
-                () = hints.hinted() => self.find(false).await,
-                () = is_wanted(&self.wanted), if !self.unwanted.is_empty() => hints.look_at(self.unwanted.pop_first()),
-                _ = look.tick() => self.find(true).await,
+                () = hints.hinted() => {}
+                () = is_wanted(&self.wanted), if !self.unwanted.is_empty() => {
+                    hints.look_at(self.unwanted.pop_first());
+                    continue;
+                }
+                _ = look.tick() => {
+                    self.withdraw_offers();
+                    with_index = true;
+                }
+            }
+            // Looking can take long where the table is slow; a shutdown does not wait for it.
+            tokio::select! { biased;
+                _ = shutdown.changed() => break,
+                () = self.find(with_index) => with_index = false,
             }
         }
-        // No new leases from here on; each held one is released by its reader, or by its lane at the deadline.
-        while let Some(ended) = self.tasks.join_next().await {
+        self.leave().await;
+    }
+
+    /// Waits until each held lease is released by its reader, or by its lane at the deadline; then lets go of what is still
+    /// named as ours: a child made in our name a moment ago, or a lease that the leader has given us since.
+    async fn leave(&mut self) {
+        self.leaving = true;
+        // What nobody has taken is let go now.
+        self.offers = None;
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            self.ended(ended);
+        }
+        if timeout(self.hold.duration / 3, self.find(true)).await.is_err() {
+            tracing::warn!(worker = %self.hold.me, "no time to look for leases that are still named as ours");
+        }
+        while let Some(ended) = self.tasks.join_next_with_id().await {
             self.ended(ended);
         }
     }
 
-    fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+    /// Takes back offers that nobody has taken for a lease duration: who asked was cancelled.
+    fn withdraw_offers(&self) {
+        let before = self.hold.clock.now() - self.hold.duration;
+        let withdrawn = self.offers.as_ref().map_or(0, |offers| offers.withdraw_before(before));
+        if withdrawn > 0 {
+            tracing::warn!(worker = %self.hold.me, leases = withdrawn, "let go of leases that the program asked for and did not take");
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>) {
         let ended = match ended {
-            Ok(ended) => ended,
-            // The key is lost with the task; such a lease stays Busy, is not renewed, and goes to another worker.
+            Ok((id, ended)) => {
+                self.keys.remove(&id);
+                ended
+            }
+            // Not renewed any more; it runs out like any lease that is dropped.
             Err(error) => {
                 tracing::error!(%error, "the task of a lease panicked");
+                if let Some(key) = self.keys.remove(&error.id()) {
+                    self.held.remove(&key);
+                }
                 return;
             }
         };
@@ -250,22 +309,35 @@ impl Keeper {
         if self.finder.judge(self.hold.clock.now(), &lease) != Find::Adopt {
             return;
         }
-        if self.held.len() >= self.max_leases {
-            tracing::warn!(lease = %lease.key, max_leases = self.max_leases, "not taking a lease beyond the limit");
-            return;
-        }
-        // A finished lease needs no reader: it is only kept alive until clean-up.
-        let place = if lease.checkpoint.is_shard_end() {
-            None
-        } else if let Ok(permit) = Arc::clone(&self.wanted).try_acquire_owned() {
-            Some((permit, self.leases.clone()))
-        } else {
-            self.unwanted.insert(lease.key);
-            return;
+        // A finished lease needs no reader: it is only kept alive until clean-up. Neither does one that is let go at once.
+        let finished = lease.checkpoint.is_shard_end();
+        let place = match &self.offers {
+            Some(offers) if !finished && !self.leaving => {
+                if self.reading() >= self.max_leases {
+                    tracing::warn!(lease = %lease.key, max_leases = self.max_leases, "not taking a lease beyond the limit");
+                    return;
+                }
+                let Ok(permit) = Arc::clone(&self.wanted).try_acquire_owned() else {
+                    tracing::info!(lease = %lease.key, "not taking a lease: the program has not asked for another shard");
+                    self.unwanted.insert(lease.key);
+                    return;
+                };
+                Some((permit, offers.offering()))
+            }
+            _ => None,
         };
-        self.held.insert(lease.key.clone(), Slot::Busy);
+        let finished = Arc::new(AtomicBool::new(finished));
         let rng = self.rng.fork();
-        self.tasks.spawn(hold(self.hold.clone(), lease, place, self.shutdown.clone(), rng));
+        let key = lease.key.clone();
+        self.held.insert(key.clone(), Slot::Busy { finished: Arc::clone(&finished) });
+        let task = self.tasks.spawn(hold(self.hold.clone(), lease, place, self.shutdown.clone(), finished, rng));
+        self.keys.insert(task.id(), key);
+    }
+
+    /// How many leases are being read, or about to be.
+    fn reading(&self) -> usize {
+        let reads = |slot: &&Slot| !matches!(slot, Slot::Busy { finished } if finished.load(Ordering::Relaxed));
+        self.held.values().filter(reads).count()
     }
 }
 
@@ -273,19 +345,23 @@ impl Keeper {
 async fn hold(
     context: HoldContext,
     lease: Lease,
-    place: Option<(OwnedSemaphorePermit, mpsc::UnboundedSender<HeldLease>)>,
+    place: Option<(OwnedSemaphorePermit, impl FnOnce(Tick, HeldLease) + Send)>,
     shutdown: watch::Receiver<Option<Tick>>,
+    finished: Arc<AtomicBool>,
     rng: fastrand::Rng,
 ) -> Ended {
     let (key, counter) = (lease.key.clone(), lease.counter);
-    match adopt(context, lease, shutdown, rng).await {
+    let clock = Arc::clone(&context.clock);
+    match adopt(context, lease, shutdown, finished, rng).await {
         Ok((held, lane)) => {
             let reader = held.alive();
             tracing::info!(lease = %key, epoch = held.epoch().0, "lease held");
-            if let Some((permit, leases)) = place {
-                permit.forget();
-                // Nobody is there any more: dropped, so that it is not renewed.
-                drop(leases.send(held));
+            match place {
+                Some((permit, offer)) => {
+                    permit.forget();
+                    offer(clock.now(), held);
+                }
+                None => drop(held),
             }
             let (lost, counter) = lane.run().await;
             Ended { key, reader: Some(reader), lost, counter }

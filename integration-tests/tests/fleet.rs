@@ -29,8 +29,13 @@ struct Worker {
 }
 
 async fn worker(cloud: &Cloud, name: &str, seen: &Seen) -> Worker {
+    limited_worker(cloud, name, seen, usize::MAX).await
+}
+
+async fn limited_worker(cloud: &Cloud, name: &str, seen: &Seen, max_leases: usize) -> Worker {
     let connection = cloud.connect(name).await;
     let consumer = Consumer::builder("app", "clicks")
+        .max_leases(max_leases)
         .kinesis(connection.kinesis)
         .dynamodb(connection.dynamodb)
         .worker_id(name)
@@ -153,4 +158,70 @@ async fn a_crash_and_a_split_lose_nothing_and_each_shard_finds_a_reader_within_2
     seen.assert_ordered();
     b.handle.shutdown(Duration::from_secs(10)).await;
     b.task.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_gets_its_share_within_15_seconds_and_nothing_is_delivered_twice() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 8).await;
+    let seen = Seen::default();
+    let a = worker(&cloud, "a", &seen).await;
+    let mut data = put(&stream, 0, 100).await;
+    until_all_seen(&seen, &data, Duration::from_secs(5)).await;
+    let b = worker(&cloud, "b", &seen).await;
+    let joined = Instant::now();
+    // Records all the time, so that every owner checkpoints each second.
+    for round in 1..=40 {
+        data.extend(put(&stream, round * 100, 100).await);
+        sleep(Duration::from_millis(500)).await;
+    }
+    until_all_seen(&seen, &data, Duration::from_secs(5)).await;
+    // When b had its fourth shard.
+    let mut shards = std::collections::BTreeSet::new();
+    let fair = seen.all().into_iter().filter(|one| one.worker == "b").find(|one| {
+        shards.insert(one.shard.clone());
+        shards.len() >= 3
+    });
+    let took = fair.expect("b got a share").at - joined;
+    assert!(took <= Duration::from_secs(15), "C8: took {took:?}");
+    assert!(seen.counts().values().all(|count| *count == 1), "C5: none twice after completed hand-offs");
+    seen.assert_ordered();
+    a.handle.shutdown(Duration::from_secs(10)).await;
+    b.handle.shutdown(Duration::from_secs(10)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orderly_shutdown_leaves_its_shards_to_others_at_once_and_nothing_is_delivered_twice() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 4).await;
+    let seen = Seen::default();
+    let a = worker(&cloud, "a", &seen).await;
+    let _b = worker(&cloud, "b", &seen).await;
+    sleep(Duration::from_secs(20)).await;
+    let mut data = put(&stream, 0, 100).await;
+    until_all_seen(&seen, &data, Duration::from_secs(5)).await;
+    // As long as it takes is a natural thing to ask for.
+    let asked = Instant::now();
+    a.handle.shutdown(Duration::MAX).await;
+    a.task.await.expect("no panic");
+    assert!(asked.elapsed() <= Duration::from_secs(2), "took {:?}", asked.elapsed());
+    data.extend(put(&stream, 100, 100).await);
+    let took = until_all_seen(&seen, &data, Duration::from_secs(30)).await;
+    assert!(took <= Duration::from_secs(9), "less than a lease duration, but {took:?}");
+    assert!(seen.counts().values().all(|count| *count == 1), "C5: none twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_shard_does_not_count_against_the_limit_of_leases() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let seen = Seen::default();
+    let _a = limited_worker(&cloud, "a", &seen, 2).await;
+    let mut data = put(&stream, 0, 10).await;
+    until_all_seen(&seen, &data, Duration::from_secs(5)).await;
+    stream.split(0).await;
+    data.extend(put(&stream, 10, 50).await);
+    let took = until_all_seen(&seen, &data, Duration::from_secs(30)).await;
+    assert!(took <= Duration::from_secs(3), "C8: took {took:?}");
+    seen.assert_ordered();
 }

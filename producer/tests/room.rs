@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{cloud, millis};
 use kinesis_producer::{Linger, Producer, PutError, Record, Refusal, ReserveError, TryPutError};
 use kinesis_testkit::{Cloud, Fault, Stream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// A producer with the smallest buffers there are, and a network that takes nothing.
 async fn stuck() -> (Cloud, Stream, Producer) {
@@ -137,4 +137,35 @@ async fn a_record_that_can_never_fit_is_refused() {
         "the record was refused: the record needs 64097 bytes of buffer, but there are 57344"
     );
     assert!(!error.is_retryable());
+}
+
+/// S181: more than the stream takes, for as long as one likes. The buffers push back on whoever puts, and what was admitted gets through.
+#[tokio::test(start_paused = true)]
+async fn under_overload_the_stream_stays_at_its_limit_and_nothing_expires() {
+    const LIMIT: usize = 2 << 20;
+    let (_cloud, stream, builder) = cloud(1).await;
+    let producer = builder.max_buffered_bytes(LIMIT).build().await.expect("a producer");
+    let start = Instant::now();
+    let mut putters = Vec::new();
+    for putter in 0..4 {
+        let producer = producer.clone();
+        putters.push(tokio::spawn(async move {
+            let data = vec![b'x'; 5000];
+            let mut deliveries = Vec::new();
+            while start.elapsed() < Duration::from_secs(20) {
+                let key = format!("{putter}-{}", deliveries.len());
+                deliveries.push(producer.put(Record::new(&key, &data)).await.expect("admitted"));
+                assert!(producer.buffered_bytes() <= LIMIT);
+            }
+            for delivery in deliveries {
+                assert_eq!(delivery.await.expect("written").attempts, 1);
+            }
+        }));
+    }
+    for putter in putters {
+        putter.await.expect("no panic");
+    }
+    let bytes: usize = stream.records().iter().map(|record| record.data.len()).sum();
+    let possible = (1 << 20) as f64 * (start.elapsed().as_secs_f64() + 1.0);
+    assert!(bytes as f64 > 0.95 * possible, "{bytes} of {possible} bytes");
 }

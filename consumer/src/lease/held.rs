@@ -78,6 +78,8 @@ pub(crate) struct HeldLease {
     standing: watch::Receiver<Standing>,
     commands: mpsc::Sender<Command>,
     delivered: Arc<AtomicU64>,
+    /// When the lease runs out, in nanoseconds since the start of the clock.
+    runs_out: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -94,8 +96,9 @@ impl HeldLease {
         standing: watch::Receiver<Standing>,
         commands: mpsc::Sender<Command>,
         delivered: Arc<AtomicU64>,
+        runs_out: Arc<AtomicU64>,
     ) -> Self {
-        Self { context, lease, epoch: Epoch(counter), standing, commands, delivered }
+        Self { context, lease, epoch: Epoch(counter), standing, commands, delivered, runs_out }
     }
 
     pub(super) const fn context(&self) -> &HoldContext {
@@ -121,7 +124,16 @@ impl HeldLease {
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        self.standing.borrow().clone()
+        let standing = self.standing.borrow().clone();
+        // A lane that was cancelled with its worker, or has panicked, says nothing.
+        let silent = self.standing.has_changed().is_err() && !matches!(standing, Standing::Lost(_));
+        if silent { Standing::Lost(LostReason::Dropped) } else { standing }
+    }
+
+    /// Whether the lease has run out by now, though its lane may not have noticed: its timers stand still while the machine
+    /// is suspended.
+    pub(crate) fn has_run_out(&self) -> bool {
+        self.context.clock.now().since_start() >= Duration::from_nanos(self.runs_out.load(Ordering::Relaxed))
     }
 
     /// Shows every change of the standing; the last value is always `Lost`.

@@ -1,7 +1,7 @@
 //! The one lane through which a worker writes a lease that it holds: renewals, checkpoints, and the end of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,6 +26,9 @@ pub(crate) struct Lane {
     shutdown: watch::Receiver<Option<Tick>>,
     commands: mpsc::Receiver<Command>,
     delivered: Arc<AtomicU64>,
+    runs_out: Arc<AtomicU64>,
+    /// Set when the shard's end is stored: the lease has no reader any more.
+    finished: Arc<AtomicBool>,
     throughput: Throughput,
     rng: fastrand::Rng,
 }
@@ -36,6 +39,7 @@ pub(crate) async fn adopt(
     context: HoldContext,
     lease: Lease,
     shutdown: watch::Receiver<Option<Tick>>,
+    finished: Arc<AtomicBool>,
     rng: fastrand::Rng,
 ) -> Result<(HeldLease, Lane), LostReason> {
     let now = context.clock.now();
@@ -44,6 +48,7 @@ pub(crate) async fn adopt(
     // One command at a time: the shard's task waits for its answer before it sends the next.
     let (sender, commands) = mpsc::channel(1);
     let delivered = Arc::new(AtomicU64::new(0));
+    let runs_out = Arc::new(AtomicU64::new(0));
     let throughput = Throughput::starting(lease.throughput_kib_per_s, now);
     let lease = Arc::new(lease);
     let mut lane = Lane {
@@ -54,12 +59,14 @@ pub(crate) async fn adopt(
         shutdown,
         commands,
         delivered: Arc::clone(&delivered),
+        runs_out: Arc::clone(&runs_out),
+        finished,
         throughput,
         rng,
     };
     lane.write(&Write::Renew).await?;
     let epoch = lane.state.counter();
-    Ok((HeldLease::new(context, lease, epoch, watched, sender, delivered), lane))
+    Ok((HeldLease::new(context, lease, epoch, watched, sender, delivered, runs_out), lane))
 }
 
 enum Next {
@@ -175,9 +182,8 @@ impl Lane {
         if let Err(reason) = &written {
             self.standing.send_replace(Standing::Lost(reason.clone()));
         }
-        let lost =
-            |reason: &LostReason| CheckpointError::LeaseLost { lease: self.key().clone(), reason: reason.clone() };
-        let _gone = reply.send(written.as_ref().map(|()| ()).map_err(lost));
+        let lost = |reason| CheckpointError::LeaseLost { lease: self.key().clone(), reason };
+        let _gone = reply.send(written.clone().map_err(lost));
         written
     }
 
@@ -197,12 +203,14 @@ impl Lane {
             }
             match verdict {
                 Verdict::Accepted => {
+                    self.note_accepted();
                     self.throughput.sample(self.context.clock.now(), self.delivered.load(Ordering::Relaxed));
                     return Ok(());
                 }
                 Verdict::RetryInHandoff => {}
                 Verdict::Retry | Verdict::ReadBack => {
-                    tokio::time::sleep(pause(&mut self.rng, self.context.duration, attempt)).await;
+                    let pause = pause(&mut self.rng, self.context.duration, attempt);
+                    tokio::time::sleep(pause.min(self.left())).await;
                     attempt += 1;
                 }
                 Verdict::Lost(reason) => return Err(reason),
@@ -250,16 +258,28 @@ impl Lane {
         }
     }
 
-    /// A third of the lease's life: one attempt may hang without costing the lease.
+    fn note_accepted(&self) {
+        let nanos = self.state.expires_at().since_start().as_nanos();
+        self.runs_out.store(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.finished.store(self.is_finished(), Ordering::Relaxed);
+    }
+
+    /// A third of the lease's life: one attempt may hang without costing the lease. And none outlives the lease: a holder
+    /// that waited for the answer would go on delivering meanwhile (C7).
     fn attempt_time(&self) -> Duration {
-        self.context.duration / 3
+        (self.context.duration / 3).min(self.left())
+    }
+
+    /// How long the lease has to live.
+    fn left(&self) -> Duration {
+        self.state.expires_at().since(self.context.clock.now())
     }
 
     /// Writes who is next: the one the leader named, or nobody. After this the lease is not ours, whether the write
     /// was accepted, refused (then somebody has it already), or never answered (then it runs out).
     async fn give_up(&mut self) -> LostReason {
         let me = Some(self.context.me.clone());
-        let (seen, to) = match self.state.handoff() {
+        let (mut seen, mut to) = match self.state.handoff() {
             Some(handoff) => {
                 (Owners { owner: Some(handoff.to.clone()), checkpoint_owner: me }, Some(handoff.to.clone()))
             }
@@ -275,29 +295,24 @@ impl Lane {
                     None => self.context.store.evict(&self.lease.key, &seen).await,
                 }
             };
-            match self.answer_in_time(call).await {
+            let mut answer = self.answer_in_time(call).await;
+            if matches!(answer, Answer::Refused(None)) {
+                answer = self.read_back().await;
+            }
+            match answer {
                 Answer::NotWritten | Answer::Unknown => {
-                    tokio::time::sleep(pause(&mut self.rng, self.context.duration, attempt)).await;
+                    let pause = pause(&mut self.rng, self.context.duration, attempt);
+                    tokio::time::sleep(pause.min(self.left())).await;
                 }
-                // A hand-off that began in this very moment leaves the row naming us: complete it.
-                Answer::Refused(row) if to.is_none() => return self.give_up_in_handoff(row).await,
+                // A hand-off began in this very moment and the row names us still: complete it.
+                Answer::Refused(Some(row)) | Answer::ReadBack(Some(row))
+                    if to.is_none() && row.checkpoint_owner.as_ref() == Some(&self.context.me) =>
+                {
+                    seen = row.owners();
+                    to = row.owner;
+                }
                 _ => break,
             }
-        }
-        LostReason::Released
-    }
-
-    async fn give_up_in_handoff(&self, row: Option<Box<Lease>>) -> LostReason {
-        let row = match row {
-            Some(row) => Answer::ReadBack(Some(row)),
-            None => self.read_back().await,
-        };
-        if let Answer::ReadBack(Some(row)) = row
-            && row.checkpoint_owner.as_ref() == Some(&self.context.me)
-            && let Some(to) = &row.owner
-        {
-            let answer = self.answer_in_time(self.context.store.assign(&self.lease.key, &row.owners(), to)).await;
-            tracing::debug!(lease = %self.key(), ?answer, "completed a hand-off while releasing");
         }
         LostReason::Released
     }

@@ -1,14 +1,17 @@
-//! Which leases a listing of shards calls for, and their creation.
+//! Which leases a listing of shards calls for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::StreamExt;
-use kinesis_aggregation::HashKeyRange;
-
 use super::lease::{Checkpoint, Lease, LeaseKey};
-use super::store::{BoxError, LeaseStore, Rows, StoreError, Written};
-use crate::backoff::Pauses;
+use super::store::Rows;
 use crate::shard::{ListedShard, ShardId};
+
+pub(crate) use self::create::create;
+pub use self::mismatch::Mismatch;
+pub(crate) use self::mismatch::mismatches;
+
+mod create;
+mod mismatch;
 
 /// What a listing calls for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -187,118 +190,6 @@ fn parents_first<'a>(shards: &BTreeMap<&'a ShardId, &'a ListedShard>) -> Vec<&'a
     order.extend(shards.values().filter(|shard| open_parents[&shard.id] > 0));
     order
 }
-
-/// A lease that does not fit the stream: the stream was deleted and made again under its name, or the table is that of
-/// another one. Reading on would skip everything up to the old number without a word.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Mismatch {
-    /// The checkpoint lies before the shard's first possible record.
-    #[error(
-        "lease {key} is at {checkpoint}, before shard {shard} begins ({starting}): the stream was made anew, or is another one"
-    )]
-    CheckpointBeforeStart {
-        /// The lease.
-        key: LeaseKey,
-        /// Where it stands.
-        checkpoint: crate::record::Position,
-        /// The shard of that id.
-        shard: ShardId,
-        /// Where the shard begins.
-        starting: crate::record::SequenceNumber,
-    },
-    /// The lease is of a shard with other hash keys, which a shard never changes.
-    #[error(
-        "lease {key} has the hash keys {leased}, shard {shard} has {listed}: the stream was made anew, or is another one"
-    )]
-    OtherHashKeys {
-        /// The lease.
-        key: LeaseKey,
-        /// The hash keys that it names.
-        leased: HashKeyRange,
-        /// The shard of that id.
-        shard: ShardId,
-        /// The hash keys of the shard.
-        listed: HashKeyRange,
-    },
-    /// The lease is that of one stream among several, as the KCL's multi-stream mode writes it.
-    #[error("lease {key} belongs to stream {stream} of an application that reads several streams")]
-    OfSeveralStreams {
-        /// The lease.
-        key: LeaseKey,
-        /// The stream that it names.
-        stream: String,
-    },
-}
-
-/// The leases that do not fit the listed stream. Leases of shards that are not listed are no error: shards expire.
-pub(crate) fn mismatches(listing: &[ListedShard], rows: &Rows) -> Vec<Mismatch> {
-    let shards: BTreeMap<&ShardId, &ListedShard> = listing.iter().map(|shard| (&shard.id, shard)).collect();
-    let judge = |lease: &Lease| {
-        let key = lease.key.clone();
-        if let Some(stream) = lease.stream.clone() {
-            return Some(Mismatch::OfSeveralStreams { key, stream });
-        }
-        let shard = shards.get(&lease.key.shard())?;
-        if let Some(leased) = lease.range.filter(|range| *range != shard.range) {
-            return Some(Mismatch::OtherHashKeys { key, leased, shard: shard.id.clone(), listed: shard.range });
-        }
-        let Checkpoint::At(position) = &lease.checkpoint else { return None };
-        (position.sequence_number < shard.starting).then(|| Mismatch::CheckpointBeforeStart {
-            key,
-            checkpoint: position.clone(),
-            shard: shard.id.clone(),
-            starting: shard.starting.clone(),
-        })
-    };
-    rows.leases.iter().filter_map(judge).collect()
-}
-
-/// What became of leases to be created.
-#[derive(Debug, Default)]
-pub(crate) struct Created {
-    /// In the table now, by us or by somebody faster.
-    pub(crate) leases: Vec<Lease>,
-    /// Not known to be in the table.
-    pub(crate) failed: Vec<(LeaseKey, BoxError)>,
-}
-
-/// Creates leases, each for itself: one that fails holds up no other. `pauses` is asked for the pauses between tries.
-pub(crate) async fn create(
-    store: &dyn LeaseStore,
-    leases: impl IntoIterator<Item = Lease> + Send,
-    mut pauses: impl FnMut() -> Pauses + Send,
-) -> Created {
-    let leases: Vec<(Lease, Pauses)> = leases.into_iter().map(|lease| (lease, pauses())).collect();
-    let mut attempts =
-        futures::stream::iter(leases).map(|(lease, pauses)| create_one(store, lease, pauses)).buffered(CONCURRENCY);
-    let mut created = Created::default();
-    while let Some(attempt) = attempts.next().await {
-        match attempt {
-            Ok(lease) => created.leases.push(lease),
-            Err((key, error)) => created.failed.push((key, error.into())),
-        }
-    }
-    created
-}
-
-async fn create_one(store: &dyn LeaseStore, lease: Lease, mut pauses: Pauses) -> Result<Lease, (LeaseKey, StoreError)> {
-    let mut tries = TRIES;
-    loop {
-        tries -= 1;
-        match store.create(&lease).await {
-            Ok(Written::Accepted(row) | Written::Refused(row)) => return Ok(row.map_or(lease, |row| *row)),
-            // Again also without an answer: should it have been written, the next try is refused.
-            Err(error) if error.is_retryable() && tries > 0 => tokio::time::sleep(pauses.draw()).await,
-            Err(error) => return Err((lease.key, error)),
-        }
-    }
-}
-
-/// At 10 ms a write this makes a thousand leases in a second, which a new on-demand table (4000 writes a second) bears.
-const CONCURRENCY: usize = 10;
-/// With pauses that double from 50 ms, some three seconds; the next round tries again.
-const TRIES: u32 = 6;
 
 #[cfg(test)]
 mod histories;

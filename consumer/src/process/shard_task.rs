@@ -29,6 +29,8 @@ pub struct Shard {
     standing: watch::Receiver<Standing>,
     /// The standing that the state knows of.
     seen: Standing,
+    /// Waits for the parents, while that is the state.
+    parents: Option<AbortOnDrop>,
     reader: Option<Running>,
     permitted: Permitted,
     rng: fastrand::Rng,
@@ -71,6 +73,7 @@ impl Shard {
             state: State::start(),
             standing,
             seen: Standing::Held,
+            parents: None,
             reader: None,
             permitted: Permitted::default(),
             rng,
@@ -196,6 +199,18 @@ impl Shard {
                 Err(_) => Standing::Lost(LostReason::Dropped),
             }
         };
+        // Kept over calls: begun anew with each, it would never get through where `next` is raced with a short timer.
+        if waiting && self.parents.is_none() {
+            let held = self.held.clone();
+            self.parents = Some(AbortOnDrop(tokio::spawn(async move { held.parents_done().await })));
+        }
+        let parents = async {
+            match &mut self.parents {
+                // A panic in there would be a bug; the lease must not look alive without a reader then.
+                Some(task) => (&mut task.0).await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
         let fetched = async {
             match &mut self.reader {
                 Some(reader) => reader.fetched.recv().await,
@@ -205,8 +220,10 @@ impl Shard {
         // The lease first: nothing is handed out under one that is lost or wanted back.
         let (input, fetched) = tokio::select! { biased;
             standing = changed => (Input::Standing(standing), None),
-            () = self.held.parents_done(), if waiting => (Input::ParentsDone, None),
+            done = parents, if waiting => (if done { Input::ParentsDone } else { Input::Released }, None),
             fetched = fetched => match fetched {
+                // Woken from suspension, with the lane's timers still to come.
+                Some(Fetched::Batch(_)) if self.held.has_run_out() => (Input::Standing(Standing::Lost(LostReason::Expired)), None),
                 Some(fetched @ Fetched::Batch(_)) => (Input::Batch, Some(fetched)),
                 Some(fetched @ Fetched::End(_)) => (Input::End, Some(fetched)),
                 Some(fetched @ Fetched::Failed(_)) => (Input::Failed, Some(fetched)),
@@ -222,6 +239,9 @@ impl Shard {
 
     /// Has a reader if and only if the state is reading.
     fn run_reader(&mut self) {
+        if self.state != State::WaitingOnParents {
+            self.parents = None;
+        }
         match (&self.state, &self.reader) {
             (State::Reading, None) => {
                 self.reader = Some(Running::start(&self.held, &self.context, self.rng.fork()));
@@ -266,28 +286,30 @@ impl End {
 #[derive(Debug)]
 struct Running {
     fetched: mpsc::Receiver<Fetched>,
-    task: Option<JoinHandle<()>>,
+    _task: Option<AbortOnDrop>,
 }
+
+/// A task that ends with this value.
+#[derive(Debug)]
+struct AbortOnDrop(JoinHandle<()>);
 
 impl Running {
     fn start(held: &HeldLease, context: &ReadContext, rng: fastrand::Rng) -> Self {
         // The budget lets a shard hold a few batches and no more; here is room for them all, and for the end.
         let (sender, fetched) = mpsc::channel(8);
         let task = match Reader::new(context.clone(), held.lease(), held.epoch(), rng) {
-            Ok(reader) => Some(tokio::spawn(reader.run(sender))),
+            Ok(reader) => Some(AbortOnDrop(tokio::spawn(reader.run(sender)))),
             Err(error) => {
                 sender.try_send(Fetched::Failed(error)).expect("the channel is new and has room");
                 None
             }
         };
-        Self { fetched, task }
+        Self { fetched, _task: task }
     }
 }
 
-impl Drop for Running {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.0.abort();
     }
 }

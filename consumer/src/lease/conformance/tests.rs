@@ -1,8 +1,13 @@
 use async_trait::async_trait;
 use kinesis_testkit::Cloud;
 
+use super::expect::{renewal, worker};
 use super::*;
-use crate::lease::{DynamoDbLeaseStore, MemoryLeaseStore, PrepareError, Rows};
+use crate::lease::{
+    Checkpoint, DynamoDbLeaseStore, EpochTime, LeaderLock, Lease, LeaseKey, MemoryLeaseStore, Owners, PrepareError,
+    Renewal, Rows, StoreError, WorkerId, Written,
+};
+use crate::shard::ShardId;
 
 #[tokio::test]
 async fn the_store_in_memory_conforms() {

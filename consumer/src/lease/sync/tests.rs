@@ -5,7 +5,8 @@ use kinesis_aggregation::HashKeyRange;
 
 use super::*;
 use crate::backoff::Backoff;
-use crate::lease::MemoryLeaseStore;
+use crate::lease::store::LeaseStore;
+use crate::lease::{MemoryLeaseStore, Written};
 
 /// A stream: how many shards it begins with, and what became of them, as `time: parents > children`.
 const GRAPHS: [(&str, u32, &str); 10] = [

@@ -1,0 +1,249 @@
+//! What is required of the verbs on leases.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kinesis_aggregation::HashKeyRange;
+
+use super::Outcome;
+use super::expect::{accepted, at, found, lease, made, refused, renewal, same, with, worker};
+use crate::lease::store::LeaseStore;
+use crate::lease::{Checkpoint, Lease, Owners, PendingCheckpoint, Renewal, StoreError, Written};
+use crate::shard::ShardId;
+
+pub(super) async fn created_as_given(store: Arc<dyn LeaseStore>) -> Outcome {
+    let mut lease = lease(1);
+    lease.owner = Some(worker("a"));
+    lease.checkpoint_owner = Some(worker("b"));
+    lease.counter = 7;
+    lease.owner_switches = 2;
+    lease.checkpoint = at("49680535143221397331707497921426878846729339711503990802", 4);
+    lease.pending = Some(PendingCheckpoint {
+        checkpoint: at("49680535143221397331707497921426878846729339711503990803", 1),
+        state: Some(Bytes::from_static(b"\x00\xffstate")),
+    });
+    lease.parents = vec![ShardId::from("p1"), ShardId::from("p2")];
+    lease.children = vec![ShardId::from("c1"), ShardId::from("c2")];
+    lease.range = Some(HashKeyRange::FULL);
+    lease.throughput_kib_per_s = Some(5.449_945);
+    same("the answer", accepted(store.create(&lease).await)?, lease.clone())?;
+    same("the row", found(store.read(&lease.key).await)?, Some(lease))?;
+    let bare = super::expect::lease(2);
+    accepted(store.create(&bare).await)?;
+    same("a row with nothing but a checkpoint", found(store.read(&bare.key).await)?, Some(bare))
+}
+
+pub(super) async fn created_once(store: Arc<dyn LeaseStore>) -> Outcome {
+    let first = with(lease(1), |lease| lease.counter = 3);
+    accepted(store.create(&first).await)?;
+    refused("the second", store.create(&lease(1)).await, Some(&first))?;
+    same("the row", found(store.read(&first.key).await)?, Some(first))
+}
+
+pub(super) async fn renewal_moves_the_counter(store: Arc<dyn LeaseStore>) -> Outcome {
+    let lease = made(&store, |lease| lease.owner_switches = 4).await?;
+    let renewed = accepted(store.renew(Renewal { throughput_kib_per_s: Some(1.5), ..renewal(&lease, 0) }).await)?;
+    let expected = with(lease.clone(), |lease| {
+        lease.counter = 1;
+        lease.throughput_kib_per_s = Some(1.5);
+    });
+    same("the answer", renewed, expected.clone())?;
+    same("the row", found(store.read(&lease.key).await)?, Some(expected.clone()))?;
+    let again = accepted(store.renew(renewal(&lease, 1)).await)?;
+    same("without a throughput", again, with(expected, |lease| lease.counter = 2))
+}
+
+pub(super) async fn renewal_is_fenced(store: Arc<dyn LeaseStore>) -> Outcome {
+    let lease = made(&store, |lease| lease.counter = 5).await?;
+    refused("an old counter", store.renew(renewal(&lease, 4)).await, Some(&lease))?;
+    refused("a counter to come", store.renew(renewal(&lease, 6)).await, Some(&lease))?;
+    let absent = super::expect::lease(2);
+    refused("no row", store.renew(renewal(&absent, 0)).await, None)?;
+    same("no row is made", found(store.read(&absent.key).await)?, None)
+}
+
+pub(super) async fn renewal_notices_handoff(store: Arc<dyn LeaseStore>) -> Outcome {
+    let lease = made(&store, |lease| {
+        lease.owner = Some(worker("b"));
+        lease.checkpoint_owner = Some(worker("a"));
+    })
+    .await?;
+    refused("unaware", store.renew(renewal(&lease, 0)).await, Some(&lease))?;
+    let aware = accepted(store.renew(Renewal { in_handoff: true, ..renewal(&lease, 0) }).await)?;
+    same("aware", aware, with(lease, |lease| lease.counter = 1))
+}
+
+pub(super) async fn checkpoint_stores_and_clears(store: Arc<dyn LeaseStore>) -> Outcome {
+    let lease = made(&store, |lease| {
+        lease.owner_switches = 3;
+        lease.children = vec![ShardId::from("c")];
+        lease.pending = Some(PendingCheckpoint { checkpoint: at("9", 0), state: Some(Bytes::from_static(b"s")) });
+    })
+    .await?;
+    let renewal = Renewal { throughput_kib_per_s: Some(0.25), ..renewal(&lease, 0) };
+    let stored = accepted(store.checkpoint(renewal, &at("12", 3)).await)?;
+    let expected = with(lease.clone(), |lease| {
+        lease.counter = 1;
+        lease.owner_switches = 0;
+        lease.pending = None;
+        lease.checkpoint = at("12", 3);
+        lease.throughput_kib_per_s = Some(0.25);
+    });
+    same("the answer", stored, expected.clone())?;
+    same("the row", found(store.read(&lease.key).await)?, Some(expected))
+}
+
+pub(super) async fn checkpoint_is_fenced(store: Arc<dyn LeaseStore>) -> Outcome {
+    let lease = made(&store, |_| {}).await?;
+    let first = accepted(store.checkpoint(renewal(&lease, 0), &at("1", 0)).await)?;
+    refused("the same again", store.checkpoint(renewal(&lease, 0), &at("1", 0)).await, Some(&first))?;
+    let absent = super::expect::lease(2);
+    refused("no row", store.checkpoint(renewal(&absent, 0), &at("1", 0)).await, None)
+}
+
+pub(super) async fn checkpoint_allows_handoff(store: Arc<dyn LeaseStore>) -> Outcome {
+    let lease = made(&store, |lease| {
+        lease.owner = Some(worker("b"));
+        lease.checkpoint_owner = Some(worker("a"));
+    })
+    .await?;
+    let stored = accepted(store.checkpoint(renewal(&lease, 0), &at("1", 0)).await)?;
+    same("the hand-off goes on", stored.owners(), lease.owners())
+}
+
+pub(super) async fn every_kind_of_checkpoint(store: Arc<dyn LeaseStore>) -> Outcome {
+    let lease = made(&store, |_| {}).await?;
+    let long = "9".repeat(120);
+    let kinds = [
+        Checkpoint::AtTimestamp,
+        Checkpoint::TrimHorizon,
+        Checkpoint::Latest,
+        at("0", 0),
+        at(&long, 1 << 40),
+        Checkpoint::ShardEnd,
+    ];
+    for (counter, kind) in (0..).zip(kinds) {
+        accepted(store.checkpoint(renewal(&lease, counter), &kind).await)?;
+        let row = found(store.read(&lease.key).await)?;
+        same("the row", row.map(|row| row.checkpoint), Some(kind))?;
+    }
+    match store.checkpoint(renewal(&lease, 6), &Checkpoint::Missing).await {
+        Err(StoreError::Refused { .. }) => Ok(()),
+        other => Err(format!("a missing checkpoint was not refused: {other:?}")),
+    }
+}
+
+pub(super) async fn assign_counts_switches(store: Arc<dyn LeaseStore>) -> Outcome {
+    let free = made(&store, |_| {}).await?;
+    let a = accepted(store.assign(&free.key, &free.owners(), &worker("a")).await)?;
+    same("from nobody", (a.owner.clone(), a.counter, a.owner_switches), (Some(worker("a")), 1, 0))?;
+    let again = accepted(store.assign(&free.key, &a.owners(), &worker("a")).await)?;
+    same("to the same", (again.counter, again.owner_switches), (2, 0))?;
+    let b = accepted(store.assign(&free.key, &a.owners(), &worker("b")).await)?;
+    same("to another", (b.owner.clone(), b.counter, b.owner_switches), (Some(worker("b")), 3, 1))?;
+    same("the row", found(store.read(&free.key).await)?, Some(b))
+}
+
+pub(super) async fn assign_needs_owners_as_seen(store: Arc<dyn LeaseStore>) -> Outcome {
+    let owned = made(&store, |lease| lease.owner = Some(worker("a"))).await?;
+    let other = Owners { owner: Some(worker("b")), checkpoint_owner: None };
+    let handoff = Owners { owner: Some(worker("a")), checkpoint_owner: Some(worker("b")) };
+    for (what, seen) in [("nobody seen", Owners::default()), ("another", other), ("a hand-off", handoff)] {
+        refused(what, store.assign(&owned.key, &seen, &worker("c")).await, Some(&owned))?;
+    }
+    let absent = lease(2);
+    refused("no row", store.assign(&absent.key, &Owners::default(), &worker("c")).await, None)?;
+    same("no row is made", found(store.read(&absent.key).await)?, None)
+}
+
+pub(super) async fn handoff_leaves_the_counter(store: Arc<dyn LeaseStore>) -> Outcome {
+    let owned = made(&store, |lease| {
+        lease.owner = Some(worker("a"));
+        lease.counter = 6;
+    })
+    .await?;
+    let (a, b, c) = (worker("a"), worker("b"), worker("c"));
+    refused("from a worker that is not the owner", store.start_handoff(&owned.key, &b, &c).await, Some(&owned))?;
+    let started = accepted(store.start_handoff(&owned.key, &a, &b).await)?;
+    let expected = with(owned.clone(), |lease| {
+        lease.owner = Some(b.clone());
+        lease.checkpoint_owner = Some(a.clone());
+    });
+    same("the answer", started.clone(), expected)?;
+    refused("a second time", store.start_handoff(&owned.key, &a, &c).await, Some(&started))?;
+    refused("by the target", store.start_handoff(&owned.key, &b, &c).await, Some(&started))?;
+    refused("no row", store.start_handoff(&lease(2).key, &a, &b).await, None)
+}
+
+pub(super) async fn assign_ends_handoff(store: Arc<dyn LeaseStore>) -> Outcome {
+    let handing_over = |lease: &mut Lease| {
+        lease.owner = Some(worker("b"));
+        lease.checkpoint_owner = Some(worker("a"));
+    };
+    let first = made(&store, handing_over).await?;
+    let done = accepted(store.assign(&first.key, &first.owners(), &worker("b")).await)?;
+    same(
+        "completed",
+        (done.owner.clone(), done.checkpoint_owner, done.counter, done.owner_switches),
+        (Some(worker("b")), None, 1, 0),
+    )?;
+    let second = with(lease(2), handing_over);
+    accepted(store.create(&second).await)?;
+    let back = accepted(store.assign(&second.key, &second.owners(), &worker("a")).await)?;
+    same(
+        "called off",
+        (back.owner, back.checkpoint_owner, back.counter, back.owner_switches),
+        (Some(worker("a")), None, 1, 1),
+    )
+}
+
+pub(super) async fn evict_frees(store: Arc<dyn LeaseStore>) -> Outcome {
+    let owned = made(&store, |lease| lease.owner = Some(worker("a"))).await?;
+    refused("by another", store.evict(&owned.key, &Owners::default()).await, Some(&owned))?;
+    let free = accepted(store.evict(&owned.key, &owned.owners()).await)?;
+    same("freed", (free.owner, free.counter, free.owner_switches), (None, 1, 0))?;
+    let handed = with(lease(2), |lease| {
+        lease.owner = Some(worker("b"));
+        lease.checkpoint_owner = Some(worker("a"));
+    });
+    accepted(store.create(&handed).await)?;
+    let ended = accepted(store.evict(&handed.key, &handed.owners()).await)?;
+    same("in a hand-off", (ended.owner, ended.checkpoint_owner, ended.counter), (Some(worker("b")), None, 1))?;
+    refused("no row", store.evict(&lease(3).key, &Owners::default()).await, None)
+}
+
+pub(super) async fn children_are_set(store: Arc<dyn LeaseStore>) -> Outcome {
+    let lease = made(&store, |lease| lease.counter = 4).await?;
+    let children = [ShardId::from("c1"), ShardId::from("c2")];
+    let set = accepted(store.set_children(&lease.key, &children).await)?;
+    let expected = with(lease.clone(), |lease| lease.children = children.to_vec());
+    same("the answer", set, expected.clone())?;
+    accepted(store.set_children(&lease.key, &[]).await)?;
+    same("none changes nothing", found(store.read(&lease.key).await)?, Some(expected))?;
+    let absent = super::expect::lease(2).key;
+    refused("no row", store.set_children(&absent, &children).await, None)?;
+    same("no row is made", found(store.read(&absent).await)?, None)
+}
+
+pub(super) async fn only_finished_leases_are_deleted(store: Arc<dyn LeaseStore>) -> Outcome {
+    let live = made(&store, |lease| lease.checkpoint = at("1", 0)).await?;
+    refused("unfinished", store.delete_finished(&live.key).await, Some(&live))?;
+    accepted(store.checkpoint(renewal(&live, 0), &Checkpoint::ShardEnd).await)?;
+    for what in ["finished", "not there"] {
+        match store.delete_finished(&live.key).await {
+            Ok(Written::Accepted(None)) => {}
+            other => return Err(format!("{what}: {other:?}")),
+        }
+    }
+    same("gone", found(store.read(&live.key).await)?, None)
+}
+
+pub(super) async fn racing_writes_have_one_winner(store: Arc<dyn LeaseStore>) -> Outcome {
+    let lease = made(&store, |_| {}).await?;
+    let writers = (0..8).map(|_| store.renew(renewal(&lease, 0)));
+    let answers = futures::future::join_all(writers).await;
+    let accepted = answers.iter().filter(|answer| matches!(answer, Ok(Written::Accepted(_)))).count();
+    let refused = answers.iter().filter(|answer| matches!(answer, Ok(Written::Refused(_)))).count();
+    same("accepted and refused", (accepted, refused), (1, 7))?;
+    same("the counter", found(store.read(&lease.key).await)?.map(|row| row.counter), Some(1))
+}
