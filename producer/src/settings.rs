@@ -90,6 +90,9 @@ impl From<Duration> for Linger {
 #[non_exhaustive]
 pub enum Aggregation {
     /// They do: consumers must take the aggregates apart (the KCL and its kin do).
+    ///
+    /// Except on a stream that cannot have aggregates, as DescribeStreamSummary tells at the start: one whose records the service distributes
+    /// itself, or that channels deliver from. There it is as if off.
     #[default]
     On,
     /// Each is a Kinesis record of its own, readable by anyone.
