@@ -82,6 +82,20 @@ async fn a_lost_answer_may_double_a_record_and_never_lose_it() {
     assert_eq!(copies(&stored(&stream))[&b"y"[..]], 1);
 }
 
+/// P3, P4: what was written although nobody said so is not called unwritten.
+#[tokio::test(start_paused = true)]
+async fn when_every_answer_is_lost_the_outcome_is_unknown() {
+    let (cloud, stream, builder) = cloud(1).await;
+    let producer = builder.record_ttl(Duration::from_secs(5)).build().await.expect("a producer");
+    cloud.faults("a").always_for("PutRecords", Fault::LoseResponse);
+    let error = put(&producer, "k", "x").await.await.expect_err("no answer ever");
+    assert_eq!((error.kind(), error.outcome()), (DeliveryErrorKind::Expired, Outcome::Unknown));
+    assert!(
+        error.attempts().iter().all(|attempt| attempt.code == "ConnectionError" && attempt.outcome == Outcome::Unknown)
+    );
+    assert_eq!(copies(&stored(&stream))[&b"x"[..]], error.attempts().len());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_is_a_timeout_and_the_record_is_sent_again() {
     let (cloud, stream, builder) = cloud(1).await;
