@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
-use aws_sdk_dynamodb::types::TableDescription;
+use aws_sdk_dynamodb::types::{AttributeValue, TableDescription};
 use tokio::time::{Instant, sleep};
 
 use super::DynamoDbLeaseStore;
@@ -132,14 +132,17 @@ impl DynamoDbLeaseStore {
         Ok(rows.iter().any(|row| !matches!(Row::read(row), Ok(Row::Worker(_) | Row::Lock(_) | Row::Other))))
     }
 
-    /// Writes the version row of a new application.
+    /// Writes the version row of a new application. Its history has one entry, as the KCL's has: the state before the first.
     async fn found(&self, worker: &WorkerId, now: EpochTime) -> Result<(), PrepareError> {
+        let before = [("cv", s("CLIENT_VERSION_INIT")), ("mb", s(worker)), ("mts", n(now.0.saturating_mul(1000)))];
+        let before = before.map(|(name, value)| (name.to_owned(), value)).into();
         let row = [
             (item::KEY, s(VERSION_KEY)),
             (item::ENTITY_TYPE, s("CLIENT_VERSION_MIGRATION")),
             ("cv", s(VERSION_3)),
             ("mb", s(worker)),
             ("mts", n(now.0.saturating_mul(1000))),
+            ("h", AttributeValue::L(vec![AttributeValue::M(before)])),
         ];
         let put = self
             .client

@@ -97,13 +97,16 @@ async fn a_new_application_gets_table_index_and_version_in_one_go() {
 
     let client = cloud.outside().dynamodb;
     let [row] = &rows(&client, "app").await[..] else { panic!("one row") };
-    // As Java writes it, but for a history, which a new application has not.
+    // As Java writes it, with a history of one entry.
+    let before = [("cv", s("CLIENT_VERSION_INIT")), ("mb", s("me")), ("mts", n(1_700_000_000_000_u64))];
+    let before = before.map(|(name, value)| (name.to_owned(), value)).into();
     let expected: Item = [
         ("leaseKey", s("Migration3.0")),
         ("entityType", s("CLIENT_VERSION_MIGRATION")),
         ("cv", s("CLIENT_VERSION_3X")),
         ("mb", s("me")),
         ("mts", n(1_700_000_000_000_u64)),
+        ("h", AttributeValue::L(vec![AttributeValue::M(before)])),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
