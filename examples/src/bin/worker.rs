@@ -228,7 +228,19 @@ impl Printer {
     async fn events(&self, shard: &mut Shard, id: &str) -> anyhow::Result<Option<&'static str>> {
         let mut printed: Option<Position> = None;
         let mut last_checkpoint = Instant::now();
-        while let Some(event) = shard.next().await {
+        let every = u64::try_from(self.args.checkpoint_ms).ok().map(Duration::from_millis);
+        loop {
+            let due = every.filter(|_| printed.is_some()).map(|every| last_checkpoint + every);
+            // Events first; when none comes, what was printed last is checkpointed all the same.
+            let event = tokio::select! { biased;
+                event = shard.next() => event,
+                () = tokio::time::sleep_until(due.unwrap_or(last_checkpoint)), if due.is_some() => {
+                    self.checkpoint(shard, id, printed.take()).await?;
+                    last_checkpoint = Instant::now();
+                    continue;
+                }
+            };
+            let Some(event) = event else { break };
             match event {
                 Event::Batch(batch) => {
                     self.print_batch(&batch, id)?;
@@ -236,9 +248,7 @@ impl Printer {
                         tokio::time::sleep(Duration::from_millis(self.args.work_ms)).await;
                     }
                     printed = Some(batch.last().clone());
-                    let due = u64::try_from(self.args.checkpoint_ms)
-                        .is_ok_and(|every| last_checkpoint.elapsed() >= Duration::from_millis(every));
-                    if due {
+                    if every.is_some_and(|every| last_checkpoint.elapsed() >= every) {
                         self.checkpoint(shard, id, printed.take()).await?;
                         last_checkpoint = Instant::now();
                     }
