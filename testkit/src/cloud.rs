@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_kinesis::types::StreamStatus;
-
 use crate::calls::Calls;
 use crate::clock::{Clock, default_epoch};
 use crate::connection::Connection;
@@ -13,9 +11,11 @@ use crate::connector::Connector;
 use crate::dynamodb::DynamoDb;
 use crate::faults::Faults;
 use crate::kinesis::Kinesis;
+use crate::kinesis::create::CreateStream;
 use crate::limits::Limits;
+use crate::refusal::Refused;
 use crate::service::Services;
-use crate::stream::Stream;
+use crate::stream::{Stream, panics};
 use crate::worker::Worker;
 
 /// A Kinesis and a DynamoDB inside the process. Clones are handles of the same cloud.
@@ -58,18 +58,21 @@ impl Cloud {
     ///
     /// When the service refuses: the name is taken or not allowed, or `shards` is out of range.
     pub async fn create_stream(&self, name: &str, shards: i32) -> Stream {
-        let kinesis = self.outside().kinesis;
-        if let Err(error) = kinesis.create_stream().stream_name(name).shard_count(shards).send().await {
-            panic!("stream {name} with {shards} shards: {}", error.into_service_error());
-        }
-        loop {
-            let summary = kinesis.describe_stream_summary().stream_name(name).send().await;
-            let status = summary.ok().and_then(|answer| Some(answer.stream_description_summary?.stream_status));
-            if status == Some(StreamStatus::Active) {
-                return self.stream(name);
-            }
-            tokio::time::sleep(self.limits.creating.max(Duration::from_millis(1))).await;
-        }
+        self.try_create_stream(name, shards).await.unwrap_or_else(panics)
+    }
+
+    /// As [`create_stream`](Self::create_stream).
+    ///
+    /// # Errors
+    ///
+    /// When the service refuses: the name is taken or not allowed, or `shards` is out of range.
+    pub async fn try_create_stream(&self, name: &str, shards: i32) -> Result<Stream, Refused> {
+        let request = CreateStream::provisioned(name, shards);
+        let created = self.services.kinesis.with(|account, now| account.create_stream(request, now));
+        created.map_err(|refusal| Refused::new(name, refusal))?;
+        let stream = self.stream(name);
+        stream.until_active().await?;
+        Ok(stream)
     }
 
     /// The stream `name`, which need not exist yet.

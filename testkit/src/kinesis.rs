@@ -2,7 +2,7 @@
 
 pub(crate) mod account;
 mod bucket;
-mod create;
+pub(crate) mod create;
 mod describe;
 pub(crate) mod entry;
 pub(crate) mod hash_key;

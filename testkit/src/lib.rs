@@ -100,5 +100,6 @@ pub use self::cloud::{Cloud, CloudBuilder};
 pub use self::connection::Connection;
 pub use self::faults::{Entries, EntryError, Fault, Faults};
 pub use self::limits::Limits;
+pub use self::refusal::Refused;
 pub use self::service::Service;
 pub use self::stream::{Record, Shard, ShardRef, Stream};

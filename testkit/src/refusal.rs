@@ -1,6 +1,39 @@
 //! How the service says no.
 
+use std::fmt;
+
 use serde::Serialize;
+
+/// What a test asked of a stream is not possible: the service's refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    stream: String,
+    refusal: Refusal,
+}
+
+impl Refused {
+    pub(crate) fn new(stream: &str, refusal: Refusal) -> Self {
+        Self { stream: stream.to_owned(), refusal }
+    }
+
+    /// The service's error code, for example `"ResourceNotFoundException"`.
+    pub fn code(&self) -> &str {
+        self.refusal.code
+    }
+
+    /// The service's words.
+    pub fn message(&self) -> &str {
+        &self.refusal.message
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stream {}: {}: {}", self.stream, self.refusal.code, self.refusal.message)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// An error answer of the Kinesis API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +63,7 @@ impl Refusal {
     }
 
     /// A request that breaks the API's own model: `value` at `member` fails `constraint`.
-    pub(crate) fn constraint(value: impl std::fmt::Display, member: &str, constraint: &str) -> Self {
+    pub(crate) fn constraint(value: impl fmt::Display, member: &str, constraint: &str) -> Self {
         Self::validation(format!("Value '{value}' at '{member}' failed to satisfy constraint: {constraint}"))
     }
 

@@ -11,12 +11,13 @@ use crate::kinesis::entry::{Entry, Place};
 use crate::kinesis::put::Pace;
 use crate::kinesis::reshard::{MergeShards, SplitShard};
 use crate::kinesis::shard::{Shard as Model, Stored, shard_id};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Refused};
 
 /// A stream of the cloud. Clones are handles of the same stream.
 ///
-/// Its methods act on the stream directly: no fault, no latency, no shard rate touches them.
-/// They panic with the service's own words when they are asked for what is not possible, as an assertion would.
+/// Its methods act on the stream directly: no fault, no latency, no rate touches them.
+/// They panic with the service's own words when they are asked for what is not possible, as an assertion would; their
+/// `try_` twins return the [`Refused`] instead.
 #[derive(Debug, Clone)]
 pub struct Stream {
     cloud: Cloud,
@@ -89,15 +90,38 @@ impl Stream {
     ///
     /// When there is no such stream, or the record is none that the service takes.
     pub async fn put(&self, partition_key: &str, data: impl Into<Bytes>) -> Record {
+        self.try_put(partition_key, data).await.unwrap_or_else(panics)
+    }
+
+    /// As [`put`](Self::put).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such stream, or the record is none that the service takes.
+    pub async fn try_put(&self, partition_key: &str, data: impl Into<Bytes>) -> Result<Record, Refused> {
         self.put_at(partition_key, None, data.into())
     }
 
-    /// The same with an explicit hash key.
+    /// [`put`](Self::put) with an explicit hash key.
     ///
     /// # Panics
     ///
     /// As [`put`](Self::put).
     pub async fn put_with_hash_key(&self, partition_key: &str, hash_key: u128, data: impl Into<Bytes>) -> Record {
+        self.try_put_with_hash_key(partition_key, hash_key, data).await.unwrap_or_else(panics)
+    }
+
+    /// As [`put_with_hash_key`](Self::put_with_hash_key).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_put`](Self::try_put).
+    pub async fn try_put_with_hash_key(
+        &self,
+        partition_key: &str,
+        hash_key: u128,
+        data: impl Into<Bytes>,
+    ) -> Result<Record, Refused> {
         self.put_at(partition_key, Some(hash_key.to_string()), data.into())
     }
 
@@ -109,13 +133,22 @@ impl Stream {
     ///
     /// When there is no such open shard, or it has too few hash keys to be split.
     pub async fn split(&self, shard: impl Into<ShardRef>) -> [String; 2] {
-        self.until_active().await;
-        let parent = self.find(&shard.into());
+        self.try_split(shard).await.unwrap_or_else(panics)
+    }
+
+    /// As [`split`](Self::split).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such open shard, or it has too few hash keys to be split.
+    pub async fn try_split(&self, shard: impl Into<ShardRef>) -> Result<[String; 2], Refused> {
+        self.until_active().await?;
+        let parent = self.find(&shard.into())?;
         let (first, last) = parent.hash_keys.clone().into_inner();
-        let middle = first + (last - first) / 2 + 1;
-        self.reshard(|account, name, now| account.split_shard(SplitShard::of(name, &parent.id, middle), now)).await;
-        let children = self.children(&parent.id);
-        children.try_into().expect("a split shard has two children")
+        let middle = first + (last - first).div_ceil(2);
+        self.reshard(|account, name, now| account.split_shard(SplitShard::of(name, &parent.id, middle), now)).await?;
+        let children = self.children(&parent.id)?;
+        Ok(children.try_into().expect("a split shard has two children"))
     }
 
     /// Merges two open shards that lie side by side and waits until that is done. Returns the id of the child.
@@ -126,12 +159,25 @@ impl Stream {
     ///
     /// When these are not two open shards side by side.
     pub async fn merge(&self, shard: impl Into<ShardRef>, adjacent: impl Into<ShardRef>) -> String {
-        self.until_active().await;
-        let mut pair = [self.find(&shard.into()), self.find(&adjacent.into())];
+        self.try_merge(shard, adjacent).await.unwrap_or_else(panics)
+    }
+
+    /// As [`merge`](Self::merge).
+    ///
+    /// # Errors
+    ///
+    /// When these are not two open shards side by side.
+    pub async fn try_merge(
+        &self,
+        shard: impl Into<ShardRef>,
+        adjacent: impl Into<ShardRef>,
+    ) -> Result<String, Refused> {
+        self.until_active().await?;
+        let mut pair = [self.find(&shard.into())?, self.find(&adjacent.into())?];
         pair.sort_by_key(|shard| *shard.hash_keys.start());
         let [a, b] = &pair;
-        self.reshard(|account, name, now| account.merge_shards(MergeShards::of(name, &a.id, &b.id), now)).await;
-        self.children(&a.id).pop().expect("a merged shard has a child")
+        self.reshard(|account, name, now| account.merge_shards(MergeShards::of(name, &a.id, &b.id), now)).await?;
+        Ok(self.children(&a.id)?.pop().expect("a merged shard has a child"))
     }
 
     /// All records stored now, shard by shard, in the order of their sequence numbers.
@@ -140,6 +186,15 @@ impl Stream {
     ///
     /// When there is no such stream.
     pub fn records(&self) -> Vec<Record> {
+        self.try_records().unwrap_or_else(panics)
+    }
+
+    /// As [`records`](Self::records).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such stream.
+    pub fn try_records(&self) -> Result<Vec<Record>, Refused> {
         self.read(|stream, now| {
             let retention = stream.retention;
             let mut records = Vec::new();
@@ -157,6 +212,15 @@ impl Stream {
     ///
     /// When there is no such stream.
     pub fn shards(&self) -> Vec<Shard> {
+        self.try_shards().unwrap_or_else(panics)
+    }
+
+    /// As [`shards`](Self::shards).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such stream.
+    pub fn try_shards(&self) -> Result<Vec<Shard>, Refused> {
         self.read(|stream, _| stream.shards.iter().map(Shard::of).collect())
     }
 
@@ -166,55 +230,72 @@ impl Stream {
     ///
     /// When there is no such stream.
     pub fn open_shards(&self) -> Vec<Shard> {
-        let mut open: Vec<Shard> = self.shards().into_iter().filter(|shard| shard.open).collect();
-        open.sort_by_key(|shard| *shard.hash_keys.start());
-        open
+        self.try_open_shards().unwrap_or_else(panics)
     }
 
-    fn put_at(&self, partition_key: &str, explicit: Option<String>, data: Bytes) -> Record {
+    /// As [`open_shards`](Self::open_shards).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such stream.
+    pub fn try_open_shards(&self) -> Result<Vec<Shard>, Refused> {
+        let mut open: Vec<Shard> = self.try_shards()?.into_iter().filter(|shard| shard.open).collect();
+        open.sort_by_key(|shard| *shard.hash_keys.start());
+        Ok(open)
+    }
+
+    fn put_at(&self, partition_key: &str, explicit: Option<String>, data: Bytes) -> Result<Record, Refused> {
         let result = self.cloud.services.kinesis.with(|account, now| {
             let entry = Entry::from_parts(Place::Alone, data, partition_key.to_owned(), explicit)?;
             account.write(&self.name, entry, Pace::Unlimited, now).map(Record::of)
         });
-        self.expect(result)
+        result.map_err(|refusal| self.refused(refusal))
     }
 
-    async fn reshard(&self, change: impl Fn(&mut Account, &str, Tick) -> Result<(), Refusal>) {
-        self.expect(self.cloud.services.kinesis.with(|account, now| change(account, &self.name, now)));
-        self.until_active().await;
+    async fn reshard(&self, change: impl Fn(&mut Account, &str, Tick) -> Result<(), Refusal>) -> Result<(), Refused> {
+        let result = self.cloud.services.kinesis.with(|account, now| change(account, &self.name, now));
+        result.map_err(|refusal| self.refused(refusal))?;
+        self.until_active().await
     }
 
-    async fn until_active(&self) {
-        while let Some(wait) = self.read(|stream, now| Some(stream.pending.as_ref()?.due.saturating_sub(now))) {
+    /// Waits until no change is under way.
+    pub(crate) async fn until_active(&self) -> Result<(), Refused> {
+        while let Some(wait) = self.read(|stream, now| Some(stream.pending.as_ref()?.due.saturating_sub(now)))? {
             tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
         }
+        Ok(())
     }
 
-    fn find(&self, shard: &ShardRef) -> Shard {
-        let found = match shard {
-            ShardRef::Open(place) => self.open_shards().into_iter().nth(*place),
-            ShardRef::Id(id) => self.shards().into_iter().find(|shard| shard.id == *id),
+    fn find(&self, shard: &ShardRef) -> Result<Shard, Refused> {
+        let open = self.try_open_shards()?;
+        let (found, wanted) = match shard {
+            ShardRef::Open(place) => {
+                (open.get(*place).cloned(), format!("open shard {place} (counted from 0, of {} open ones)", open.len()))
+            }
+            ShardRef::Id(id) => (self.try_shards()?.into_iter().find(|shard| shard.id == *id), format!("shard {id}")),
         };
-        found.unwrap_or_else(|| panic!("stream {} has no shard {shard:?} now: {:#?}", self.name, self.shards()))
+        found.ok_or_else(|| self.refused(Refusal::not_found(format!("there is no {wanted}"))))
     }
 
-    fn children(&self, parent: &str) -> Vec<String> {
-        self.shards()
-            .into_iter()
-            .filter(|shard| shard.parents.iter().any(|id| id == parent))
-            .map(|shard| shard.id)
-            .collect()
+    fn children(&self, parent: &str) -> Result<Vec<String>, Refused> {
+        let of_parent = |shard: &Shard| shard.parents.iter().any(|id| id == parent);
+        Ok(self.try_shards()?.into_iter().filter(of_parent).map(|shard| shard.id).collect())
     }
 
-    fn read<T>(&self, f: impl FnOnce(&mut crate::kinesis::stream::Stream, Tick) -> T) -> T {
+    fn read<T>(&self, f: impl FnOnce(&mut crate::kinesis::stream::Stream, Tick) -> T) -> Result<T, Refused> {
         let result =
             self.cloud.services.kinesis.with(|account, now| Ok(f(account.stream(Some(&self.name), None)?, now)));
-        self.expect(result)
+        result.map_err(|refusal| self.refused(refusal))
     }
 
-    fn expect<T>(&self, result: Result<T, Refusal>) -> T {
-        result.unwrap_or_else(|refusal| panic!("stream {}: {}: {}", self.name, refusal.code, refusal.message))
+    fn refused(&self, refusal: Refusal) -> Refused {
+        Refused::new(&self.name, refusal)
     }
+}
+
+/// Ends the test: for the methods that assert.
+pub(crate) fn panics<T>(refused: Refused) -> T {
+    panic!("{refused}")
 }
 
 impl Record {

@@ -10,7 +10,7 @@ use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::service::{ACCOUNT_ID, REGION};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct CreateStream {
     stream_name: Option<String>,
@@ -24,6 +24,12 @@ pub(crate) struct CreateStream {
 #[serde(rename_all = "PascalCase")]
 struct StreamModeDetails {
     stream_mode: Option<String>,
+}
+
+impl CreateStream {
+    pub(crate) fn provisioned(name: &str, shards: i32) -> Self {
+        Self { stream_name: Some(name.to_owned()), shard_count: Some(shards.into()), ..Self::default() }
+    }
 }
 
 impl Account {

@@ -4,6 +4,7 @@ mod determinism;
 mod dynamodb;
 mod faults;
 mod list;
+mod misuse;
 mod put;
 mod read;
 mod reshard;
