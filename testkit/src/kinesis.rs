@@ -12,8 +12,10 @@ mod list;
 pub(crate) mod put;
 mod read;
 pub(crate) mod reshard;
+mod rolling;
 mod sequence;
 pub(crate) mod shard;
+pub(crate) mod shard_count;
 pub(crate) mod stream;
 mod token;
 
@@ -72,6 +74,7 @@ impl Account {
             "GetRecords" => self.get_records(parse(body)?, now).map(json),
             "SplitShard" => self.split_shard(parse(body)?, now).map(empty),
             "MergeShards" => self.merge_shards(parse(body)?, now).map(empty),
+            "UpdateShardCount" => self.update_shard_count(parse(body)?, now).map(json),
             _ => Err(Refusal::unknown_operation(operation)),
         }
     }

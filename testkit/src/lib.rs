@@ -43,7 +43,7 @@
 //!
 //! # Tasks
 //!
-//! *Reshard*: [`Stream::split`], [`Stream::merge`]. *Look inside*: [`Stream::records`], [`Stream::shards`],
+//! *Reshard*: [`Stream::split`], [`Stream::merge`], [`Stream::update_shard_count`]. *Look inside*: [`Stream::records`], [`Stream::shards`],
 //! [`Cloud::calls`].
 //!
 //! *Break the network of one worker*: each has faults of its own, for all calls, for one service or for the next call
@@ -68,7 +68,7 @@
 //!
 //! # What the model does not do
 //!
-//! - Kinesis: enhanced fan-out, UpdateShardCount, retention other than 24 hours, tags, encryption, metrics, `DryRun`,
+//! - Kinesis: enhanced fan-out, retention other than 24 hours, tags, encryption, metrics, `DryRun`,
 //!   streams that distribute or scale by themselves, rates of the control plane. An operation it does not know is
 //!   refused with `UnknownOperationException`.
 //! - A request with several mistakes is refused for the first; the service lists them all. Shard ids have to be spelled

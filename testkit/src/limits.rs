@@ -35,11 +35,16 @@ pub struct Limits {
     pub retention: Duration,
     /// Open shards of the account: 20 000 (the quota of us-east-1).
     pub open_shards: usize,
+    /// Shards of one stream that UpdateShardCount may reach: 10 000.
+    pub shards_per_stream: usize,
+    /// UpdateShardCount calls per stream in 24 hours: 10.
+    pub shard_count_updates_per_day: usize,
     /// Streams in CREATING at one time: 5.
     pub streams_creating: usize,
     /// How long CreateStream leaves a stream in CREATING. The service takes some ten seconds; here 300 ms.
     pub creating: Duration,
-    /// How long SplitShard and MergeShards leave a stream in UPDATING. The service takes some ten seconds; here 300 ms.
+    /// How long a split or a merge leaves a stream in UPDATING; UpdateShardCount makes several, one after the other. The
+    /// service takes some ten seconds; here 300 ms.
     pub updating: Duration,
     /// How long DeleteStream leaves a stream in DELETING: 300 ms here.
     pub deleting: Duration,
@@ -54,6 +59,7 @@ impl Limits {
             read_bytes_per_second: u64::MAX,
             get_records_per_second: u64::MAX,
             get_shard_iterator_per_second: u64::MAX,
+            shard_count_updates_per_day: usize::MAX,
             ..Self::default()
         }
     }
@@ -75,6 +81,8 @@ impl Default for Limits {
             token_life: Duration::from_secs(300),
             retention: Duration::from_secs(24 * 3600),
             open_shards: 20_000,
+            shards_per_stream: 10_000,
+            shard_count_updates_per_day: 10,
             streams_creating: 5,
             creating: Duration::from_millis(300),
             updating: Duration::from_millis(300),

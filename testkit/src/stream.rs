@@ -11,6 +11,7 @@ use crate::kinesis::entry::{Entry, Place};
 use crate::kinesis::put::Pace;
 use crate::kinesis::reshard::{MergeShards, SplitShard};
 use crate::kinesis::shard::{Shard as Model, Stored, shard_id};
+use crate::kinesis::shard_count::UpdateShardCount;
 use crate::refusal::{Refusal, Refused};
 
 /// A stream of the cloud. Clones are handles of the same stream.
@@ -178,6 +179,31 @@ impl Stream {
         let [a, b] = &pair;
         self.reshard(|account, name, now| account.merge_shards(MergeShards::of(name, &a.id, &b.id), now)).await?;
         Ok(self.children(&a.id)?.pop().expect("a merged shard has a child"))
+    }
+
+    /// Gives the stream `shards` open shards of equal size by splits and merges, and waits until that is done.
+    ///
+    /// Dropped half-way, it leaves the stream resharding.
+    ///
+    /// # Panics
+    ///
+    /// When that is more than double or less than half of what the stream has, or otherwise over the limits of
+    /// UpdateShardCount.
+    pub async fn update_shard_count(&self, shards: u32) {
+        self.try_update_shard_count(shards).await.unwrap_or_else(panics);
+    }
+
+    /// As [`update_shard_count`](Self::update_shard_count).
+    ///
+    /// # Errors
+    ///
+    /// When that is over the limits of UpdateShardCount.
+    pub async fn try_update_shard_count(&self, shards: u32) -> Result<(), Refused> {
+        self.until_active().await?;
+        let change = |account: &mut Account, name: &str, now| {
+            account.update_shard_count(UpdateShardCount::of(name, shards), now).map(drop)
+        };
+        self.reshard(change).await
     }
 
     /// All records stored now, shard by shard, in the order of their sequence numbers.

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::account::{Account, check_stream_name, stream_arn};
 use super::describe::StreamRef;
 use super::hash_key;
+use super::rolling::RollingDay;
 use super::stream::{Change, Mode, Pending, Status, Stream};
 use crate::clock::Tick;
 use crate::refusal::Refusal;
@@ -64,6 +65,7 @@ impl Account {
             mode,
             retention: self.limits.retention,
             max_record_size_kib,
+            shard_count_updates: RollingDay::default(),
             name: name.clone(),
         };
         self.streams.insert(name, stream);
@@ -101,11 +103,14 @@ impl Account {
 }
 
 impl Stream {
-    /// Those that a stream still in CREATING will have count as well.
+    /// Those that a stream is about to have count as well.
     fn open_shard_count(&self) -> usize {
-        match &self.pending {
-            Some(Pending { change: Change::Create { ranges }, .. }) => ranges.len(),
-            _ => self.open_shards().count(),
+        let open = self.open_shards().count();
+        match self.pending.as_ref().map(|pending| &pending.change) {
+            Some(Change::Create { ranges }) => ranges.len(),
+            Some(Change::Split { .. }) => open + 1,
+            Some(Change::Reshard { targets }) => open.max(targets.len()),
+            _ => open,
         }
     }
 }

@@ -109,7 +109,7 @@ impl Account {
 }
 
 impl Stream {
-    fn check_reshardable(&self) -> Result<(), Refusal> {
+    pub(crate) fn check_reshardable(&self) -> Result<(), Refusal> {
         if self.mode == Mode::OnDemand {
             return Err(Refusal::on_demand(&self.name, ACCOUNT_ID));
         }
@@ -123,7 +123,7 @@ impl Stream {
         )))
     }
 
-    fn update(&mut self, due: Tick, change: Change) {
+    pub(crate) fn update(&mut self, due: Tick, change: Change) {
         self.status = Status::Updating;
         self.pending = Some(Pending { due, change });
     }

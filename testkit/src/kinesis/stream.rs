@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::rolling::RollingDay;
 use super::sequence::SequenceNumber;
 use super::shard::Shard;
 use crate::clock::Tick;
@@ -20,6 +21,7 @@ pub(crate) struct Stream {
     pub(crate) mode: Mode,
     pub(crate) retention: Duration,
     pub(crate) max_record_size_kib: u32,
+    pub(crate) shard_count_updates: RollingDay,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,17 +81,39 @@ pub(crate) enum Change {
         parent: u32,
         adjacent: u32,
     },
+    /// Splits and merges, one after the other, until the open shards are these.
+    Reshard {
+        targets: Vec<(u128, u128)>,
+    },
     Delete,
 }
 
 impl Stream {
-    /// Makes the pending change when its time has come. `opened` gives each new generation of shards its mark, see
+    /// Makes the pending changes whose time has come. `opened` gives each new generation of shards its mark, see
     /// [`SequenceNumber`].
     pub(crate) fn settle(&mut self, now: Tick, opened: &mut u64, limits: &Limits, rng: &mut fastrand::Rng) -> Settled {
-        let Some(pending) = self.pending.take_if(|pending| pending.due <= now) else { return Settled::Stays };
-        let at = pending.due;
-        match pending.change {
-            Change::Delete => return Settled::Gone,
+        while let Some(pending) = self.pending.take_if(|pending| pending.due <= now) {
+            let at = pending.due;
+            match pending.change {
+                Change::Delete => return Settled::Gone,
+                Change::Reshard { targets } => {
+                    if let Some(step) = self.next_step(&targets) {
+                        self.make(step, at, opened, limits, rng);
+                    }
+                    if self.next_step(&targets).is_some() {
+                        self.pending = Some(Pending { due: at + limits.updating, change: Change::Reshard { targets } });
+                        continue;
+                    }
+                }
+                change => self.make(change, at, opened, limits, rng),
+            }
+            self.status = Status::Active;
+        }
+        Settled::Stays
+    }
+
+    fn make(&mut self, change: Change, at: Tick, opened: &mut u64, limits: &Limits, rng: &mut fastrand::Rng) {
+        match change {
             Change::Create { ranges } => {
                 // The shards are as old as the stream: its trim horizon begins when it was asked for.
                 for range in ranges {
@@ -108,9 +132,8 @@ impl Stream {
                 child.parent = Some(parent);
                 child.adjacent_parent = Some(adjacent);
             }
+            Change::Reshard { .. } | Change::Delete => {}
         }
-        self.status = Status::Active;
-        Settled::Stays
     }
 
     /// A split or merge of `index` must be in range here: requests were checked when they came, and no other change

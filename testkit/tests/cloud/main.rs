@@ -8,6 +8,7 @@ mod misuse;
 mod put;
 mod read;
 mod reshard;
+mod shard_count;
 mod streams;
 
 use std::fmt::Debug;

@@ -1,0 +1,143 @@
+//! UpdateShardCount: the splits and merges that lead to shards of one size.
+
+use serde::{Deserialize, Serialize};
+
+use super::account::Account;
+use super::hash_key;
+use super::stream::{Change, Stream};
+use crate::clock::Tick;
+use crate::limits::Limits;
+use crate::refusal::Refusal;
+use crate::service::ACCOUNT_ID;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct UpdateShardCount {
+    stream_name: Option<String>,
+    #[serde(rename = "StreamARN")]
+    stream_arn: Option<String>,
+    target_shard_count: Option<i64>,
+    scaling_type: Option<String>,
+}
+
+impl UpdateShardCount {
+    pub(crate) fn of(stream: &str, target: u32) -> Self {
+        Self {
+            stream_name: Some(stream.to_owned()),
+            stream_arn: None,
+            target_shard_count: Some(target.into()),
+            scaling_type: Some(UNIFORM_SCALING.to_owned()),
+        }
+    }
+}
+
+impl Account {
+    pub(crate) fn update_shard_count(
+        &mut self,
+        request: UpdateShardCount,
+        now: Tick,
+    ) -> Result<impl Serialize + use<>, Refusal> {
+        let asked = request.target_shard_count.ok_or_else(|| Refusal::missing("targetShardCount"))?;
+        let target = u32::try_from(asked).ok().filter(|target| *target > 0).ok_or_else(|| {
+            let what = "Member must have value greater than or equal to 1";
+            Refusal::constraint(asked, "targetShardCount", what)
+        })?;
+        check_scaling_type(request.scaling_type.as_deref())?;
+        let limits = self.limits.clone();
+        let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
+        stream.check_reshardable()?;
+        let current = stream.open_shards().count();
+        stream.check_target(current, target as usize, &limits, now)?;
+        let answer = UpdateShardCountAnswer {
+            stream_name: stream.name.clone(),
+            stream_arn: stream.arn.clone(),
+            current_shard_count: current,
+            target_shard_count: target,
+        };
+        self.check_room_for((target as usize).saturating_sub(current))?;
+        let stream = self.stream(Some(&answer.stream_name), None)?;
+        stream.shard_count_updates.count(limits.shard_count_updates_per_day, now);
+        stream.update(now + limits.updating, Change::Reshard { targets: hash_key::split_evenly(target) });
+        Ok(answer)
+    }
+}
+
+impl Stream {
+    fn check_target(&mut self, current: usize, target: usize, limits: &Limits, now: Tick) -> Result<(), Refusal> {
+        let counts = format!("Current open shard count: {current} Target shard count: {target}");
+        let exceeded = |what: &str| Err(Refusal::limit_exceeded(format!("{what} {counts}")));
+        if target > 2 * current {
+            return exceeded("UpdateShardCount cannot scale up over double your current open shard count.");
+        }
+        if 2 * target < current {
+            return exceeded("UpdateShardCount cannot scale down below half your current open shard count.");
+        }
+        let most = limits.shards_per_stream;
+        if target > most && target > current {
+            return exceeded(&format!("UpdateShardCount cannot scale a stream up to more than {most} shards."));
+        }
+        if current > most && target >= most {
+            return exceeded(&format!(
+                "UpdateShardCount cannot scale a stream with more than {most} shards down unless the result is less than \
+                 {most} shards."
+            ));
+        }
+        if !self.shard_count_updates.allows(limits.shard_count_updates_per_day, now) {
+            return Err(Refusal::limit_exceeded(format!(
+                "UpdateShardCount was called more than {} times in a rolling 24 hour period on stream {} under account \
+                 {ACCOUNT_ID}.",
+                limits.shard_count_updates_per_day, self.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// The next split or merge on the way to the ranges `targets`, from the lowest hash key up; `None` when all is done.
+    ///
+    /// As the service has been seen to do it (4 shards to 3: shard 1 is split at a third, its lower part merged with
+    /// shard 0, then shard 2 is split at two thirds, and so on): what reaches over the end of a target is split there,
+    /// what lies within it is merged from the left. So every shard has parents, and some live only for a moment.
+    pub(crate) fn next_step(&self, targets: &[(u128, u128)]) -> Option<Change> {
+        let mut open: Vec<_> = self.open_shards().map(|shard| (shard.range, shard.index)).collect();
+        open.sort_unstable();
+        let mut open = open.into_iter();
+        for &(_, last) in targets {
+            // All targets before this one are shards already, so this one begins where the next shard begins.
+            let (range, index) = open.next()?;
+            if range.1 == last {
+                continue;
+            }
+            if range.1 > last {
+                return Some(Change::Split { parent: index, at: last + 1 });
+            }
+            let (range, adjacent) = open.next()?;
+            return Some(match range.1 > last {
+                true => Change::Split { parent: adjacent, at: last + 1 },
+                false => Change::Merge { parent: index, adjacent },
+            });
+        }
+        None
+    }
+}
+
+fn check_scaling_type(asked: Option<&str>) -> Result<(), Refusal> {
+    match asked {
+        Some(UNIFORM_SCALING) => Ok(()),
+        None => Err(Refusal::missing("scalingType")),
+        Some(other) => {
+            Err(Refusal::constraint(other, "scalingType", "Member must satisfy enum value set: [UNIFORM_SCALING]"))
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct UpdateShardCountAnswer {
+    stream_name: String,
+    #[serde(rename = "StreamARN")]
+    stream_arn: String,
+    current_shard_count: usize,
+    target_shard_count: u32,
+}
+
+const UNIFORM_SCALING: &str = "UNIFORM_SCALING";
