@@ -11,7 +11,9 @@ mod json;
 mod list;
 pub(crate) mod put;
 mod read;
+mod record_size;
 pub(crate) mod reshard;
+mod retention;
 mod rolling;
 mod sequence;
 pub(crate) mod shard;
@@ -74,6 +76,9 @@ impl Account {
             "GetRecords" => self.get_records(parse(body)?, now).map(json),
             "SplitShard" => self.split_shard(parse(body)?, now).map(empty),
             "MergeShards" => self.merge_shards(parse(body)?, now).map(empty),
+            "IncreaseStreamRetentionPeriod" => self.increase_retention(parse(body)?, now).map(empty),
+            "DecreaseStreamRetentionPeriod" => self.decrease_retention(parse(body)?, now).map(empty),
+            "UpdateMaxRecordSize" => self.update_max_record_size(parse(body)?).map(empty),
             "UpdateShardCount" => self.update_shard_count(parse(body)?, now).map(json),
             _ => Err(Refusal::unknown_operation(operation)),
         }

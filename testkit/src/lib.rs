@@ -68,7 +68,7 @@
 //!
 //! # What the model does not do
 //!
-//! - Kinesis: enhanced fan-out, retention other than 24 hours, tags, encryption, metrics, `DryRun`,
+//! - Kinesis: enhanced fan-out, tags, encryption, metrics, `DryRun`,
 //!   streams that distribute or scale by themselves, rates of the control plane. An operation it does not know is
 //!   refused with `UnknownOperationException`.
 //! - A request with several mistakes is refused for the first; the service lists them all. Shard ids have to be spelled

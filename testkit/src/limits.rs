@@ -23,7 +23,8 @@ pub struct Limits {
     pub put_records_entries: usize,
     /// Bytes of keys and data in one PutRecords call: 10 MiB.
     pub put_records_bytes: usize,
-    /// Largest record (data and key) of a new stream, in KiB: 1024. CreateStream may ask for up to 10 240.
+    /// Largest record (data and key) of a new stream, in KiB: 1024. CreateStream and UpdateMaxRecordSize may ask for up to
+    /// 10 240.
     pub max_record_size_kib: u32,
     /// Bytes of keys and data in one GetRecords answer: 10 MiB.
     pub get_records_bytes: usize,
@@ -31,7 +32,7 @@ pub struct Limits {
     pub get_records_entries: usize,
     /// How long a shard iterator and a ListShards token live: 5 minutes.
     pub token_life: Duration,
-    /// How long a record is kept: 24 hours.
+    /// How long a new stream keeps a record: 24 hours.
     pub retention: Duration,
     /// Open shards of the account: 20 000 (the quota of us-east-1).
     pub open_shards: usize,

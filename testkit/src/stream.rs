@@ -222,10 +222,10 @@ impl Stream {
     /// When there is no such stream.
     pub fn try_records(&self) -> Result<Vec<Record>, Refused> {
         self.read(|stream, now| {
-            let retention = stream.retention;
+            let horizon = stream.trim_horizon(now);
             let mut records = Vec::new();
             for shard in &mut stream.shards {
-                shard.trim(now, retention);
+                shard.trim(horizon);
                 records.extend(shard.records.iter().map(Record::of));
             }
             records

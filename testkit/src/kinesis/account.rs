@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::shard::{Shard, parse_shard_id};
-use super::stream::{Settled, Stream};
+use super::stream::{Settled, Status, Stream};
 use crate::clock::Tick;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
@@ -43,6 +43,18 @@ impl Account {
 }
 
 impl Stream {
+    /// Changes of a stream wait for each other.
+    pub(crate) fn check_active(&self) -> Result<(), Refusal> {
+        if self.status == Status::Active {
+            return Ok(());
+        }
+        Err(Refusal::in_use(format!(
+            "Stream {} under account {ACCOUNT_ID} not ACTIVE, instead in state {}",
+            self.name,
+            self.status.as_str()
+        )))
+    }
+
     /// The shard that a reader names, when it has not been trimmed away.
     pub(crate) fn readable_shard(&mut self, id: &str, now: Tick) -> Result<&mut Shard, Refusal> {
         let name = self.name.clone();
@@ -56,9 +68,9 @@ impl Stream {
 
     /// The shard that a request to reshard names.
     pub(crate) fn shard(&mut self, id: &str, now: Tick) -> Result<&mut Shard, Refusal> {
-        let (retention, name) = (self.retention, &self.name);
+        let (horizon, name) = (self.trim_horizon(now), &self.name);
         let index = parse_shard_id(id).and_then(|index| usize::try_from(index).ok());
-        let shard = index.and_then(|index| self.shards.get_mut(index)).filter(|shard| !shard.is_gone(now, retention));
+        let shard = index.and_then(|index| self.shards.get_mut(index)).filter(|shard| !shard.is_gone(horizon));
         shard.ok_or_else(|| {
             Refusal::not_found(format!("Could not find shard {id} in stream {name} under account {ACCOUNT_ID}."))
         })

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::account::{Account, check_stream_name, stream_arn};
 use super::describe::StreamRef;
 use super::hash_key;
+use super::record_size::check_max_record_size;
 use super::rolling::RollingDay;
 use super::stream::{Change, Mode, Pending, Status, Stream};
 use crate::clock::Tick;
@@ -64,6 +65,7 @@ impl Account {
             shards: Vec::new(),
             mode,
             retention: self.limits.retention,
+            expired: now,
             max_record_size_kib,
             shard_count_updates: RollingDay::default(),
             name: name.clone(),
@@ -89,13 +91,7 @@ impl Account {
     pub(crate) fn delete_stream(&mut self, request: StreamRef, now: Tick) -> Result<(), Refusal> {
         let deleting = self.limits.deleting;
         let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
-        if stream.status != Status::Active {
-            return Err(Refusal::in_use(format!(
-                "Stream {} under account {ACCOUNT_ID} not ACTIVE, instead in state {}",
-                stream.name,
-                stream.status.as_str()
-            )));
-        }
+        stream.check_active()?;
         stream.status = Status::Deleting;
         stream.pending = Some(Pending { due: now + deleting, change: Change::Delete });
         Ok(())
@@ -147,18 +143,6 @@ fn shard_count(mode: Mode, asked: Option<i64>) -> Result<u32, Refusal> {
             )),
             _ => Err(Refusal::constraint(n, "shardCount", "Member must have value greater than or equal to 1")),
         },
-    }
-}
-
-fn check_max_record_size(kib: i64) -> Result<u32, Refusal> {
-    match u32::try_from(kib) {
-        Ok(n @ 1024..=10_240) => Ok(n),
-        Ok(10_241..) => {
-            Err(Refusal::constraint(kib, "maxRecordSizeInKiB", "Member must have value less than or equal to 10240"))
-        }
-        _ => {
-            Err(Refusal::constraint(kib, "maxRecordSizeInKiB", "Member must have value greater than or equal to 1024"))
-        }
     }
 }
 

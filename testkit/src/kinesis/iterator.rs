@@ -44,14 +44,14 @@ impl Account {
         let id = request.shard_id.as_deref().ok_or_else(|| Refusal::missing("shardId"))?;
         let kind = request.shard_iterator_type.as_deref().ok_or_else(|| Refusal::missing("shardIteratorType"))?;
         let stream = self.usable_stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
-        let (name, retention) = (stream.name.clone(), stream.retention);
+        let (name, horizon) = (stream.name.clone(), stream.trim_horizon(now));
         let shard = stream.readable_shard(id, now)?;
         let position = request.position(kind, shard, &name, now)?;
         if !shard.rates.get_shard_iterator.holds(1, now) {
             return Err(rate_exceeded(id, &name));
         }
         shard.rates.get_shard_iterator.take(1, now);
-        shard.trim(now, retention);
+        shard.trim(horizon);
         let iterator = ShardIterator {
             stream: name,
             shard: shard.index,

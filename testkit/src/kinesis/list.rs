@@ -114,7 +114,7 @@ impl Account {
 impl FilterRequest {
     fn parse(&self, stream: &Stream, now: Tick) -> Result<Filter, Refusal> {
         let kind = self.r#type.as_deref().ok_or_else(|| Refusal::missing("shardFilter.type"))?;
-        let trim_horizon = now.saturating_sub(stream.retention).max(stream.created);
+        let trim_horizon = stream.trim_horizon(now);
         let with_time = |make: fn(Tick) -> Filter| match self.timestamp {
             // What has been trimmed does not count: a time before the trim horizon means the trim horizon.
             Some(Timestamp(at)) if at <= now => Ok(make(at.max(trim_horizon))),

@@ -102,7 +102,7 @@ impl Account {
         let Self { streams, rng, .. } = self;
         let stream = streams.get_mut(stream).ok_or_else(|| stream_not_found(stream))?;
         stream.check_size(Place::Alone, &entry)?;
-        let (name, retention) = (stream.name.clone(), stream.retention);
+        let (name, horizon) = (stream.name.clone(), stream.trim_horizon(now));
         let shard = stream.shard_for(entry.hash).ok_or_else(|| stream_not_found(&name))?;
         let bytes = entry.bytes() as u64;
         if pace == Pace::Limited {
@@ -113,7 +113,7 @@ impl Account {
             rates.write_bytes.take(bytes, now);
             rates.write_records.take(1, now);
         }
-        shard.trim(now, retention);
+        shard.trim(horizon);
         Ok(shard.append(entry, now, rng))
     }
 

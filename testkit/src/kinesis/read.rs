@@ -37,7 +37,7 @@ impl Account {
         }
         let id = shard_id(iterator.shard);
         let stream = self.usable_stream(Some(&iterator.stream), request.stream_arn.as_deref())?;
-        let retention = stream.retention;
+        let horizon = stream.trim_horizon(now);
         let shard = stream.readable_shard(&id, now)?;
         if shard.starting.opened != iterator.opened {
             return Err(Refusal::invalid_argument("Invalid ShardIterator: it did not come from this stream."));
@@ -45,7 +45,7 @@ impl Account {
         if !shard.rates.get_records.holds(1, now) || !shard.may_read(now) {
             return Err(rate_exceeded(&id, &iterator.stream));
         }
-        shard.trim(now, retention);
+        shard.trim(horizon);
 
         let page = shard.page(iterator.from, limit, limits.get_records_bytes);
         let bytes = page.iter().map(|record| record.bytes() as u64).sum();

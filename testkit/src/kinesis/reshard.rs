@@ -113,14 +113,7 @@ impl Stream {
         if self.mode == Mode::OnDemand {
             return Err(Refusal::on_demand(&self.name, ACCOUNT_ID));
         }
-        if self.status == Status::Active {
-            return Ok(());
-        }
-        Err(Refusal::in_use(format!(
-            "Stream {} under account {ACCOUNT_ID} not ACTIVE, instead in state {}",
-            self.name,
-            self.status.as_str()
-        )))
+        self.check_active()
     }
 
     pub(crate) fn update(&mut self, due: Tick, change: Change) {

@@ -1,7 +1,6 @@
 //! One shard: its place in the tree, its records, its rates.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -113,15 +112,16 @@ impl Shard {
         self.records.partition_point(|record| record.sequence.counter < counter)
     }
 
-    pub(crate) fn trim(&mut self, now: Tick, retention: Duration) {
-        while self.records.front().is_some_and(|oldest| oldest.arrival + retention < now) {
+    /// Forgets the records that arrived before `horizon`.
+    pub(crate) fn trim(&mut self, horizon: Tick) {
+        while self.records.front().is_some_and(|oldest| oldest.arrival < horizon) {
             self.records.pop_front();
         }
     }
 
     /// A closed shard is gone when the last record it could hold has been trimmed.
-    pub(crate) fn is_gone(&self, now: Tick, retention: Duration) -> bool {
-        self.closed.as_ref().is_some_and(|closed| closed.at + retention < now)
+    pub(crate) fn is_gone(&self, horizon: Tick) -> bool {
+        self.closed.as_ref().is_some_and(|closed| closed.at < horizon)
     }
 }
 

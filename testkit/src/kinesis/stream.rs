@@ -20,6 +20,8 @@ pub(crate) struct Stream {
     pub(crate) shards: Vec<Shard>,
     pub(crate) mode: Mode,
     pub(crate) retention: Duration,
+    /// What arrived before this had expired when the retention period was changed last.
+    pub(crate) expired: Tick,
     pub(crate) max_record_size_kib: u32,
     pub(crate) shard_count_updates: RollingDay,
 }
@@ -157,7 +159,8 @@ impl Stream {
 
     /// Shards that still exist for a reader: open, or closed within the retention period.
     pub(crate) fn listed_shards(&self, now: Tick) -> impl Iterator<Item = &Shard> {
-        self.shards.iter().filter(move |shard| !shard.is_gone(now, self.retention))
+        let horizon = self.trim_horizon(now);
+        self.shards.iter().filter(move |shard| !shard.is_gone(horizon))
     }
 
     pub(crate) fn children(&self, parent: u32) -> impl Iterator<Item = &Shard> {

@@ -7,7 +7,9 @@ mod list;
 mod misuse;
 mod put;
 mod read;
+mod record_size;
 mod reshard;
+mod retention;
 mod shard_count;
 mod streams;
 
