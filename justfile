@@ -28,6 +28,10 @@ deny:
 fuzz-smoke seconds="10":
     FUZZ_SECONDS={{ seconds }} cargo test --workspace --locked --test 'fuzz_*' -- --nocapture
 
+# Makes a new package with `cargo new` from nothing but testkit's crate page, and runs it.
+stranger:
+    integration-tests/stranger
+
 # Fetches and builds the peers: the real Java libraries, the emulators, the deaggregators of other languages, the canned service.
 peers-build:
     integration-tests/peers/build

@@ -1,24 +1,32 @@
 //! Amazon Kinesis Data Streams and DynamoDB inside a test: no AWS, no containers, no sockets, no waiting.
 //!
+//! ```toml
+//! [dev-dependencies]
+//! kinesis-testkit = "0.1"
+//! tokio = { version = "1", features = ["macros", "rt", "test-util"] }
+//! ```
+//!
 //! ```
 //! use kinesis_testkit::Cloud;
 //!
-//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let cloud = Cloud::new();
-//! let stream = cloud.create_stream("clicks", 2).await;
-//! let a = cloud.connect("a").await; // real SDK clients, a.kinesis and a.dynamodb, for the code under test
+//! #[tokio::main(flavor = "current_thread", start_paused = true)] // in a test: #[tokio::test(start_paused = true)]
+//! async fn main() {
+//!     let cloud = Cloud::new();
+//!     let stream = cloud.create_stream("clicks", 2).await;
+//!     let a = cloud.connect("a").await; // real SDK clients, a.kinesis and a.dynamodb, for the code under test
 //!
-//! let put = a.kinesis.put_record().stream_name("clicks").partition_key("user-7").data(b"hello".as_slice().into());
-//! let put = put.send().await?;
-//! stream.split(put.shard_id.as_str()).await;
+//!     let put = a.kinesis.put_record().stream_name("clicks").partition_key("user-7").data(b"hello".as_slice().into());
+//!     let put = put.send().await.expect("nothing is wrong yet");
+//!     stream.split(put.shard_id.as_str()).await;
 //!
-//! assert_eq!(stream.records()[0].data, "hello");
-//! assert_eq!(stream.open_shards().len(), 3);
-//! assert_eq!(cloud.calls("a").count("PutRecord"), 1);
-//! # Ok(())
-//! # }
+//!     assert_eq!(stream.records()[0].data, "hello");
+//!     assert_eq!(stream.open_shards().len(), 3);
+//!     assert_eq!(cloud.calls("a").count("PutRecord"), 1);
+//! }
 //! ```
+//!
+//! Whole tests of a service, a question a file, are in the repository's `examples/tests/processor`: resharding, a crash,
+//! a throttled stream, a poison record, a slow lease table.
 //!
 //! ```text
 //!  code under test       connector of worker "a"               one cloud
