@@ -13,6 +13,7 @@ use crate::faults::Faults;
 use crate::kinesis::Kinesis;
 use crate::kinesis::create::CreateStream;
 use crate::limits::Limits;
+use crate::network::{Network, Timeouts};
 use crate::refusal::Refused;
 use crate::service::Services;
 use crate::stream::{Stream, panics};
@@ -111,14 +112,11 @@ impl Cloud {
     }
 
     fn connector(&self, worker: Arc<Worker>, latency: Duration) -> Connector {
-        Connector {
-            services: self.services.clone(),
-            worker,
-            clock: self.clock,
-            latency,
-            connect_timeout: None,
-            read_timeout: None,
-        }
+        Connector { network: self.network(worker, latency), timeouts: Timeouts::default() }
+    }
+
+    fn network(&self, worker: Arc<Worker>, latency: Duration) -> Network {
+        Network { services: self.services.clone(), worker, clock: self.clock, latency }
     }
 }
 

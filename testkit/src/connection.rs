@@ -38,7 +38,7 @@ impl Connection {
                 "kinesis-testkit",
             )))
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .time_source(SharedTimeSource::new(connector.clock))
+            .time_source(SharedTimeSource::new(connector.network.clock))
             .http_client(connector)
             .build();
         // Left alone, all clients of the process would spend retries from one bucket: one test's black hole would

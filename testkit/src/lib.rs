@@ -91,6 +91,7 @@ mod stream;
 
 mod connector;
 mod faults;
+mod network;
 mod worker;
 
 mod calls;

@@ -1,0 +1,161 @@
+//! The network between one worker and the services, the same for the SDK's connector and for real sockets. Faults happen
+//! here.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::time::{sleep, timeout};
+
+use crate::calls::Outcome;
+use crate::clock::Clock;
+use crate::faults::{Leg, Plan};
+use crate::service::{Body, ErrorCode, Services, Target};
+use crate::worker::Worker;
+
+/// The way from one worker to the services and back.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    pub(crate) services: Arc<Services>,
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) clock: Clock,
+    /// How long a call takes when nothing is wrong.
+    pub(crate) latency: Duration,
+}
+
+/// How long a caller waits. On real sockets its own HTTP client keeps these times.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Timeouts {
+    pub(crate) connect: Option<Duration>,
+    pub(crate) read: Option<Duration>,
+}
+
+/// Why a caller gets no answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Failure {
+    /// The connection broke.
+    Broken,
+    /// No connection came up within the connect timeout.
+    NotConnected(Duration),
+    /// No answer came within the read timeout.
+    NotAnswered(Duration),
+}
+
+impl Network {
+    /// Brings a call to its service and the answer back, with all that the worker's faults do to it. Waits for ever where
+    /// something vanishes and no timeout is set.
+    pub(crate) async fn carry(&self, request: Request<Bytes>, timeouts: Timeouts) -> Result<Response<Body>, Failure> {
+        // What names no operation goes through without faults, for the service to refuse.
+        let Some(target) = Target::of(request.headers()) else {
+            return Ok(self.services.handle(&request));
+        };
+        let logged = Logged::begin(self, &target);
+        let (result, outcome) = self.exchange(request, &target, timeouts).await;
+        logged.end(outcome);
+        result
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Bytes>,
+        target: &Target,
+        timeouts: Timeouts,
+    ) -> (Result<Response<Body>, Failure>, Outcome) {
+        let plan = self.worker.plan(target);
+        if !self.worker.take_connection(target.service) && plan.request == Leg::Vanishes {
+            let Some(limit) = timeouts.connect else { return pending().await };
+            sleep(limit).await;
+            return (Err(Failure::NotConnected(limit)), Outcome::TimedOut);
+        }
+        let answered = match timeouts.read {
+            None => self.deliver(request, target, plan).await,
+            Some(limit) => match timeout(limit, self.deliver(request, target, plan)).await {
+                Ok(answered) => answered,
+                Err(_) => return (Err(Failure::NotAnswered(limit)), Outcome::TimedOut),
+            },
+        };
+        match answered {
+            Ok(response) => {
+                self.worker.return_connection(target.service);
+                let code = response.extensions().get::<ErrorCode>();
+                let outcome = code.map_or(Outcome::Answered, |code| Outcome::Refused(code.0.clone()));
+                (Ok(response), outcome)
+            }
+            Err(outcome) => (Err(Failure::Broken), outcome),
+        }
+    }
+
+    /// Brings the request to the service and the answer back. The error says where the connection broke.
+    async fn deliver(
+        &self,
+        mut request: Request<Bytes>,
+        target: &Target,
+        plan: Plan,
+    ) -> Result<Response<Body>, Outcome> {
+        match plan.request {
+            Leg::Vanishes => return pending().await,
+            Leg::Breaks => return Err(Outcome::RequestLost),
+            Leg::Arrives => {}
+        }
+        if let Some(injected) = plan.refusal {
+            request.extensions_mut().insert(injected);
+        }
+        request.extensions_mut().insert(plan.entries);
+        let response = self.arrive(request, plan.request_delay + self.latency).await;
+        match plan.response {
+            Leg::Vanishes => return pending().await,
+            Leg::Breaks => return Err(Outcome::ResponseLost),
+            Leg::Arrives => {}
+        }
+        if !plan.response_delay.is_zero() {
+            sleep(plan.response_delay).await;
+        }
+        if self.worker.script(|script| script.is_black_hole(target.service, &target.operation)) {
+            return pending().await;
+        }
+        Ok(response)
+    }
+
+    /// A request under way arrives even if nobody waits for the answer any more: it runs as a task of its own.
+    async fn arrive(&self, request: Request<Bytes>, delay: Duration) -> Response<Body> {
+        if delay.is_zero() {
+            return self.services.handle(&request);
+        }
+        let services = self.services.clone();
+        let arrival = tokio::spawn(async move {
+            sleep(delay).await;
+            services.handle(&request)
+        });
+        match arrival.await {
+            Ok(response) => response,
+            // The runtime is going down, and this task with it.
+            Err(_) => pending().await,
+        }
+    }
+}
+
+/// The entry of one call in its worker's log.
+struct Logged {
+    worker: Arc<Worker>,
+    number: u64,
+    outcome: Outcome,
+}
+
+impl Logged {
+    fn begin(network: &Network, target: &Target) -> Self {
+        let number = network.worker.begin(network.clock.elapsed(), target);
+        Self { worker: network.worker.clone(), number, outcome: Outcome::GivenUp }
+    }
+
+    fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        self.worker.end(self.number, self.outcome.clone());
+    }
+}
