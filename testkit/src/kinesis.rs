@@ -3,12 +3,15 @@
 pub(crate) mod account;
 mod bucket;
 pub(crate) mod create;
+mod demand;
 mod describe;
+mod distribution;
 pub(crate) mod entry;
 pub(crate) mod hash_key;
 mod iterator;
 mod json;
 mod list;
+mod mode;
 pub(crate) mod put;
 mod read;
 mod record_size;
@@ -79,6 +82,10 @@ impl Account {
             "IncreaseStreamRetentionPeriod" => self.increase_retention(parse(body)?, now).map(empty),
             "DecreaseStreamRetentionPeriod" => self.decrease_retention(parse(body)?, now).map(empty),
             "UpdateMaxRecordSize" => self.update_max_record_size(parse(body)?).map(empty),
+            "UpdateStreamMode" => self.update_stream_mode(parse(body)?, now).map(empty),
+            "UpdateStreamRecordDistributionStrategy" => {
+                self.update_record_distribution_strategy(parse(body)?).map(empty)
+            }
             "UpdateShardCount" => self.update_shard_count(parse(body)?, now).map(json),
             _ => Err(Refusal::unknown_operation(operation)),
         }

@@ -77,7 +77,7 @@
 //! # What the model does not do
 //!
 //! - Kinesis: enhanced fan-out, tags, encryption, metrics, `DryRun`,
-//!   streams that distribute or scale by themselves, rates of the control plane. An operation it does not know is
+//!   rates of the control plane. On-demand streams split by themselves and never merge. An operation it does not know is
 //!   refused with `UnknownOperationException`.
 //! - A request with several mistakes is refused for the first; the service lists them all. Shard ids have to be spelled
 //!   in full.

@@ -34,12 +34,24 @@ pub struct Limits {
     pub token_life: Duration,
     /// How long a new stream keeps a record: 24 hours.
     pub retention: Duration,
-    /// Open shards of the account: 20 000 (the quota of us-east-1).
+    /// Open shards of the account's provisioned streams: 20 000 (the quota of us-east-1).
     pub open_shards: usize,
     /// Shards of one stream that UpdateShardCount may reach: 10 000.
     pub shards_per_stream: usize,
     /// UpdateShardCount calls per stream in 24 hours: 10.
     pub shard_count_updates_per_day: usize,
+    /// On-demand streams of the account: 50.
+    pub on_demand_streams: usize,
+    /// Switches between the capacity modes per stream in 24 hours: 2.
+    pub mode_switches_per_day: usize,
+    /// Bytes a second from which a shard of an on-demand stream is split: 500 000. The service's developer guide names this
+    /// mark.
+    pub on_demand_split_bytes_per_second: u64,
+    /// Records a second from which a shard of an on-demand stream is split: 500, half of what it takes.
+    pub on_demand_split_records_per_second: u64,
+    /// How long an on-demand stream's traffic is averaged before shards are split. The service splits within 15 minutes;
+    /// here after one.
+    pub on_demand_window: Duration,
     /// Streams in CREATING at one time: 5.
     pub streams_creating: usize,
     /// How long CreateStream leaves a stream in CREATING. The service takes some ten seconds; here 300 ms.
@@ -61,6 +73,7 @@ impl Limits {
             get_records_per_second: u64::MAX,
             get_shard_iterator_per_second: u64::MAX,
             shard_count_updates_per_day: usize::MAX,
+            mode_switches_per_day: usize::MAX,
             ..Self::default()
         }
     }
@@ -84,6 +97,11 @@ impl Default for Limits {
             open_shards: 20_000,
             shards_per_stream: 10_000,
             shard_count_updates_per_day: 10,
+            on_demand_streams: 50,
+            mode_switches_per_day: 2,
+            on_demand_split_bytes_per_second: 500_000,
+            on_demand_split_records_per_second: 500,
+            on_demand_window: Duration::from_secs(60),
             streams_creating: 5,
             creating: Duration::from_millis(300),
             updating: Duration::from_millis(300),

@@ -51,7 +51,7 @@ pub struct Record {
     pub shard_id: String,
     /// 56 decimal digits.
     pub sequence_number: String,
-    /// As it was put.
+    /// As it was put; empty when it was put without one, which AUTO distribution allows.
     pub partition_key: String,
     /// As it was put. The service does not give it to readers.
     pub explicit_hash_key: Option<String>,

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::account::{Account, check_stream_name, stream_arn};
 use super::describe::StreamRef;
+use super::distribution::{Distribution, Strategy};
 use super::hash_key;
 use super::record_size::check_max_record_size;
 use super::rolling::RollingDay;
@@ -20,11 +21,12 @@ pub(crate) struct CreateStream {
     stream_mode_details: Option<StreamModeDetails>,
     #[serde(rename = "MaxRecordSizeInKiB")]
     max_record_size_kib: Option<i64>,
+    record_distribution_strategy: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct StreamModeDetails {
+pub(crate) struct StreamModeDetails {
     stream_mode: Option<String>,
 }
 
@@ -40,6 +42,9 @@ impl Account {
         check_stream_name(&name)?;
         let mode = parse_mode(request.stream_mode_details)?;
         let shards = shard_count(mode, request.shard_count)?;
+        let asked = request.record_distribution_strategy.as_deref();
+        let strategy = asked.map_or(Ok(Strategy::UserPartitionKey), Strategy::parse)?;
+        strategy.check_mode(mode, &name)?;
         let max_record_size_kib = match request.max_record_size_kib {
             None => self.limits.max_record_size_kib,
             Some(kib) => check_max_record_size(kib)?,
@@ -53,7 +58,10 @@ impl Account {
                 "Account {ACCOUNT_ID} has {creating} streams in the CREATING state, and may not have more."
             )));
         }
-        self.check_room_for(shards as usize)?;
+        match mode {
+            Mode::Provisioned => self.check_room_for(shards as usize)?,
+            Mode::OnDemand => self.check_room_for_on_demand()?,
+        }
         let stream = Stream {
             arn: stream_arn(&name),
             created: now,
@@ -68,15 +76,19 @@ impl Account {
             expired: now,
             max_record_size_kib,
             shard_count_updates: RollingDay::default(),
+            mode_switches: RollingDay::default(),
+            distribution: Distribution::new(strategy),
+            demand_since: now,
             name: name.clone(),
         };
         self.streams.insert(name, stream);
         Ok(())
     }
 
-    /// Refuses `more` open shards when the account has not so many left.
+    /// Refuses `more` open shards when the account has not so many left. Those of on-demand streams do not count.
     pub(crate) fn check_room_for(&self, more: usize) -> Result<(), Refusal> {
-        let open: usize = self.streams.values().map(Stream::open_shard_count).sum();
+        let provisioned = self.streams.values().filter(|stream| stream.mode == Mode::Provisioned);
+        let open: usize = provisioned.map(Stream::open_shard_count).sum();
         let limit = self.limits.open_shards;
         if open + more <= limit {
             return Ok(());
@@ -111,7 +123,7 @@ impl Stream {
     }
 }
 
-fn parse_mode(details: Option<StreamModeDetails>) -> Result<Mode, Refusal> {
+pub(crate) fn parse_mode(details: Option<StreamModeDetails>) -> Result<Mode, Refusal> {
     let Some(details) = details else { return Ok(Mode::Provisioned) };
     match details.stream_mode.as_deref() {
         Some("PROVISIONED") => Ok(Mode::Provisioned),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::account::Account;
 use super::json::Timestamp;
 use super::list::ShardDescription;
-use super::stream::Stream;
+use super::stream::{Mode, Stream};
 use crate::clock::Tick;
 use crate::refusal::Refusal;
 
@@ -74,6 +74,8 @@ impl Account {
                 open_shard_count: stream.open_shards().count(),
                 consumer_count: 0,
                 max_record_size_kib: stream.max_record_size_kib,
+                record_distribution_strategy: (stream.mode == Mode::OnDemand)
+                    .then_some(stream.distribution.strategy.as_str()),
             },
         })
     }
@@ -148,6 +150,8 @@ struct StreamDescriptionSummary<'a> {
     consumer_count: usize,
     #[serde(rename = "MaxRecordSizeInKiB")]
     max_record_size_kib: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record_distribution_strategy: Option<&'static str>,
 }
 
 #[derive(Serialize)]

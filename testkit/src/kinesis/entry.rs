@@ -11,6 +11,7 @@ use crate::refusal::Refusal;
 /// A record that is to be written, checked as far as the API's model goes.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    /// Empty when there is none, which the stream must allow.
     pub(crate) partition_key: String,
     pub(crate) explicit_hash_key: Option<String>,
     pub(crate) data: Bytes,
@@ -42,8 +43,10 @@ impl Entry {
         explicit: Option<String>,
     ) -> Result<Self, Refusal> {
         let data = data.ok_or_else(|| Refusal::missing(&format!("{at}data")))?.0;
-        let key = key.ok_or_else(|| Refusal::missing(&format!("{at}partitionKey")))?;
-        Self::from_parts(at, data, key, explicit)
+        match key {
+            Some(key) => Self::from_parts(at, data, key, explicit),
+            None => Self::checked(at, data, String::new(), explicit),
+        }
     }
 
     pub(crate) fn from_parts(at: Place, data: Bytes, key: String, explicit: Option<String>) -> Result<Self, Refusal> {
@@ -54,6 +57,10 @@ impl Entry {
             0 => return Err(constraint("", "partitionKey", "Member must have length greater than or equal to 1")),
             _ => return Err(constraint(&key, "partitionKey", "Member must have length less than or equal to 256")),
         }
+        Self::checked(at, data, key, explicit)
+    }
+
+    fn checked(at: Place, data: Bytes, key: String, explicit: Option<String>) -> Result<Self, Refusal> {
         if data.len() > MAX_DATA {
             return Err(Refusal::too_long(&format!("{at}data"), MAX_DATA));
         }
@@ -61,7 +68,7 @@ impl Entry {
             None => hash_key::of_partition_key(&key),
             Some(text) if !hash_key::is_decimal(text) => {
                 let what = "Member must satisfy regular expression pattern: 0|([1-9]\\d{0,38})";
-                return Err(constraint(text, "explicitHashKey", what));
+                return Err(Refusal::constraint(text, &format!("{at}explicitHashKey"), what));
             }
             Some(text) => hash_key::parse(text).ok_or_else(|| {
                 Refusal::invalid_argument(format!(

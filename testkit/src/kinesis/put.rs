@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, stream_not_found};
+use super::distribution::Strategy;
 use super::entry::{Entry, Place};
 use super::json::Blob;
 use super::sequence::SequenceNumber;
@@ -54,8 +55,10 @@ impl Account {
     pub(crate) fn put_record(&mut self, request: PutRecord, now: Tick) -> Result<impl Serialize, Refusal> {
         let entry = Entry::new(Place::Alone, request.data, request.partition_key, request.explicit_hash_key)?;
         let name = self.usable_stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?.name.clone();
+        let stream = self.stream(Some(&name), None)?;
+        stream.check_key(Place::Alone, &entry)?;
         if let Some(number) = &request.sequence_number_for_ordering {
-            check_ordering(number, &name)?;
+            stream.check_ordering(number)?;
         }
         let written = self.write(&name, entry, Pace::Limited, now)?.sequence;
         Ok(PutRecordAnswer {
@@ -80,6 +83,7 @@ impl Account {
         self.check_bytes(entries.iter().map(Entry::bytes).sum())?;
         let stream = self.usable_stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         for (i, entry) in entries.iter().enumerate() {
+            stream.check_key(Place::InBatch(i), entry)?;
             stream.check_size(Place::InBatch(i), entry)?;
         }
         let name = stream.name.clone();
@@ -87,7 +91,7 @@ impl Account {
         let mut failed = 0;
         let mut answers = Vec::with_capacity(entries.len());
         for (i, entry) in entries.into_iter().enumerate() {
-            let answer = match self.injected(&name, faults, i, &entry) {
+            let answer = match self.injected(&name, faults, i, &entry, now) {
                 Some(refusal) => Err(refusal),
                 None => self.write(&name, entry, Pace::Limited, now).map(|stored| stored.sequence),
             };
@@ -97,32 +101,32 @@ impl Account {
         Ok(PutRecordsAnswer { failed_record_count: failed, records: answers, encryption_type: "NONE" })
     }
 
-    /// Writes one record to the shard that holds its hash key.
+    /// Writes one record to the shard that is to take it.
     pub(crate) fn write(&mut self, stream: &str, entry: Entry, pace: Pace, now: Tick) -> Result<&Stored, Refusal> {
         let Self { streams, rng, .. } = self;
         let stream = streams.get_mut(stream).ok_or_else(|| stream_not_found(stream))?;
         stream.check_size(Place::Alone, &entry)?;
         let (name, horizon) = (stream.name.clone(), stream.trim_horizon(now));
-        let shard = stream.shard_for(entry.hash).ok_or_else(|| stream_not_found(&name))?;
+        let shard = stream.shard_of(&entry, now).ok_or_else(|| stream_not_found(&name))?;
         let bytes = entry.bytes() as u64;
         if pace == Pace::Limited {
-            let rates = &mut shard.rates;
-            if !(rates.write_bytes.holds(bytes, now) && rates.write_records.holds(1, now)) {
+            if !shard.rates.may_write(bytes, now) {
                 return Err(rate_exceeded(&shard.id(), &name));
             }
-            rates.write_bytes.take(bytes, now);
-            rates.write_records.take(1, now);
+            shard.rates.write_bytes.take(bytes, now);
+            shard.rates.write_records.take(1, now);
         }
+        shard.load.count(bytes);
         shard.trim(horizon);
         Ok(shard.append(entry, now, rng))
     }
 
     /// The failure that the fault plan of this call has for entry number `i`.
-    fn injected(&mut self, stream: &str, faults: &EntryFaults, i: usize, entry: &Entry) -> Option<Refusal> {
+    fn injected(&mut self, stream: &str, faults: &EntryFaults, i: usize, entry: &Entry, now: Tick) -> Option<Refusal> {
         if faults.is_empty() {
             return None;
         }
-        let shard = self.streams.get_mut(stream)?.shard_for(entry.hash)?.id();
+        let shard = self.streams.get_mut(stream)?.shard_of(entry, now)?.id();
         Some(match faults.for_entry(i, &entry.partition_key, &shard)? {
             EntryError::Throttled => rate_exceeded(&shard, stream),
             EntryError::InternalFailure => Refusal::entry_failure(),
@@ -148,6 +152,23 @@ impl Account {
 }
 
 impl Stream {
+    fn check_ordering(&self, number: &str) -> Result<(), Refusal> {
+        let name = &self.name;
+        if self.distribution.strategy == Strategy::Auto {
+            return Err(Refusal::invalid_argument(format!(
+                "SequenceNumberForOrdering must not be provided: stream {name} under account {ACCOUNT_ID} uses \
+                 RecordDistributionStrategy=AUTO."
+            )));
+        }
+        match SequenceNumber::parse(number) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::invalid_argument(format!(
+                "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {name} under account {ACCOUNT_ID} \
+                 is invalid."
+            ))),
+        }
+    }
+
     /// The limit counts data and partition key, though the message speaks of the data alone.
     fn check_size(&self, at: Place, entry: &Entry) -> Result<(), Refusal> {
         let limit = self.max_record_size_kib as usize * 1024;
@@ -166,16 +187,6 @@ impl Shard {
             data: entry.data,
         });
         self.records.back().expect("a record was just pushed")
-    }
-}
-
-fn check_ordering(number: &str, stream: &str) -> Result<(), Refusal> {
-    match SequenceNumber::parse(number) {
-        Some(_) => Ok(()),
-        None => Err(Refusal::invalid_argument(format!(
-            "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {stream} under account {ACCOUNT_ID} \
-             is invalid."
-        ))),
     }
 }
 

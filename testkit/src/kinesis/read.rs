@@ -171,6 +171,7 @@ struct RecordAnswer {
     sequence_number: String,
     approximate_arrival_timestamp: Timestamp,
     data: Blob,
+    #[serde(skip_serializing_if = "String::is_empty")]
     partition_key: String,
     encryption_type: &'static str,
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::bucket::Bucket;
+use super::demand::Load;
 use super::sequence::SequenceNumber;
 use crate::clock::Tick;
 use crate::limits::Limits;
@@ -26,6 +27,7 @@ pub(crate) struct Shard {
     /// Counter of the last record; the starting number's when there was none.
     pub(crate) last_counter: u64,
     pub(crate) rates: Rates,
+    pub(crate) load: Load,
 }
 
 #[derive(Debug, Clone)]
@@ -38,6 +40,7 @@ pub(crate) struct Closed {
 pub(crate) struct Stored {
     pub(crate) sequence: SequenceNumber,
     pub(crate) arrival: Tick,
+    /// Empty when it was put without one.
     pub(crate) partition_key: String,
     pub(crate) explicit_hash_key: Option<String>,
     pub(crate) data: Bytes,
@@ -61,6 +64,12 @@ pub(crate) struct Rates {
     pub(crate) read_locked_until: Tick,
 }
 
+impl Rates {
+    pub(crate) fn may_write(&mut self, bytes: u64, now: Tick) -> bool {
+        self.write_bytes.holds(bytes, now) && self.write_records.holds(1, now)
+    }
+}
+
 impl Shard {
     pub(crate) fn new(starting: SequenceNumber, range: (u128, u128), now: Tick, limits: &Limits) -> Self {
         Self {
@@ -81,6 +90,7 @@ impl Shard {
                 get_shard_iterator: Bucket::full(limits.get_shard_iterator_per_second, now),
                 read_locked_until: Tick::ZERO,
             },
+            load: Load::default(),
         }
     }
 

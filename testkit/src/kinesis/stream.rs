@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::demand::Load;
+use super::distribution::Distribution;
 use super::rolling::RollingDay;
 use super::sequence::SequenceNumber;
 use super::shard::Shard;
@@ -24,6 +26,10 @@ pub(crate) struct Stream {
     pub(crate) expired: Tick,
     pub(crate) max_record_size_kib: u32,
     pub(crate) shard_count_updates: RollingDay,
+    pub(crate) mode_switches: RollingDay,
+    pub(crate) distribution: Distribution,
+    /// When the present window of observing an on-demand stream began.
+    pub(crate) demand_since: Tick,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +93,9 @@ pub(crate) enum Change {
     Reshard {
         targets: Vec<(u128, u128)>,
     },
+    Mode {
+        mode: Mode,
+    },
     Delete,
 }
 
@@ -94,24 +103,29 @@ impl Stream {
     /// Makes the pending changes whose time has come. `opened` gives each new generation of shards its mark, see
     /// [`SequenceNumber`].
     pub(crate) fn settle(&mut self, now: Tick, opened: &mut u64, limits: &Limits, rng: &mut fastrand::Rng) -> Settled {
-        while let Some(pending) = self.pending.take_if(|pending| pending.due <= now) {
-            let at = pending.due;
-            match pending.change {
-                Change::Delete => return Settled::Gone,
-                Change::Reshard { targets } => {
-                    if let Some(step) = self.next_step(&targets) {
-                        self.make(step, at, opened, limits, rng);
+        loop {
+            while let Some(pending) = self.pending.take_if(|pending| pending.due <= now) {
+                let at = pending.due;
+                match pending.change {
+                    Change::Delete => return Settled::Gone,
+                    Change::Reshard { targets } => {
+                        if let Some(step) = self.next_step(&targets) {
+                            self.make(step, at, opened, limits, rng);
+                        }
+                        if self.next_step(&targets).is_some() {
+                            let due = at + limits.updating;
+                            self.pending = Some(Pending { due, change: Change::Reshard { targets } });
+                            continue;
+                        }
                     }
-                    if self.next_step(&targets).is_some() {
-                        self.pending = Some(Pending { due: at + limits.updating, change: Change::Reshard { targets } });
-                        continue;
-                    }
+                    change => self.make(change, at, opened, limits, rng),
                 }
-                change => self.make(change, at, opened, limits, rng),
+                self.status = Status::Active;
             }
-            self.status = Status::Active;
+            if !self.watch_demand(now, limits) {
+                return Settled::Stays;
+            }
         }
-        Settled::Stays
     }
 
     fn make(&mut self, change: Change, at: Tick, opened: &mut u64, limits: &Limits, rng: &mut fastrand::Rng) {
@@ -133,6 +147,13 @@ impl Stream {
                 let child = self.open((a.0, b.1), at, opened, limits);
                 child.parent = Some(parent);
                 child.adjacent_parent = Some(adjacent);
+            }
+            Change::Mode { mode } => {
+                self.mode = mode;
+                self.demand_since = at;
+                for shard in &mut self.shards {
+                    shard.load = Load::default();
+                }
             }
             Change::Reshard { .. } | Change::Delete => {}
         }

@@ -1,10 +1,12 @@
 //! The cloud, asked through the real SDK in paused time.
 
 mod determinism;
+mod distribution;
 mod dynamodb;
 mod faults;
 mod list;
 mod misuse;
+mod on_demand;
 mod put;
 mod read;
 mod record_size;
