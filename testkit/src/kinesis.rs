@@ -9,7 +9,6 @@ mod distribution;
 pub(crate) mod entry;
 pub(crate) mod hash_key;
 mod iterator;
-mod json;
 mod list;
 mod mode;
 pub(crate) mod put;
@@ -26,14 +25,12 @@ mod token;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
-
 use self::account::Account;
-use self::json::parse;
 use crate::clock::{Clock, Tick};
 use crate::faults::EntryFaults;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
+use crate::wire::Wire;
 
 #[derive(Debug)]
 pub(crate) struct Kinesis {
@@ -47,8 +44,14 @@ impl Kinesis {
     }
 
     /// Answers one request, now and at once: an effect happens at one point in time.
-    pub(crate) fn call(&self, operation: &str, body: &[u8], entry_faults: &EntryFaults) -> Result<Vec<u8>, Refusal> {
-        self.with(|account, now| account.call(operation, body, entry_faults, now))
+    pub(crate) fn call(
+        &self,
+        wire: Wire,
+        operation: &str,
+        body: &[u8],
+        entry_faults: &EntryFaults,
+    ) -> Result<Vec<u8>, Refusal> {
+        self.with(|account, now| account.call(wire, operation, body, entry_faults, now))
     }
 
     /// Runs `f` on the account as it is now.
@@ -65,35 +68,38 @@ impl Kinesis {
 }
 
 impl Account {
-    fn call(&mut self, operation: &str, body: &[u8], faults: &EntryFaults, now: Tick) -> Result<Vec<u8>, Refusal> {
-        match operation {
-            "CreateStream" => self.create_stream(parse(body)?, now).map(empty),
-            "DeleteStream" => self.delete_stream(parse(body)?, now).map(empty),
-            "DescribeStream" => self.describe_stream(parse(body)?, now).map(json),
-            "DescribeStreamSummary" => self.describe_stream_summary(parse(body)?).map(json),
-            "ListStreams" => self.list_streams(parse(body)?).map(json),
-            "ListShards" => self.list_shards(parse(body)?, now).map(json),
-            "PutRecord" => self.put_record(parse(body)?, now).map(json),
-            "PutRecords" => self.put_records(parse(body)?, faults, now).map(json),
-            "GetShardIterator" => self.get_shard_iterator(parse(body)?, now).map(json),
-            "GetRecords" => self.get_records(parse(body)?, now).map(json),
-            "SplitShard" => self.split_shard(parse(body)?, now).map(empty),
-            "MergeShards" => self.merge_shards(parse(body)?, now).map(empty),
-            "IncreaseStreamRetentionPeriod" => self.increase_retention(parse(body)?, now).map(empty),
-            "DecreaseStreamRetentionPeriod" => self.decrease_retention(parse(body)?, now).map(empty),
-            "UpdateMaxRecordSize" => self.update_max_record_size(parse(body)?).map(empty),
-            "UpdateStreamMode" => self.update_stream_mode(parse(body)?, now).map(empty),
+    fn call(
+        &mut self,
+        wire: Wire,
+        operation: &str,
+        body: &[u8],
+        faults: &EntryFaults,
+        now: Tick,
+    ) -> Result<Vec<u8>, Refusal> {
+        Ok(match operation {
+            "CreateStream" => empty(self.create_stream(wire.parse(body)?, now)?),
+            "DeleteStream" => empty(self.delete_stream(wire.parse(body)?, now)?),
+            "DescribeStream" => wire.answer(self.describe_stream(wire.parse(body)?, now)?),
+            "DescribeStreamSummary" => wire.answer(self.describe_stream_summary(wire.parse(body)?)?),
+            "ListStreams" => wire.answer(self.list_streams(wire.parse(body)?)?),
+            "ListShards" => wire.answer(self.list_shards(wire.parse(body)?, now)?),
+            "PutRecord" => wire.answer(self.put_record(wire.parse(body)?, now)?),
+            "PutRecords" => wire.answer(self.put_records(wire.parse(body)?, faults, now)?),
+            "GetShardIterator" => wire.answer(self.get_shard_iterator(wire.parse(body)?, now)?),
+            "GetRecords" => wire.answer(self.get_records(wire.parse(body)?, now)?),
+            "SplitShard" => empty(self.split_shard(wire.parse(body)?, now)?),
+            "MergeShards" => empty(self.merge_shards(wire.parse(body)?, now)?),
+            "IncreaseStreamRetentionPeriod" => empty(self.increase_retention(wire.parse(body)?, now)?),
+            "DecreaseStreamRetentionPeriod" => empty(self.decrease_retention(wire.parse(body)?, now)?),
+            "UpdateMaxRecordSize" => empty(self.update_max_record_size(wire.parse(body)?)?),
+            "UpdateStreamMode" => empty(self.update_stream_mode(wire.parse(body)?, now)?),
             "UpdateStreamRecordDistributionStrategy" => {
-                self.update_record_distribution_strategy(parse(body)?).map(empty)
+                empty(self.update_record_distribution_strategy(wire.parse(body)?)?)
             }
-            "UpdateShardCount" => self.update_shard_count(parse(body)?, now).map(json),
-            _ => Err(Refusal::unknown_operation(operation)),
-        }
+            "UpdateShardCount" => wire.answer(self.update_shard_count(wire.parse(body)?, now)?),
+            _ => return Err(Refusal::unknown_operation(operation)),
+        })
     }
-}
-
-fn json(answer: impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(&answer).expect("answers have string keys and finite numbers only")
 }
 
 /// Operations without an answer have an empty body.

@@ -42,6 +42,7 @@
 //!
 //! - **The SDK's own clients.** Requests are serialised, signed, retried and parsed as against AWS; only the HTTP
 //!   connector is ours. So the tests cover error mapping, timeouts and retries too.
+//! - **The wire formats of all SDKs**: JSON, and for Kinesis also CBOR, which the Java SDK speaks unless told otherwise.
 //! - **Virtual time.** Under `#[tokio::test(start_paused = true)]` an hour passes at once, and iterators expire, rates
 //!   refill and timeouts fire when they should. With a running clock the same code works in real time.
 //! - **The service's limits are on**: 1 MiB and 1000 records a second into a shard, 2 MiB and 5 calls a second out of
@@ -102,6 +103,7 @@ mod dynamodb;
 mod kinesis;
 mod refusal;
 mod service;
+mod wire;
 
 pub use self::calls::{Call, Calls, Outcome};
 pub use self::clock::Clock;

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
 /// What a test asked of a stream is not possible: the service's refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -44,16 +42,6 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn body(&self) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            #[serde(rename = "__type")]
-            code: &'a str,
-            message: &'a str,
-        }
-        serde_json::to_vec(&Body { code: self.code, message: &self.message }).expect("two strings are JSON")
-    }
-
     const fn new(code: &'static str, message: String) -> Self {
         Self { status: 400, code, message }
     }

@@ -12,6 +12,7 @@ use crate::dynamodb::DynamoDb;
 use crate::faults::{EntryFaults, Injected};
 use crate::kinesis::Kinesis;
 use crate::refusal::Refusal;
+use crate::wire::Wire;
 
 /// A service of the cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,22 +66,26 @@ impl Services {
     /// refusal, [`EntryFaults`].
     pub(crate) fn handle(&self, request: &Request<Bytes>) -> Response<Body> {
         let Some(target) = Target::of(request.headers()) else {
-            return self.answer(Err(Refusal::unknown_operation("").into()));
+            let wire = Wire::of(Service::Kinesis, request.headers());
+            return self.answer(wire, Err(ServiceError::new(&Refusal::unknown_operation(""), wire)));
         };
+        let wire = Wire::of(target.service, request.headers());
         if let Some(injected) = request.extensions().get::<Injected>() {
-            return self.answer(Err(injected.error(&target)));
+            return self.answer(wire, Err(ServiceError::new(&injected.refusal(&target), wire)));
         }
-        self.answer(match target.service {
+        let answer = match target.service {
             Service::Kinesis => {
                 let none = EntryFaults::default();
                 let faults = request.extensions().get::<EntryFaults>().unwrap_or(&none);
-                self.kinesis.call(&target.operation, request.body(), faults).map_err(ServiceError::from)
+                let answer = self.kinesis.call(wire, &target.operation, request.body(), faults);
+                answer.map_err(|refusal| ServiceError::new(&refusal, wire))
             }
             Service::DynamoDb => self.dynamodb.call(&target.operation, request.body()),
-        })
+        };
+        self.answer(wire, answer)
     }
 
-    fn answer(&self, answer: Result<Vec<u8>, ServiceError>) -> Response<Body> {
+    fn answer(&self, wire: Wire, answer: Result<Vec<u8>, ServiceError>) -> Response<Body> {
         let (status, body, code) = match answer {
             Ok(body) => (200, body, None),
             Err(error) => (error.status, error.body, Some(ErrorCode(error.code))),
@@ -88,7 +93,7 @@ impl Services {
         let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
+        headers.insert(http::header::CONTENT_TYPE, wire.content_type_header());
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         if let Ok(id) = HeaderValue::from_str(&format!("00000000-0000-0000-0000-{number:012x}")) {
             headers.insert("x-amzn-requestid", id);
@@ -108,21 +113,28 @@ pub(crate) struct ServiceError {
     pub(crate) body: Vec<u8>,
 }
 
+impl ServiceError {
+    fn new(refusal: &Refusal, wire: Wire) -> Self {
+        Self { status: refusal.status, code: refusal.code.to_owned(), body: wire.refusal(refusal) }
+    }
+}
+
+/// DynamoDB's: Kinesis refuses in the format of the request.
 impl From<Refusal> for ServiceError {
     fn from(refusal: Refusal) -> Self {
-        Self { status: refusal.status, code: refusal.code.to_owned(), body: refusal.body() }
+        Self::new(&refusal, Wire::Json10)
     }
 }
 
 impl Injected {
-    fn error(self, target: &Target) -> ServiceError {
+    fn refusal(self, target: &Target) -> Refusal {
         let data = match target.service {
             Service::DynamoDb => !target.operation.contains("Table"),
             Service::Kinesis => {
                 matches!(target.operation.as_str(), "PutRecord" | "PutRecords" | "GetRecords" | "GetShardIterator")
             }
         };
-        let refusal = match (self, target.service) {
+        match (self, target.service) {
             (Self::ServerError, Service::Kinesis) => Refusal::internal_failure(),
             (Self::ServerError, Service::DynamoDb) => {
                 Refusal { code: "InternalServerError", ..Refusal::internal_failure() }
@@ -132,8 +144,7 @@ impl Injected {
             }
             (Self::Throttle, _) if data => Refusal::throughput_exceeded("Rate exceeded.".to_owned()),
             (Self::Throttle, _) => Refusal::limit_exceeded("Rate exceeded.".to_owned()),
-        };
-        refusal.into()
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
-use super::json::Timestamp;
 use super::list::ShardDescription;
 use super::stream::{Mode, Stream};
 use crate::clock::Tick;
 use crate::refusal::Refusal;
+use crate::wire::Timestamp;
 
 /// A request that names a stream and nothing else.
 #[derive(Debug, Deserialize)]

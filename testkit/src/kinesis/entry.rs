@@ -5,8 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::hash_key;
-use super::json::Blob;
 use crate::refusal::Refusal;
+use crate::wire::Blob;
 
 /// A record that is to be written, checked as far as the API's model goes.
 #[derive(Debug)]

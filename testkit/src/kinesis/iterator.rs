@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
-use super::json::Timestamp;
 use super::list::future_timestamp;
 use super::put::rate_exceeded;
 use super::sequence::SequenceNumber;
@@ -12,6 +11,7 @@ use super::token::ShardIterator;
 use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;
+use crate::wire::Timestamp;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

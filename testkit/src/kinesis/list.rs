@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{Account, stream_not_found};
 use super::describe::page_size;
-use super::json::Timestamp;
 use super::shard::{Shard, parse_shard_id, shard_id};
 use super::stream::{Status, Stream};
 use super::token::ListToken;
 use crate::clock::Tick;
 use crate::refusal::Refusal;
+use crate::wire::Timestamp;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::account::{Account, stream_not_found};
 use super::distribution::Strategy;
 use super::entry::{Entry, Place};
-use super::json::Blob;
 use super::sequence::SequenceNumber;
 use super::shard::{Shard, Stored, shard_id};
 use super::stream::Stream;
@@ -13,6 +12,7 @@ use crate::clock::Tick;
 use crate::faults::{EntryError, EntryFaults};
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;
+use crate::wire::Blob;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

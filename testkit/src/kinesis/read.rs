@@ -7,7 +7,6 @@ use aws_smithy_types::date_time::Format;
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
-use super::json::{Blob, Timestamp};
 use super::list::HashKeyRange;
 use super::put::rate_exceeded;
 use super::shard::{Rates, Shard, Stored, shard_id};
@@ -16,6 +15,7 @@ use super::token::ShardIterator;
 use crate::clock::Tick;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
+use crate::wire::{Blob, Timestamp};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -1,10 +1,17 @@
-//! What no SDK would send: nothing of it may bring the cloud down.
+//! What no SDK would send, of which nothing may bring the cloud down, and what the SDK for Rust does not: CBOR.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use http::Request;
+use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::Services;
 use crate::cloud::Cloud;
+use crate::wire::{Blob, Timestamp, Wire};
 
 /// Sends these bytes and returns status and error code.
 async fn send(services: &Services, target: Option<&str>, body: &[u8]) -> (u16, String) {
@@ -94,4 +101,97 @@ async fn bad_requests_get_an_answer() {
     }
 }
 
+/// One exchange of a client that speaks CBOR: status, content type and body.
+async fn in_cbor<Q: Serialize, A: DeserializeOwned>(services: &Services, target: &str, body: Q) -> (u16, String, A) {
+    let request = Request::post("http://cloud.test/").header("x-amz-target", target).header(CONTENT_TYPE, CBOR);
+    let response = services.handle(&request.body(Wire::Cbor11.answer(body).into()).unwrap());
+    let kind = response.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
+    let status = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, kind, Wire::Cbor11.parse(&bytes).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn kinesis_answers_in_the_format_of_the_request() {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Put {
+        stream_name: &'static str,
+        partition_key: &'static str,
+        data: Blob,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Start {
+        stream_name: &'static str,
+        shard_id: String,
+        shard_iterator_type: &'static str,
+        timestamp: Timestamp,
+    }
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Iterator {
+        shard_iterator: String,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Stored {
+        shard_id: String,
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Record {
+        data: Blob,
+        partition_key: String,
+        approximate_arrival_timestamp: Timestamp,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Records {
+        records: Vec<Record>,
+    }
+    let cloud = Cloud::new();
+    cloud.create_stream("clicks", 1).await;
+    let arrival = Timestamp(Duration::from_millis(cloud.clock().tick().as_millis() as u64));
+    let a = &cloud.services;
+    let data = Blob(Bytes::from_static(&[0, 159, 146, 150]));
+    let put = Put { stream_name: "clicks", partition_key: "k", data: data.clone() };
+    let (status, kind, stored) = in_cbor::<_, Stored>(a, "Kinesis_20131202.PutRecord", put).await;
+    assert_eq!((status, kind.as_str(), stored.shard_id.as_str()), (200, CBOR, FIRST));
+    let start = Start {
+        stream_name: "clicks",
+        shard_id: stored.shard_id,
+        shard_iterator_type: "AT_TIMESTAMP",
+        timestamp: arrival,
+    };
+    let (_, _, iterator) = in_cbor::<_, Iterator>(a, "Kinesis_20131202.GetShardIterator", start).await;
+    let (_, _, read) = in_cbor::<_, Records>(a, "Kinesis_20131202.GetRecords", iterator).await;
+    let record = Record { data, partition_key: "k".to_owned(), approximate_arrival_timestamp: arrival };
+    assert_eq!(read.records, [record]);
+
+    let missing = Iterator { shard_iterator: "?".to_owned() };
+    let (status, kind, refused) = in_cbor::<_, Refused>(a, "Kinesis_20131202.GetRecords", missing).await;
+    assert_eq!((status, kind.as_str(), refused.__type.as_str()), (400, CBOR, "InvalidArgumentException"));
+    let (_, kind, refused) = in_cbor::<_, Refused>(a, "Kinesis_20131202.GetRecords", "no map").await;
+    assert_eq!((kind.as_str(), refused.__type.as_str()), (CBOR, "SerializationException"));
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    __type: String,
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_service_has_its_json() {
+    let cloud = Cloud::new();
+    for (target, kind) in [
+        ("Kinesis_20131202.ListStreams", "application/x-amz-json-1.1"),
+        ("DynamoDB_20120810.ListTables", "application/x-amz-json-1.0"),
+    ] {
+        let request = Request::post("http://cloud.test/").header("x-amz-target", target).body("{}".into()).unwrap();
+        assert_eq!(cloud.services.handle(&request).headers()[CONTENT_TYPE], kind);
+    }
+}
+
+const CBOR: &str = "application/x-amz-cbor-1.1";
 const FIRST: &str = "shardId-000000000000";
