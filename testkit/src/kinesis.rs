@@ -6,22 +6,29 @@ pub(crate) mod create;
 mod demand;
 mod describe;
 mod distribution;
+mod encryption;
 pub(crate) mod entry;
 pub(crate) mod hash_key;
 mod iterator;
 mod list;
 mod mode;
+mod monitoring;
+mod policy;
 pub(crate) mod put;
 mod read;
 mod record_size;
 pub(crate) mod reshard;
+mod resource;
 mod retention;
 mod rolling;
 mod sequence;
+mod settings;
 pub(crate) mod shard;
 pub(crate) mod shard_count;
 pub(crate) mod stream;
+mod tags;
 mod token;
+mod warm;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -96,6 +103,23 @@ impl Account {
             "UpdateStreamRecordDistributionStrategy" => {
                 empty(self.update_record_distribution_strategy(wire.parse(body)?)?)
             }
+            "UpdateStreamWarmThroughput" => wire.answer(self.update_warm_throughput(wire.parse(body)?, now)?),
+            "StartStreamEncryption" => empty(self.start_stream_encryption(wire.parse(body)?, now)?),
+            "StopStreamEncryption" => empty(self.stop_stream_encryption(wire.parse(body)?, now)?),
+            "EnableEnhancedMonitoring" => wire.answer(self.enable_monitoring(wire.parse(body)?)?),
+            "DisableEnhancedMonitoring" => wire.answer(self.disable_monitoring(wire.parse(body)?)?),
+            "AddTagsToStream" => empty(self.add_tags(wire.parse(body)?)?),
+            "RemoveTagsFromStream" => empty(self.remove_tags(wire.parse(body)?)?),
+            "ListTagsForStream" => wire.answer(self.list_tags(wire.parse(body)?)?),
+            "TagResource" => empty(self.tag_resource(wire.parse(body)?)?),
+            "UntagResource" => empty(self.untag_resource(wire.parse(body)?)?),
+            "ListTagsForResource" => wire.answer(self.list_tags_for_resource(wire.parse(body)?)?),
+            "PutResourcePolicy" => empty(self.put_resource_policy(wire.parse(body)?)?),
+            "GetResourcePolicy" => wire.answer(self.get_resource_policy(wire.parse(body)?)?),
+            "DeleteResourcePolicy" => empty(self.delete_resource_policy(wire.parse(body)?)?),
+            "DescribeLimits" => wire.answer(self.describe_limits()),
+            "DescribeAccountSettings" => wire.answer(self.describe_account_settings(now)),
+            "UpdateAccountSettings" => wire.answer(self.update_account_settings(wire.parse(body)?, now)?),
             "UpdateShardCount" => wire.answer(self.update_shard_count(wire.parse(body)?, now)?),
             _ => return Err(Refusal::unknown_operation(operation)),
         })

@@ -40,6 +40,8 @@ pub struct Limits {
     pub shards_per_stream: usize,
     /// UpdateShardCount calls per stream in 24 hours: 10.
     pub shard_count_updates_per_day: usize,
+    /// StartStreamEncryption calls per stream in 24 hours, and StopStreamEncryption calls: 25 of each.
+    pub encryption_changes_per_day: usize,
     /// On-demand streams of the account: 50.
     pub on_demand_streams: usize,
     /// Switches between the capacity modes per stream in 24 hours: 2.
@@ -74,6 +76,7 @@ impl Limits {
             get_shard_iterator_per_second: u64::MAX,
             shard_count_updates_per_day: usize::MAX,
             mode_switches_per_day: usize::MAX,
+            encryption_changes_per_day: usize::MAX,
             ..Self::default()
         }
     }
@@ -97,6 +100,7 @@ impl Default for Limits {
             open_shards: 20_000,
             shards_per_stream: 10_000,
             shard_count_updates_per_day: 10,
+            encryption_changes_per_day: 25,
             on_demand_streams: 50,
             mode_switches_per_day: 2,
             on_demand_split_bytes_per_second: 500_000,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::settings::Commitment;
 use super::shard::{Shard, parse_shard_id};
 use super::stream::{Settled, Status, Stream};
 use crate::clock::Tick;
@@ -13,6 +14,7 @@ use crate::service::{ACCOUNT_ID, REGION};
 pub(crate) struct Account {
     pub(crate) limits: Limits,
     pub(crate) streams: BTreeMap<String, Stream>,
+    pub(crate) commitment: Commitment,
     pub(crate) rng: fastrand::Rng,
     /// Mark of the generation of shards opened last, over all streams, see [`super::sequence::SequenceNumber::opened`].
     pub(crate) last_opened: u64,
@@ -20,12 +22,18 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) fn new(limits: Limits, seed: u64) -> Self {
-        Self { limits, streams: BTreeMap::new(), rng: fastrand::Rng::with_seed(seed), last_opened: 0 }
+        Self {
+            limits,
+            streams: BTreeMap::new(),
+            commitment: Commitment::default(),
+            rng: fastrand::Rng::with_seed(seed),
+            last_opened: 0,
+        }
     }
 
     /// Ends every state whose time has come. Comes before every request.
     pub(crate) fn settle(&mut self, now: Tick) {
-        let Self { limits, streams, rng, last_opened } = self;
+        let Self { limits, streams, rng, last_opened, .. } = self;
         streams.retain(|_, stream| stream.settle(now, last_opened, limits, rng) == Settled::Stays);
     }
 

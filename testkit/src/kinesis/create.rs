@@ -1,14 +1,20 @@
 //! CreateStream and DeleteStream.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::account::{Account, check_stream_name, stream_arn};
 use super::describe::StreamRef;
 use super::distribution::{Distribution, Strategy};
+use super::encryption::Encryption;
 use super::hash_key;
+use super::monitoring::Metrics;
 use super::record_size::check_max_record_size;
 use super::rolling::RollingDay;
 use super::stream::{Change, Mode, Pending, Status, Stream};
+use super::tags::Tags;
+use super::warm::{check_warm_throughput, shards_for};
 use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::service::{ACCOUNT_ID, REGION};
@@ -22,6 +28,9 @@ pub(crate) struct CreateStream {
     #[serde(rename = "MaxRecordSizeInKiB")]
     max_record_size_kib: Option<i64>,
     record_distribution_strategy: Option<String>,
+    #[serde(rename = "WarmThroughputMiBps")]
+    warm_throughput: Option<i64>,
+    tags: Option<BTreeMap<String, Option<String>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,6 +58,21 @@ impl Account {
             None => self.limits.max_record_size_kib,
             Some(kib) => check_max_record_size(kib)?,
         };
+        let warm_mib_per_second = request.warm_throughput.map(check_warm_throughput).transpose()?;
+        let shards = match warm_mib_per_second {
+            None => shards,
+            Some(warm) => {
+                self.check_commitment(now)?;
+                if mode == Mode::Provisioned {
+                    return Err(Refusal::invalid_argument("Warm throughput is only supported for on-demand streams."));
+                }
+                shards_for(warm)
+            }
+        };
+        let mut tags = Tags::default();
+        if request.tags.is_some() {
+            tags.add(Tags::parse(request.tags)?, &format!("stream {name}"))?;
+        }
         if self.streams.contains_key(&name) {
             return Err(Refusal::in_use(format!("Stream {name} under account {ACCOUNT_ID} already exists.")));
         }
@@ -79,6 +103,11 @@ impl Account {
             mode_switches: RollingDay::default(),
             distribution: Distribution::new(strategy),
             demand_since: now,
+            warm_mib_per_second,
+            tags,
+            encryption: Encryption::default(),
+            metrics: Metrics::default(),
+            policy: None,
             name: name.clone(),
         };
         self.streams.insert(name, stream);
@@ -159,6 +188,6 @@ fn shard_count(mode: Mode, asked: Option<i64>) -> Result<u32, Refusal> {
 }
 
 /// A new on-demand stream takes 4 MB/s: four shards.
-const ON_DEMAND_SHARDS: u32 = 4;
+pub(crate) const ON_DEMAND_SHARDS: u32 = 4;
 /// The largest ShardCount of the API's model.
 const MAX_SHARD_COUNT: u32 = 100_000;

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::list::ShardDescription;
+use super::monitoring::Metrics;
 use super::stream::{Mode, Stream};
+use super::warm::WarmThroughput;
 use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::wire::Timestamp;
@@ -53,8 +55,9 @@ impl Account {
                 has_more_shards: rest.next().is_some(),
                 retention_period_hours: stream.retention_hours(),
                 stream_creation_timestamp: Timestamp(stream.created),
-                enhanced_monitoring: [Metrics { shard_level_metrics: [] }],
-                encryption_type: "NONE",
+                enhanced_monitoring: [MetricsAnswer { shard_level_metrics: &stream.metrics }],
+                encryption_type: stream.encryption_type(),
+                key_id: stream.encryption.key.as_deref(),
             },
         })
     }
@@ -69,13 +72,15 @@ impl Account {
                 stream_mode_details: ModeAnswer { stream_mode: stream.mode.as_str() },
                 retention_period_hours: stream.retention_hours(),
                 stream_creation_timestamp: Timestamp(stream.created),
-                enhanced_monitoring: [Metrics { shard_level_metrics: [] }],
-                encryption_type: "NONE",
+                enhanced_monitoring: [MetricsAnswer { shard_level_metrics: &stream.metrics }],
+                encryption_type: stream.encryption_type(),
+                key_id: stream.encryption.key.as_deref(),
                 open_shard_count: stream.open_shards().count(),
                 consumer_count: 0,
                 max_record_size_kib: stream.max_record_size_kib,
                 record_distribution_strategy: (stream.mode == Mode::OnDemand)
                     .then_some(stream.distribution.strategy.as_str()),
+                warm_throughput: stream.warm_throughput(),
             },
         })
     }
@@ -124,8 +129,10 @@ struct StreamDescription<'a> {
     has_more_shards: bool,
     retention_period_hours: u64,
     stream_creation_timestamp: Timestamp,
-    enhanced_monitoring: [Metrics; 1],
+    enhanced_monitoring: [MetricsAnswer<'a>; 1],
     encryption_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -144,14 +151,18 @@ struct StreamDescriptionSummary<'a> {
     stream_mode_details: ModeAnswer,
     retention_period_hours: u64,
     stream_creation_timestamp: Timestamp,
-    enhanced_monitoring: [Metrics; 1],
+    enhanced_monitoring: [MetricsAnswer<'a>; 1],
     encryption_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<&'a str>,
     open_shard_count: usize,
     consumer_count: usize,
     #[serde(rename = "MaxRecordSizeInKiB")]
     max_record_size_kib: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     record_distribution_strategy: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warm_throughput: Option<WarmThroughput>,
 }
 
 #[derive(Serialize)]
@@ -162,8 +173,8 @@ struct ModeAnswer {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Metrics {
-    shard_level_metrics: [String; 0],
+struct MetricsAnswer<'a> {
+    shard_level_metrics: &'a Metrics,
 }
 
 #[derive(Serialize)]

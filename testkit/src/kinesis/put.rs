@@ -60,12 +60,9 @@ impl Account {
         if let Some(number) = &request.sequence_number_for_ordering {
             stream.check_ordering(number)?;
         }
+        let encryption_type = stream.encryption_type();
         let written = self.write(&name, entry, Pace::Limited, now)?.sequence;
-        Ok(PutRecordAnswer {
-            shard_id: shard_id(written.shard),
-            sequence_number: written.to_string(),
-            encryption_type: "NONE",
-        })
+        Ok(PutRecordAnswer { shard_id: shard_id(written.shard), sequence_number: written.to_string(), encryption_type })
     }
 
     pub(crate) fn put_records(
@@ -86,7 +83,7 @@ impl Account {
             stream.check_key(Place::InBatch(i), entry)?;
             stream.check_size(Place::InBatch(i), entry)?;
         }
-        let name = stream.name.clone();
+        let (name, encryption_type) = (stream.name.clone(), stream.encryption_type());
 
         let mut failed = 0;
         let mut answers = Vec::with_capacity(entries.len());
@@ -98,7 +95,7 @@ impl Account {
             failed += usize::from(answer.is_err());
             answers.push(EntryAnswer::of(answer));
         }
-        Ok(PutRecordsAnswer { failed_record_count: failed, records: answers, encryption_type: "NONE" })
+        Ok(PutRecordsAnswer { failed_record_count: failed, records: answers, encryption_type })
     }
 
     /// Writes one record to the shard that is to take it.
@@ -107,6 +104,7 @@ impl Account {
         let stream = streams.get_mut(stream).ok_or_else(|| stream_not_found(stream))?;
         stream.check_size(Place::Alone, &entry)?;
         let (name, horizon) = (stream.name.clone(), stream.trim_horizon(now));
+        let encryption_type = stream.encryption_type();
         let shard = stream.shard_of(&entry, now).ok_or_else(|| stream_not_found(&name))?;
         let bytes = entry.bytes() as u64;
         if pace == Pace::Limited {
@@ -118,7 +116,7 @@ impl Account {
         }
         shard.load.count(bytes);
         shard.trim(horizon);
-        Ok(shard.append(entry, now, rng))
+        Ok(shard.append(entry, encryption_type, now, rng))
     }
 
     /// The failure that the fault plan of this call has for entry number `i`.
@@ -177,7 +175,7 @@ impl Stream {
 }
 
 impl Shard {
-    fn append(&mut self, entry: Entry, now: Tick, rng: &mut fastrand::Rng) -> &Stored {
+    fn append(&mut self, entry: Entry, encryption_type: &'static str, now: Tick, rng: &mut fastrand::Rng) -> &Stored {
         let sequence = self.next_sequence(rng);
         self.records.push_back(Stored {
             sequence,
@@ -185,6 +183,7 @@ impl Shard {
             partition_key: entry.partition_key,
             explicit_hash_key: entry.explicit_hash_key,
             data: entry.data,
+            encryption_type,
         });
         self.records.back().expect("a record was just pushed")
     }

@@ -183,7 +183,7 @@ impl RecordAnswer {
             approximate_arrival_timestamp: Timestamp(record.arrival),
             data: Blob(record.data.clone()),
             partition_key: record.partition_key.clone(),
-            encryption_type: "NONE",
+            encryption_type: record.encryption_type,
         }
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Stored {
     pub(crate) partition_key: String,
     pub(crate) explicit_hash_key: Option<String>,
     pub(crate) data: Bytes,
+    /// `NONE` or `KMS`: what the stream had when it was written.
+    pub(crate) encryption_type: &'static str,
 }
 
 impl Stored {

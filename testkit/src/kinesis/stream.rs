@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use super::demand::Load;
 use super::distribution::Distribution;
+use super::encryption::Encryption;
+use super::monitoring::Metrics;
 use super::rolling::RollingDay;
 use super::sequence::SequenceNumber;
 use super::shard::Shard;
+use super::tags::Tags;
 use crate::clock::Tick;
 use crate::limits::Limits;
 
@@ -30,6 +33,13 @@ pub(crate) struct Stream {
     pub(crate) distribution: Distribution,
     /// When the present window of observing an on-demand stream began.
     pub(crate) demand_since: Tick,
+    /// Warm throughput, when it has been set.
+    pub(crate) warm_mib_per_second: Option<u32>,
+    pub(crate) tags: Tags,
+    pub(crate) encryption: Encryption,
+    pub(crate) metrics: Metrics,
+    /// As JSON.
+    pub(crate) policy: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +106,9 @@ pub(crate) enum Change {
     Mode {
         mode: Mode,
     },
+    Encryption {
+        key: Option<String>,
+    },
     Delete,
 }
 
@@ -150,11 +163,13 @@ impl Stream {
             }
             Change::Mode { mode } => {
                 self.mode = mode;
+                self.warm_mib_per_second = None;
                 self.demand_since = at;
                 for shard in &mut self.shards {
                     shard.load = Load::default();
                 }
             }
+            Change::Encryption { key } => self.encryption.key = key,
             Change::Reshard { .. } | Change::Delete => {}
         }
     }

@@ -3,6 +3,7 @@
 mod determinism;
 mod distribution;
 mod dynamodb;
+mod encryption;
 mod faults;
 mod list;
 mod misuse;
@@ -12,8 +13,10 @@ mod read;
 mod record_size;
 mod reshard;
 mod retention;
+mod settings;
 mod shard_count;
 mod streams;
+mod tags;
 
 use std::fmt::Debug;
 use std::time::Duration;

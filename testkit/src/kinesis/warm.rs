@@ -1,0 +1,103 @@
+//! Warm throughput: an on-demand stream that has its shards before the traffic comes.
+
+use serde::{Deserialize, Serialize};
+
+use super::account::Account;
+use super::create::ON_DEMAND_SHARDS;
+use super::hash_key;
+use super::stream::{Change, Mode, Stream};
+use crate::clock::Tick;
+use crate::refusal::Refusal;
+use crate::service::ACCOUNT_ID;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct UpdateWarmThroughput {
+    stream_name: Option<String>,
+    #[serde(rename = "StreamARN")]
+    stream_arn: Option<String>,
+    #[serde(rename = "WarmThroughputMiBps")]
+    mib_per_second: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct WarmThroughput {
+    #[serde(rename = "TargetMiBps")]
+    target: u32,
+    #[serde(rename = "CurrentMiBps")]
+    current: usize,
+}
+
+impl Account {
+    /// Reshards to as many shards as the target needs, a MiB each, and no fewer than a new stream has. Called with a lower
+    /// target it gives shards back.
+    pub(crate) fn update_warm_throughput(
+        &mut self,
+        request: UpdateWarmThroughput,
+        now: Tick,
+    ) -> Result<impl Serialize + use<>, Refusal> {
+        let asked = request.mib_per_second.ok_or_else(|| Refusal::missing("warmThroughputMiBps"))?;
+        self.check_commitment(now)?;
+        let target = check_warm_throughput(asked)?;
+        let updating = self.limits.updating;
+        let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
+        stream.check_active()?;
+        if stream.mode != Mode::OnDemand {
+            return Err(Refusal::invalid_argument(format!(
+                "Stream {} under account {ACCOUNT_ID} is not in On-Demand mode: warm throughput is not supported.",
+                stream.name
+            )));
+        }
+        stream.warm_mib_per_second = (target > 0).then_some(target);
+        stream.update(now + updating, Change::Reshard { targets: hash_key::split_evenly(shards_for(target)) });
+        Ok(Answer {
+            stream_name: stream.name.clone(),
+            stream_arn: stream.arn.clone(),
+            warm_throughput: WarmThroughput { target, current: stream.open_shards().count() },
+        })
+    }
+
+    pub(crate) fn check_commitment(&self, now: Tick) -> Result<(), Refusal> {
+        if self.commitment.is_enabled(now) {
+            return Ok(());
+        }
+        Err(Refusal::invalid_argument(format!(
+            "Warm throughput needs MinimumThroughputBillingCommitment to be enabled for account {ACCOUNT_ID}."
+        )))
+    }
+}
+
+impl Stream {
+    /// As it is described: only where it has been set.
+    pub(crate) fn warm_throughput(&self) -> Option<WarmThroughput> {
+        let current = self.open_shards().count();
+        self.warm_mib_per_second.map(|target| WarmThroughput { target, current })
+    }
+}
+
+pub(crate) fn check_warm_throughput(asked: i64) -> Result<u32, Refusal> {
+    let constraint = |what| Err(Refusal::constraint(asked, "warmThroughputMiBps", what));
+    match u32::try_from(asked) {
+        Ok(n @ 0..=MOST_MIB_PER_SECOND) => Ok(n),
+        Ok(_) => Err(Refusal::limit_exceeded(format!(
+            "Warm throughput of {asked} MiBps is more than the limit of {MOST_MIB_PER_SECOND} MiBps."
+        ))),
+        Err(_) => constraint("Member must have value greater than or equal to 0"),
+    }
+}
+
+pub(crate) fn shards_for(mib_per_second: u32) -> u32 {
+    mib_per_second.max(ON_DEMAND_SHARDS)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    stream_name: String,
+    #[serde(rename = "StreamARN")]
+    stream_arn: String,
+    warm_throughput: WarmThroughput,
+}
+
+/// 10 GiB a second.
+const MOST_MIB_PER_SECOND: u32 = 10_240;
