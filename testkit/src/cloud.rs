@@ -27,6 +27,7 @@ pub struct Cloud {
     clock: Clock,
     limits: Limits,
     latency: Duration,
+    seed: u64,
 }
 
 impl Cloud {
@@ -108,7 +109,7 @@ impl Cloud {
 
     fn worker(&self, name: &str) -> Arc<Worker> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers.entry(name.to_owned()).or_default().clone()
+        workers.entry(name.to_owned()).or_insert_with(|| Arc::new(Worker::new(self.seed, name))).clone()
     }
 
     fn connector(&self, worker: Arc<Worker>, latency: Duration) -> Connector {
@@ -173,6 +174,7 @@ impl CloudBuilder {
             clock,
             limits: self.limits,
             latency: self.latency,
+            seed: self.seed,
         }
     }
 }

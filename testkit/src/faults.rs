@@ -1,12 +1,15 @@
 //! What can go wrong between a worker and the services.
 
 mod script;
+mod weather;
 
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::script::{EntryFaults, Injected, Leg, Plan, Script};
-use self::script::{Lasts, Rule};
+use self::script::{Lasts, Rule, What};
+pub use self::weather::Weather;
 use crate::service::Service;
 use crate::worker::Worker;
 
@@ -16,6 +19,9 @@ use crate::worker::Worker;
 pub enum Fault {
     /// The request vanishes: no effect, no answer. Whoever set no timeout waits for ever.
     BlackHole,
+    /// The request vanishes: no effect, no answer. Unlike in a [`BlackHole`](Self::BlackHole) the answer of a call that is
+    /// under way gets through: a network that is cut in one direction.
+    SilentRequest,
     /// The call takes effect, the answer vanishes: the caller waits until its own timeout.
     SilentAnswer,
     /// The connection breaks before the service has the request: no effect, an error at once.
@@ -26,6 +32,8 @@ pub enum Fault {
     DelayRequest(Duration),
     /// The answer arrives this much later; the effect is there already.
     DelayResponse(Duration),
+    /// Request and answer are each later by a time from this range, drawn from the worker's own seed for each call.
+    Latency(RangeInclusive<Duration>),
     /// The service answers 500 `InternalFailureException` (DynamoDB: `InternalServerError`): no effect.
     ServerError,
     /// The service answers 503 `ServiceUnavailable`: no effect.
@@ -33,6 +41,8 @@ pub enum Fault {
     /// The service refuses the whole call: `ProvisionedThroughputExceededException` where data is read or written,
     /// `LimitExceededException` elsewhere.
     Throttle,
+    /// GetRecords answers `ExpiredIteratorException`. Other operations do not notice.
+    ExpireIterator,
     /// These entries of a PutRecords call fail, the others are written. Other operations do not notice.
     FailEntries(Entries, EntryError),
 }
@@ -49,6 +59,8 @@ pub enum Entries {
     WithKey(String),
     /// Those that would be written to this shard.
     OnShard(String),
+    /// Each by itself with this chance out of a hundred, drawn from the worker's own seed.
+    Percent(u8),
 }
 
 /// How an entry of a PutRecords call fails.
@@ -88,6 +100,48 @@ impl Faults {
         self.always(Fault::BlackHole);
     }
 
+    /// From now on no request arrives, until [`heal`](Self::heal). Answers of calls that are under way still come back.
+    pub fn cut_requests(&self) {
+        self.always(Fault::SilentRequest);
+    }
+
+    /// From now on requests arrive and take effect, and no answer comes back, until [`heal`](Self::heal). Calls that are
+    /// under way get no answer either.
+    pub fn cut_answers(&self) {
+        self.always(Fault::SilentAnswer);
+    }
+
+    /// From now on what happens to each call is drawn from `seed`, until [`heal`](Self::heal).
+    ///
+    /// The same seed gives the same worker's same calls the same faults, whatever other workers do.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use kinesis_testkit::{Cloud, Fault, Weather};
+    /// # let cloud = Cloud::new();
+    /// let rough = Weather::calm()
+    ///     .chance(0.02, Fault::LoseResponse)
+    ///     .chance(0.01, Fault::ServerError)
+    ///     .chance(0.30, Fault::Latency(Duration::ZERO..=Duration::from_millis(80)));
+    /// cloud.faults("a").random(7, rough);
+    /// ```
+    pub fn random(&self, seed: u64, weather: Weather) {
+        self.add(None, Lasts::Standing, weather.drawn_from(seed));
+    }
+
+    /// `fault` happens to every call that is made in this time, counted from the making of the cloud
+    /// ([`Clock::elapsed`](crate::Clock::elapsed)).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use kinesis_testkit::{Cloud, Fault};
+    /// # let cloud = Cloud::new();
+    /// cloud.faults("a").during(Duration::from_secs(60)..Duration::from_secs(90), Fault::BlackHole);
+    /// ```
+    pub fn during(&self, time: Range<Duration>, fault: Fault) {
+        self.add(None, Lasts::During(time), fault);
+    }
+
     /// From now on `fault` happens to every call, beside what stands already.
     pub fn always(&self, fault: Fault) {
         self.add(None, Lasts::Standing, fault);
@@ -116,8 +170,9 @@ impl Faults {
         self.worker.script(|script| script.rules.retain(|rule| self.scope.is_some() && rule.scope != self.scope));
     }
 
-    fn add(&self, operation: Option<&str>, lasts: Lasts, fault: Fault) {
-        let rule = Rule { scope: self.scope, operation: operation.map(str::to_owned), lasts, fault };
+    fn add(&self, operation: Option<&str>, lasts: Lasts, what: impl Into<What>) {
+        let what = what.into();
+        let rule = Rule { scope: self.scope, operation: operation.map(str::to_owned), lasts, what };
         self.worker.script(|script| script.rules.push_back(rule));
     }
 }

@@ -65,9 +65,11 @@
 //! faults.next("PutRecords", Fault::LoseResponse); // written, but the caller sees a broken connection
 //! faults.next_n("PutRecords", 2, Fault::FailEntries(Entries::At(vec![0]), EntryError::Throttled));
 //! faults.clone().dynamodb().always(Fault::Throttle);
-//! faults.black_hole();
+//! faults.black_hole(); // or one direction alone: cut_requests, cut_answers
 //! faults.heal();
 //! ```
+//!
+//! [`Faults::during`] gives a fault its time, [`Faults::random`] draws faults from a seed ([`Weather`]).
 //!
 //! *Crash a worker*: abort its tasks. What it had sent still arrives.
 //!
@@ -110,7 +112,7 @@ pub use self::calls::{Call, Calls, Outcome};
 pub use self::clock::Clock;
 pub use self::cloud::{Cloud, CloudBuilder};
 pub use self::connection::Connection;
-pub use self::faults::{Entries, EntryError, Fault, Faults};
+pub use self::faults::{Entries, EntryError, Fault, Faults, Weather};
 pub use self::limits::Limits;
 pub use self::refusal::Refused;
 pub use self::service::Service;

@@ -63,7 +63,7 @@ impl Network {
         target: &Target,
         timeouts: Timeouts,
     ) -> (Result<Response<Body>, Failure>, Outcome) {
-        let plan = self.worker.plan(target);
+        let plan = self.worker.plan(target, self.clock.elapsed());
         if !self.worker.take_connection(target.service) && plan.request == Leg::Vanishes {
             let Some(limit) = timeouts.connect else { return pending().await };
             sleep(limit).await;
@@ -112,7 +112,7 @@ impl Network {
         if !plan.response_delay.is_zero() {
             sleep(plan.response_delay).await;
         }
-        if self.worker.script(|script| script.is_black_hole(target.service, &target.operation)) {
+        if self.worker.swallows_answers(target, self.clock.elapsed()) {
             return pending().await;
         }
         Ok(response)

@@ -144,6 +144,7 @@ impl Injected {
             }
             (Self::Throttle, _) if data => Refusal::throughput_exceeded("Rate exceeded.".to_owned()),
             (Self::Throttle, _) => Refusal::limit_exceeded("Rate exceeded.".to_owned()),
+            (Self::ExpireIterator, _) => Refusal::expired_iterator("Iterator expired.".to_owned()),
         }
     }
 }

@@ -17,12 +17,23 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// A worker whose chance comes from the cloud's seed and its name alone: no other worker's calls change it.
+    pub(crate) fn new(seed: u64, name: &str) -> Self {
+        Self { script: Mutex::new(Script::of(seed, name)), ..Self::default() }
+    }
+
     pub(crate) fn script<T>(&self, f: impl FnOnce(&mut Script) -> T) -> T {
         f(&mut lock(&self.script))
     }
 
-    pub(crate) fn plan(&self, target: &Target) -> Plan {
-        self.script(|script| script.plan(target.service, &target.operation))
+    /// What happens to a call that is made `now`, counted from the making of the cloud.
+    pub(crate) fn plan(&self, target: &Target, now: Duration) -> Plan {
+        self.script(|script| script.plan(target.service, &target.operation, now))
+    }
+
+    /// Whether an answer that arrives now is lost for good.
+    pub(crate) fn swallows_answers(&self, target: &Target, now: Duration) -> bool {
+        self.script(|script| script.swallows_answers(target.service, &target.operation, now))
     }
 
     pub(crate) fn begin(&self, at: Duration, target: &Target) -> u64 {

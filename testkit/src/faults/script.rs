@@ -1,15 +1,19 @@
 //! From what was asked for to what happens to one call.
 
 use std::collections::VecDeque;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
+use super::weather::Drawn;
 use super::{Entries, EntryError, Fault};
 use crate::service::Service;
 
 /// All that is to go wrong for one worker, in the order it was asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) rules: VecDeque<Rule>,
+    /// For what the faults themselves leave to chance.
+    pub(crate) rng: fastrand::Rng,
 }
 
 #[derive(Debug)]
@@ -17,41 +21,88 @@ pub(crate) struct Rule {
     pub(crate) scope: Option<Service>,
     pub(crate) operation: Option<String>,
     pub(crate) lasts: Lasts,
-    pub(crate) fault: Fault,
+    pub(crate) what: What,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Lasts {
-    /// Until it is healed.
-    Standing,
     /// For the next call that it fits.
     OneCall,
+    /// For calls made in this time since the making of the cloud.
+    During(Range<Duration>),
+    /// Until it is healed.
+    Standing,
+}
+
+#[derive(Debug)]
+pub(crate) enum What {
+    Fault(Fault),
+    Drawn(Drawn),
+}
+
+impl From<Fault> for What {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Drawn> for What {
+    fn from(drawn: Drawn) -> Self {
+        Self::Drawn(drawn)
+    }
 }
 
 impl Rule {
     fn matches(&self, service: Service, operation: &str) -> bool {
         self.scope.is_none_or(|scope| scope == service) && self.operation.as_deref().is_none_or(|own| own == operation)
     }
+
+    /// Holds for all calls now, not only for one.
+    fn stands(&self, now: Duration) -> bool {
+        match &self.lasts {
+            Lasts::OneCall => false,
+            Lasts::During(time) => time.contains(&now),
+            Lasts::Standing => true,
+        }
+    }
+
+    fn is_over(&self, now: Duration) -> bool {
+        matches!(&self.lasts, Lasts::During(time) if time.end <= now)
+    }
 }
 
 impl Script {
-    /// What happens to this call: all that stands, and the first that waits for it.
-    pub(crate) fn plan(&mut self, service: Service, operation: &str) -> Plan {
+    /// What happens to this call: all that stands, and the first that waits for it. `now` counts from the making of the
+    /// cloud.
+    pub(crate) fn plan(&mut self, service: Service, operation: &str, now: Duration) -> Plan {
         let mut plan = Plan::default();
-        for rule in self.rules.iter().filter(|rule| rule.lasts == Lasts::Standing && rule.matches(service, operation)) {
-            plan.add(&rule.fault);
+        self.rules.retain(|rule| !rule.is_over(now));
+        for rule in self.rules.iter_mut().filter(|rule| rule.matches(service, operation) && rule.stands(now)) {
+            match &mut rule.what {
+                What::Fault(fault) => plan.add(fault, operation, &mut self.rng),
+                What::Drawn(drawn) => {
+                    let (faults, mut rng) = drawn.next();
+                    faults.iter().for_each(|fault| plan.add(fault, operation, &mut rng));
+                }
+            }
         }
         let next = self.rules.iter().position(|rule| rule.lasts == Lasts::OneCall && rule.matches(service, operation));
-        if let Some(rule) = next.and_then(|at| self.rules.remove(at)) {
-            plan.add(&rule.fault);
+        if let Some(What::Fault(fault)) = next.and_then(|at| self.rules.remove(at)).map(|rule| rule.what) {
+            plan.add(&fault, operation, &mut self.rng);
         }
         plan
     }
 
-    /// Whether an answer that arrives now still gets through.
-    pub(crate) fn is_black_hole(&self, service: Service, operation: &str) -> bool {
-        let mut standing = self.rules.iter().filter(|rule| rule.lasts == Lasts::Standing);
-        standing.any(|rule| rule.fault == Fault::BlackHole && rule.matches(service, operation))
+    /// Whether an answer that arrives now is lost for good, whatever was planned for its call.
+    pub(crate) fn swallows_answers(&self, service: Service, operation: &str, now: Duration) -> bool {
+        let mut standing = self.rules.iter().filter(|rule| rule.matches(service, operation) && rule.stands(now));
+        standing.any(|rule| matches!(rule.what, What::Fault(Fault::BlackHole | Fault::SilentAnswer)))
+    }
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self { rules: VecDeque::new(), rng: fastrand::Rng::with_seed(0) }
     }
 }
 
@@ -82,43 +133,77 @@ pub(crate) enum Injected {
     ServerError,
     Unavailable,
     Throttle,
+    ExpireIterator,
 }
 
 impl Plan {
     /// The worst that was asked for a leg wins, delays add up, and the first refusal stays.
-    fn add(&mut self, fault: &Fault) {
+    fn add(&mut self, fault: &Fault, operation: &str, rng: &mut fastrand::Rng) {
         match fault {
-            Fault::BlackHole => self.request = Leg::Vanishes,
+            Fault::BlackHole | Fault::SilentRequest => self.request = Leg::Vanishes,
             Fault::SilentAnswer => self.response = Leg::Vanishes,
             Fault::LoseRequest if self.request == Leg::Arrives => self.request = Leg::Breaks,
             Fault::LoseResponse if self.response == Leg::Arrives => self.response = Leg::Breaks,
             Fault::LoseRequest | Fault::LoseResponse => {}
             Fault::DelayRequest(by) => self.request_delay += *by,
             Fault::DelayResponse(by) => self.response_delay += *by,
+            Fault::Latency(range) => {
+                self.request_delay += draw(range, rng);
+                self.response_delay += draw(range, rng);
+            }
             Fault::ServerError => _ = self.refusal.get_or_insert(Injected::ServerError),
             Fault::Unavailable => _ = self.refusal.get_or_insert(Injected::Unavailable),
             Fault::Throttle => _ = self.refusal.get_or_insert(Injected::Throttle),
-            Fault::FailEntries(entries, error) => self.entries.0.push((entries.clone(), *error)),
+            Fault::ExpireIterator if operation != "GetRecords" => {}
+            Fault::ExpireIterator => _ = self.refusal.get_or_insert(Injected::ExpireIterator),
+            Fault::FailEntries(entries, error) => self.entries.add(entries.clone(), *error, rng),
         }
     }
 }
 
+/// A time from `range` in whole microseconds; its start when it is empty.
+fn draw(range: &RangeInclusive<Duration>, rng: &mut fastrand::Rng) -> Duration {
+    let micros = |time: &Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let (from, to) = (micros(range.start()), micros(range.end()));
+    Duration::from_micros(rng.u64(from..=to.max(from)))
+}
+
 /// The entries of one PutRecords call that are to fail.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct EntryFaults(Vec<(Entries, EntryError)>);
+pub(crate) struct EntryFaults(Vec<EntryFault>);
+
+#[derive(Debug, Clone)]
+struct EntryFault {
+    entries: Entries,
+    error: EntryError,
+    /// For each place in the request whether it would fail by chance: 500 entries are the most that a call has.
+    chance: Vec<bool>,
+}
 
 impl EntryFaults {
+    fn add(&mut self, entries: Entries, error: EntryError, rng: &mut fastrand::Rng) {
+        let chance = match entries {
+            Entries::Percent(percent) => (0..MOST_ENTRIES).map(|_| rng.u8(0..100) < percent).collect(),
+            _ => Vec::new(),
+        };
+        self.0.push(EntryFault { entries, error, chance });
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     pub(crate) fn for_entry(&self, index: usize, partition_key: &str, shard: &str) -> Option<EntryError> {
-        let hit = |entries: &Entries| match entries {
+        let hit = |fault: &EntryFault| match &fault.entries {
             Entries::All => true,
             Entries::At(places) => places.contains(&index),
             Entries::WithKey(key) => key == partition_key,
             Entries::OnShard(id) => id == shard,
+            Entries::Percent(_) => fault.chance.get(index % MOST_ENTRIES).copied().unwrap_or(false),
         };
-        self.0.iter().find(|(entries, _)| hit(entries)).map(|(_, error)| *error)
+        self.0.iter().find(|fault| hit(fault)).map(|fault| fault.error)
     }
 }
+
+/// Of one PutRecords call, unless the cloud's limits allow more.
+const MOST_ENTRIES: usize = 500;

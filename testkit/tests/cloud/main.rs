@@ -17,6 +17,7 @@ mod settings;
 mod shard_count;
 mod streams;
 mod tags;
+mod weather;
 
 use std::fmt::Debug;
 use std::time::Duration;

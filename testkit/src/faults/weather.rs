@@ -1,0 +1,57 @@
+//! Faults that are drawn from a seed.
+
+use super::{Fault, Script};
+
+/// What may happen to a call, and how likely it is. Each fault is drawn by itself: several may hit one call.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[must_use = "does nothing until it is given to Faults::random"]
+pub struct Weather {
+    chances: Vec<(f64, Fault)>,
+}
+
+impl Weather {
+    /// Nothing goes wrong.
+    pub fn calm() -> Self {
+        Self::default()
+    }
+
+    /// Beside the rest `fault` happens with this probability, 0 (never) to 1 (always).
+    pub fn chance(mut self, probability: f64, fault: Fault) -> Self {
+        self.chances.push((probability, fault));
+        self
+    }
+
+    pub(crate) fn drawn_from(self, seed: u64) -> Drawn {
+        Drawn { rng: fastrand::Rng::with_seed(seed), weather: self }
+    }
+}
+
+/// A weather and what draws it.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    rng: fastrand::Rng,
+    weather: Weather,
+}
+
+impl Drawn {
+    /// What happens to the next call.
+    ///
+    /// Each call takes one number, so what befalls the n-th call does not depend on what befell the calls before it.
+    pub(crate) fn next(&mut self) -> (Vec<Fault>, fastrand::Rng) {
+        let mut rng = self.rng.fork();
+        let faults = self.weather.chances.iter().filter(|(probability, _)| rng.f64() < *probability);
+        (faults.map(|(_, fault)| fault.clone()).collect(), rng)
+    }
+}
+
+impl Script {
+    /// A script whose chance comes from the cloud's seed and the worker's name.
+    pub(crate) fn of(seed: u64, worker: &str) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let salt = worker.bytes().fold(rng.u64(..), |salt, byte| (salt ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
+        Self { rng: fastrand::Rng::with_seed(salt), ..Self::default() }
+    }
+}
+
+/// Of the 64-bit FNV-1a hash: spreads names that differ in one letter.
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
