@@ -2,10 +2,12 @@
 
 pub(crate) mod account;
 mod bucket;
+mod control;
 pub(crate) mod create;
 mod demand;
 mod describe;
 mod distribution;
+mod dry_run;
 mod encryption;
 pub(crate) mod entry;
 pub(crate) mod hash_key;
@@ -83,6 +85,7 @@ impl Account {
         faults: &EntryFaults,
         now: Tick,
     ) -> Result<Vec<u8>, Refusal> {
+        self.admit(wire, operation, body, now)?;
         Ok(match operation {
             "CreateStream" => empty(self.create_stream(wire.parse(body)?, now)?),
             "DeleteStream" => empty(self.delete_stream(wire.parse(body)?, now)?),

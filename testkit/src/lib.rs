@@ -46,8 +46,8 @@
 //! - **Virtual time.** Under `#[tokio::test(start_paused = true)]` an hour passes at once, and iterators expire, rates
 //!   refill and timeouts fire when they should. With a running clock the same code works in real time.
 //! - **The service's limits are on**: 1 MiB and 1000 records a second into a shard, 2 MiB and 5 calls a second out of
-//!   it, sizes, iterator lifetimes, states that take time ([`Limits`]). Refusals have the service's codes and, where
-//!   known, its words.
+//!   it, rates of the control plane, sizes, iterator lifetimes, states that take time ([`Limits`]). Refusals have the
+//!   service's codes and, where known, its words.
 //! - **The same seed gives the same answers**, sequence numbers and table ids included.
 //!
 //! # Tasks
@@ -79,8 +79,7 @@
 //!
 //! # What the model does not do
 //!
-//! - Kinesis: enhanced fan-out, channels, `DryRun`,
-//!   rates of the control plane. On-demand streams split by themselves and never merge. Encryption, monitoring and
+//! - Kinesis: enhanced fan-out, channels. On-demand streams split by themselves and never merge. Encryption, monitoring and
 //!   policies are switched and described; nothing is encrypted, measured or forbidden. An operation it does not know is
 //!   refused with `UnknownOperationException`.
 //! - A request with several mistakes is refused for the first; the service lists them all. Shard ids have to be spelled

@@ -1,11 +1,12 @@
 //! What the services allow, as inputs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Limits and times of the Kinesis model. The defaults are the service's own, as its API reference and its page on
 /// quotas give them.
 ///
-/// Rates are per shard and hold one second's worth in reserve. `u64::MAX` means without limit.
+/// Rates are per shard where nothing else is said, and hold one second's worth in reserve. `u64::MAX` means without limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -19,6 +20,11 @@ pub struct Limits {
     pub get_records_per_second: u64,
     /// GetShardIterator calls that a shard answers in a second: 5.
     pub get_shard_iterator_per_second: u64,
+    /// Calls a second that an operation of the control plane answers, by its name: those of the page on quotas, for
+    /// example 5 of CreateStream per account, 1000 of ListShards per stream. What is not in the map has no rate.
+    pub control_calls_per_second: BTreeMap<String, u64>,
+    /// Calls with `DryRun` that a stream answers in a second, all operations together: 1.
+    pub dry_runs_per_second: u64,
     /// Records in one PutRecords call: 500.
     pub put_records_entries: usize,
     /// Bytes of keys and data in one PutRecords call: 10 MiB.
@@ -66,7 +72,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The service's limits with all rates lifted. Sizes, lifetimes and state times stay.
+    /// The service's limits with all rates lifted, and what may be done so many times in 24 hours. Sizes, lifetimes and state times stay.
     pub fn without_rates() -> Self {
         Self {
             write_bytes_per_second: u64::MAX,
@@ -74,6 +80,8 @@ impl Limits {
             read_bytes_per_second: u64::MAX,
             get_records_per_second: u64::MAX,
             get_shard_iterator_per_second: u64::MAX,
+            control_calls_per_second: BTreeMap::new(),
+            dry_runs_per_second: u64::MAX,
             shard_count_updates_per_day: usize::MAX,
             mode_switches_per_day: usize::MAX,
             encryption_changes_per_day: usize::MAX,
@@ -90,6 +98,8 @@ impl Default for Limits {
             read_bytes_per_second: 2 << 20,
             get_records_per_second: 5,
             get_shard_iterator_per_second: 5,
+            control_calls_per_second: control_calls_per_second(),
+            dry_runs_per_second: 1,
             put_records_entries: 500,
             put_records_bytes: 10 << 20,
             max_record_size_kib: 1024,
@@ -112,4 +122,40 @@ impl Default for Limits {
             deleting: Duration::from_millis(300),
         }
     }
+}
+
+/// The page on quotas, but for UpdateShardCount, whose 10 calls a second the API reference names.
+fn control_calls_per_second() -> BTreeMap<String, u64> {
+    let five = [
+        "AddTagsToStream",
+        "CreateStream",
+        "DecreaseStreamRetentionPeriod",
+        "DeleteResourcePolicy",
+        "DeleteStream",
+        "DeregisterStreamConsumer",
+        "DescribeAccountSettings",
+        "DisableEnhancedMonitoring",
+        "EnableEnhancedMonitoring",
+        "GetResourcePolicy",
+        "IncreaseStreamRetentionPeriod",
+        "ListStreamConsumers",
+        "ListStreams",
+        "ListTagsForStream",
+        "MergeShards",
+        "PutResourcePolicy",
+        "RegisterStreamConsumer",
+        "RemoveTagsFromStream",
+        "SplitShard",
+        "UpdateAccountSettings",
+        "UpdateStreamWarmThroughput",
+    ];
+    let others = [
+        ("DescribeLimits", 1),
+        ("DescribeStream", 10),
+        ("DescribeStreamConsumer", 20),
+        ("DescribeStreamSummary", 20),
+        ("ListShards", 1000),
+        ("UpdateShardCount", 10),
+    ];
+    five.map(|operation| (operation, 5)).into_iter().chain(others).map(|(name, rate)| (name.to_owned(), rate)).collect()
 }

@@ -86,6 +86,16 @@ impl Refusal {
         Self::new("ProvisionedThroughputExceededException", message)
     }
 
+    pub(crate) fn throttling(message: String) -> Self {
+        Self::new("ThrottlingException", message)
+    }
+
+    /// All checks passed, and nothing was done.
+    pub(crate) fn dry_run() -> Self {
+        let message = "The request would have succeeded, but the DryRun parameter was specified.".to_owned();
+        Self::new("DryRunOperationException", message)
+    }
+
     pub(crate) fn expired_iterator(message: String) -> Self {
         Self::new("ExpiredIteratorException", message)
     }

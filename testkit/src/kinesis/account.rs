@@ -1,7 +1,9 @@
 //! The account: all streams, and how a request finds the one it means.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::control::Buckets;
 use super::settings::Commitment;
 use super::shard::{Shard, parse_shard_id};
 use super::stream::{Settled, Status, Stream};
@@ -12,8 +14,10 @@ use crate::service::{ACCOUNT_ID, REGION};
 
 #[derive(Debug)]
 pub(crate) struct Account {
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) streams: BTreeMap<String, Stream>,
+    /// Of the operations that are counted over the account.
+    pub(crate) control: Buckets,
     pub(crate) commitment: Commitment,
     pub(crate) rng: fastrand::Rng,
     /// Mark of the generation of shards opened last, over all streams, see [`super::sequence::SequenceNumber::opened`].
@@ -23,8 +27,9 @@ pub(crate) struct Account {
 impl Account {
     pub(crate) fn new(limits: Limits, seed: u64) -> Self {
         Self {
-            limits,
+            limits: Arc::new(limits),
             streams: BTreeMap::new(),
+            control: Buckets::new(),
             commitment: Commitment::default(),
             rng: fastrand::Rng::with_seed(seed),
             last_opened: 0,

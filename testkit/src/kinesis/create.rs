@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::account::{Account, check_stream_name, stream_arn};
+use super::bucket::Bucket;
+use super::control::Buckets;
 use super::describe::StreamRef;
 use super::distribution::{Distribution, Strategy};
 use super::encryption::Encryption;
@@ -104,6 +106,8 @@ impl Account {
             distribution: Distribution::new(strategy),
             demand_since: now,
             warm_mib_per_second,
+            control: Buckets::new(),
+            dry_runs: Bucket::full(self.limits.dry_runs_per_second, now),
             tags,
             encryption: Encryption::default(),
             metrics: Metrics::default(),

@@ -23,6 +23,7 @@ pub(crate) struct GetShardIterator {
     shard_iterator_type: Option<String>,
     starting_sequence_number: Option<String>,
     timestamp: Option<Timestamp>,
+    dry_run: Option<bool>,
 }
 
 /// Where reading starts.
@@ -47,6 +48,8 @@ impl Account {
         let (name, horizon) = (stream.name.clone(), stream.trim_horizon(now));
         let shard = stream.readable_shard(id, now)?;
         let position = request.position(kind, shard, &name, now)?;
+        stream.end_dry_run(request.dry_run, now)?;
+        let shard = stream.readable_shard(id, now)?;
         if !shard.rates.get_shard_iterator.holds(1, now) {
             return Err(rate_exceeded(id, &name));
         }

@@ -24,6 +24,7 @@ pub(crate) struct PutRecord {
     partition_key: Option<String>,
     explicit_hash_key: Option<String>,
     sequence_number_for_ordering: Option<String>,
+    dry_run: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -33,6 +34,7 @@ pub(crate) struct PutRecords {
     #[serde(rename = "StreamARN")]
     stream_arn: Option<String>,
     records: Option<Vec<PutRecordsEntry>>,
+    dry_run: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,6 +62,8 @@ impl Account {
         if let Some(number) = &request.sequence_number_for_ordering {
             stream.check_ordering(number)?;
         }
+        stream.check_size(Place::Alone, &entry)?;
+        stream.end_dry_run(request.dry_run, now)?;
         let encryption_type = stream.encryption_type();
         let written = self.write(&name, entry, Pace::Limited, now)?.sequence;
         Ok(PutRecordAnswer { shard_id: shard_id(written.shard), sequence_number: written.to_string(), encryption_type })
@@ -83,6 +87,7 @@ impl Account {
             stream.check_key(Place::InBatch(i), entry)?;
             stream.check_size(Place::InBatch(i), entry)?;
         }
+        stream.end_dry_run(request.dry_run, now)?;
         let (name, encryption_type) = (stream.name.clone(), stream.encryption_type());
 
         let mut failed = 0;

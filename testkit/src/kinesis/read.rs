@@ -24,6 +24,7 @@ pub(crate) struct GetRecords {
     limit: Option<i64>,
     #[serde(rename = "StreamARN")]
     stream_arn: Option<String>,
+    dry_run: Option<bool>,
 }
 
 impl Account {
@@ -42,6 +43,8 @@ impl Account {
         if shard.starting.opened != iterator.opened {
             return Err(Refusal::invalid_argument("Invalid ShardIterator: it did not come from this stream."));
         }
+        stream.end_dry_run(request.dry_run, now)?;
+        let shard = stream.readable_shard(&id, now)?;
         if !shard.rates.get_records.holds(1, now) || !shard.may_read(now) {
             return Err(rate_exceeded(&id, &iterator.stream));
         }

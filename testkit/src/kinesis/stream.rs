@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::bucket::Bucket;
+use super::control::Buckets;
 use super::demand::Load;
 use super::distribution::Distribution;
 use super::encryption::Encryption;
@@ -35,6 +37,9 @@ pub(crate) struct Stream {
     pub(crate) demand_since: Tick,
     /// Warm throughput, when it has been set.
     pub(crate) warm_mib_per_second: Option<u32>,
+    /// Calls of the control plane that are counted stream by stream.
+    pub(crate) control: Buckets,
+    pub(crate) dry_runs: Bucket,
     pub(crate) tags: Tags,
     pub(crate) encryption: Encryption,
     pub(crate) metrics: Metrics,

@@ -1,7 +1,9 @@
 //! The cloud, asked through the real SDK in paused time.
 
+mod control;
 mod determinism;
 mod distribution;
+mod dry_run;
 mod dynamodb;
 mod encryption;
 mod faults;
@@ -28,13 +30,21 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
-use kinesis_testkit::{Cloud, Connection, Stream};
+use kinesis_testkit::{Cloud, Connection, Limits, Stream};
 
 const FIRST: &str = "shardId-000000000000";
 
 /// A cloud with the stream "clicks", and a client of worker "a" that does not retry: each refusal is seen.
 async fn clicks(shards: i32) -> (Cloud, Stream, Client) {
-    let cloud = Cloud::new();
+    clicks_in(Cloud::new(), shards).await
+}
+
+/// The same for tests that ask for much in a short time.
+async fn clicks_without_rates(shards: i32) -> (Cloud, Stream, Client) {
+    clicks_in(Cloud::builder().limits(Limits::without_rates()).build(), shards).await
+}
+
+async fn clicks_in(cloud: Cloud, shards: i32) -> (Cloud, Stream, Client) {
     let stream = cloud.create_stream("clicks", shards).await;
     let a = without_retries(&cloud.connect("a").await);
     (cloud, stream, a)

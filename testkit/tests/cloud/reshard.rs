@@ -3,7 +3,7 @@
 use aws_sdk_kinesis::types::{ShardIteratorType as From, StreamStatus};
 use kinesis_testkit::{Cloud, Limits};
 
-use crate::{FIRST, clicks, code, get, iterator, refusal, sleep, texts, without_retries};
+use crate::{FIRST, clicks, clicks_without_rates, code, get, iterator, refusal, sleep, texts, without_retries};
 
 const SECOND: &str = "shardId-000000000001";
 const THIRD: &str = "shardId-000000000002";
@@ -103,7 +103,7 @@ async fn reads_and_writes_go_on_while_the_stream_is_updating() {
 /// Scenario S85.
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_split_or_merged() {
-    let (_cloud, stream, a) = clicks(3).await;
+    let (_cloud, stream, a) = clicks_without_rates(3).await;
     let split = |shard: &str, at: String| {
         a.split_shard().stream_name("clicks").shard_to_split(shard).new_starting_hash_key(at).send()
     };

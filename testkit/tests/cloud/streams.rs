@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 use aws_sdk_kinesis::types::{ShardIteratorType, StreamMode, StreamModeDetails, StreamStatus};
 use kinesis_testkit::{Cloud, Limits};
 
-use crate::{FIRST, clicks, code, entry, refusal, sleep, without_retries};
+use crate::{FIRST, clicks, clicks_without_rates, code, entry, refusal, sleep, without_retries};
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_creating_first_then_active() {
@@ -78,7 +78,7 @@ async fn a_stream_has_to_be_named_rightly() {
 
 #[tokio::test(start_paused = true)]
 async fn what_create_stream_refuses() {
-    let (_cloud, _stream, a) = clicks(1).await;
+    let (_cloud, _stream, a) = clicks_without_rates(1).await;
     let create = |name: &str| a.create_stream().stream_name(name);
     let again = refusal(create("clicks").shard_count(1).send().await);
     assert_eq!(again.0, "ResourceInUseException");
@@ -146,6 +146,7 @@ async fn a_deleted_stream_goes_and_one_made_again_has_larger_sequence_numbers() 
 async fn describe_stream_and_list_streams_page() {
     let mut limits = Limits::default();
     limits.streams_creating = 200;
+    limits.control_calls_per_second.clear();
     let cloud = Cloud::builder().limits(limits).build();
     let client = cloud.outside().kinesis;
     cloud.create_stream("wide", 150).await;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_kinesis::Client;
 use kinesis_testkit::Cloud;
 
-use crate::{clicks, code, refusal, sleep, without_retries};
+use crate::{clicks, clicks_without_rates, code, refusal, sleep, without_retries};
 
 fn tags<const N: usize>(tags: [(&str, &str); N]) -> HashMap<String, String> {
     tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
@@ -47,7 +47,7 @@ async fn tags_are_added_overwritten_listed_and_removed() {
 
 #[tokio::test(start_paused = true)]
 async fn pages_of_tags() {
-    let (_cloud, _stream, a) = clicks(1).await;
+    let (_cloud, _stream, a) = clicks_without_rates(1).await;
     add(&a, numbered(0..25)).await.unwrap();
     let page = |after: &str, limit: i32| {
         let after = Some(after.to_owned()).filter(|after| !after.is_empty());
@@ -82,7 +82,7 @@ async fn a_stream_has_fifty_tags() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_tag_may_not_be() {
-    let (_cloud, stream, a) = clicks(1).await;
+    let (_cloud, stream, a) = clicks_without_rates(1).await;
     let long = |n: usize| "ü".repeat(n);
     add(&a, tags([(&long(128), &long(256))])).await.unwrap();
     assert_eq!(add(&a, tags([(&long(129), "")])).await, Err("ValidationException".to_owned()));
