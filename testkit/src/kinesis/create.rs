@@ -16,7 +16,7 @@ use super::record_size::check_max_record_size;
 use super::rolling::RollingDay;
 use super::stream::{Change, Mode, Pending, Status, Stream};
 use super::tags::Tags;
-use super::warm::{check_warm_throughput, shards_for};
+use super::warm::shards_for;
 use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::service::{ACCOUNT_ID, REGION};
@@ -60,17 +60,8 @@ impl Account {
             None => self.limits.max_record_size_kib,
             Some(kib) => check_max_record_size(kib)?,
         };
-        let warm_mib_per_second = request.warm_throughput.map(check_warm_throughput).transpose()?;
-        let shards = match warm_mib_per_second {
-            None => shards,
-            Some(warm) => {
-                self.check_commitment(now)?;
-                if mode == Mode::Provisioned {
-                    return Err(Refusal::invalid_argument("Warm throughput is only supported for on-demand streams."));
-                }
-                shards_for(warm)
-            }
-        };
+        let warm_mib_per_second = self.warm_throughput(request.warm_throughput, mode, now)?;
+        let shards = warm_mib_per_second.map_or(shards, shards_for);
         let mut tags = Tags::default();
         if request.tags.is_some() {
             tags.add(Tags::parse(request.tags)?, &format!("stream {name}"))?;

@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use super::account::Account;
 use super::create::{StreamModeDetails, parse_mode};
+use super::demand::Load;
 use super::distribution::Strategy;
-use super::stream::{Change, Mode};
+use super::stream::{Change, Mode, Stream};
 use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;
@@ -16,13 +17,16 @@ pub(crate) struct UpdateStreamMode {
     #[serde(rename = "StreamARN")]
     stream_arn: Option<String>,
     stream_mode_details: Option<StreamModeDetails>,
+    #[serde(rename = "WarmThroughputMiBps")]
+    warm_throughput: Option<i64>,
 }
 
 impl Account {
-    /// The stream keeps its shards.
+    /// The stream keeps its shards, unless warm throughput is asked for with the on-demand mode.
     pub(crate) fn update_stream_mode(&mut self, request: UpdateStreamMode, now: Tick) -> Result<(), Refusal> {
         let details = request.stream_mode_details.ok_or_else(|| Refusal::missing("streamModeDetails"))?;
         let mode = parse_mode(Some(details))?;
+        let warm = self.warm_throughput(request.warm_throughput, mode, now)?;
         let (updating, most) = (self.limits.updating, self.limits.mode_switches_per_day);
         let stream = self.stream(None, request.stream_arn.as_deref())?;
         stream.check_active()?;
@@ -49,7 +53,7 @@ impl Account {
         }
         let stream = self.stream(Some(&name), None)?;
         stream.mode_switches.count(most, now);
-        stream.update(now + updating, Change::Mode { mode });
+        stream.update(now + updating, Change::Mode { mode, warm });
         Ok(())
     }
 
@@ -66,5 +70,16 @@ impl Account {
 
     pub(crate) fn on_demand_streams(&self) -> usize {
         self.streams.values().filter(|stream| stream.mode == Mode::OnDemand).count()
+    }
+}
+
+impl Stream {
+    pub(crate) fn switch_mode(&mut self, mode: Mode, warm: Option<u32>, at: Tick) {
+        self.mode = mode;
+        self.warm_mib_per_second = warm;
+        self.demand_since = at;
+        for shard in &mut self.shards {
+            shard.load = Load::default();
+        }
     }
 }

@@ -60,7 +60,7 @@ impl Account {
         let stream = self.stream(Some(&name), None)?;
         stream.check_key(Place::Alone, &entry)?;
         if let Some(number) = &request.sequence_number_for_ordering {
-            stream.check_ordering(number)?;
+            stream.check_ordering(number, now)?;
         }
         stream.check_size(Place::Alone, &entry)?;
         stream.end_dry_run(request.dry_run, now)?;
@@ -155,7 +155,8 @@ impl Account {
 }
 
 impl Stream {
-    fn check_ordering(&self, number: &str) -> Result<(), Refusal> {
+    /// The number must be one that can have been given out before now; which record had it is not asked.
+    fn check_ordering(&self, number: &str, now: Tick) -> Result<(), Refusal> {
         let name = &self.name;
         if self.distribution.strategy == Strategy::Auto {
             return Err(Refusal::invalid_argument(format!(
@@ -163,12 +164,19 @@ impl Stream {
                  RecordDistributionStrategy=AUTO."
             )));
         }
-        match SequenceNumber::parse(number) {
+        match SequenceNumber::parse(number).filter(|number| !self.is_of_the_future(*number, now)) {
             Some(_) => Ok(()),
             None => Err(Refusal::invalid_argument(format!(
                 "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {name} under account {ACCOUNT_ID} \
                  is invalid."
             ))),
+        }
+    }
+
+    fn is_of_the_future(&self, number: SequenceNumber, now: Tick) -> bool {
+        match self.shards.iter().find(|shard| shard.starting.opened == number.opened) {
+            Some(shard) => number.counter > shard.last_counter,
+            None => u128::from(number.opened) > now.as_millis(),
         }
     }
 

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::control::Buckets;
-use super::demand::Load;
 use super::distribution::Distribution;
 use super::encryption::Encryption;
+use super::hash_key;
 use super::monitoring::Metrics;
 use super::rolling::RollingDay;
 use super::sequence::SequenceNumber;
 use super::shard::Shard;
 use super::tags::Tags;
+use super::warm::shards_for;
 use crate::clock::Tick;
 use crate::limits::Limits;
 
@@ -108,8 +109,10 @@ pub(crate) enum Change {
     Reshard {
         targets: Vec<(u128, u128)>,
     },
+    /// And then the shards that `warm` MiB a second need.
     Mode {
         mode: Mode,
+        warm: Option<u32>,
     },
     Encryption {
         key: Option<String>,
@@ -133,6 +136,14 @@ impl Stream {
                         if self.next_step(&targets).is_some() {
                             let due = at + limits.updating;
                             self.pending = Some(Pending { due, change: Change::Reshard { targets } });
+                            continue;
+                        }
+                    }
+                    Change::Mode { mode, warm } => {
+                        self.switch_mode(mode, warm, at);
+                        if let Some(warm) = warm {
+                            let change = Change::Reshard { targets: hash_key::split_evenly(shards_for(warm)) };
+                            self.pending = Some(Pending { due: at + limits.updating, change });
                             continue;
                         }
                     }
@@ -166,16 +177,8 @@ impl Stream {
                 child.parent = Some(parent);
                 child.adjacent_parent = Some(adjacent);
             }
-            Change::Mode { mode } => {
-                self.mode = mode;
-                self.warm_mib_per_second = None;
-                self.demand_since = at;
-                for shard in &mut self.shards {
-                    shard.load = Load::default();
-                }
-            }
             Change::Encryption { key } => self.encryption.key = key,
-            Change::Reshard { .. } | Change::Delete => {}
+            Change::Mode { .. } | Change::Reshard { .. } | Change::Delete => {}
         }
     }
 

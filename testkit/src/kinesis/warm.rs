@@ -37,8 +37,8 @@ impl Account {
         now: Tick,
     ) -> Result<impl Serialize + use<>, Refusal> {
         let asked = request.mib_per_second.ok_or_else(|| Refusal::missing("warmThroughputMiBps"))?;
-        self.check_commitment(now)?;
         let target = check_warm_throughput(asked)?;
+        self.check_commitment(now)?;
         let updating = self.limits.updating;
         let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         stream.check_active()?;
@@ -57,7 +57,18 @@ impl Account {
         })
     }
 
-    pub(crate) fn check_commitment(&self, now: Tick) -> Result<(), Refusal> {
+    /// Warm throughput as CreateStream and UpdateStreamMode may ask for it.
+    pub(crate) fn warm_throughput(&self, asked: Option<i64>, mode: Mode, now: Tick) -> Result<Option<u32>, Refusal> {
+        let Some(asked) = asked else { return Ok(None) };
+        let target = check_warm_throughput(asked)?;
+        self.check_commitment(now)?;
+        if mode == Mode::Provisioned {
+            return Err(Refusal::invalid_argument("Warm throughput is only supported for on-demand streams."));
+        }
+        Ok((target > 0).then_some(target))
+    }
+
+    fn check_commitment(&self, now: Tick) -> Result<(), Refusal> {
         if self.commitment.is_enabled(now) {
             return Ok(());
         }
@@ -75,7 +86,7 @@ impl Stream {
     }
 }
 
-pub(crate) fn check_warm_throughput(asked: i64) -> Result<u32, Refusal> {
+fn check_warm_throughput(asked: i64) -> Result<u32, Refusal> {
     let constraint = |what| Err(Refusal::constraint(asked, "warmThroughputMiBps", what));
     match u32::try_from(asked) {
         Ok(n @ 0..=MOST_MIB_PER_SECOND) => Ok(n),

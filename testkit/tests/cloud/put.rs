@@ -57,6 +57,35 @@ async fn sequence_numbers_have_56_digits_and_rise_within_a_shard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_number_that_cannot_have_been_given_out_is_none_to_order_by() {
+    let (_cloud, stream, a) = clicks(1).await;
+    // The same stream in the same moment of another world, which is one record ahead.
+    let ahead = Cloud::new().create_stream("clicks", 1).await;
+    let opened = |stream: &Stream| stream.shards()[0].starting_sequence_number.clone();
+    let put = |number: String| {
+        let put = a.put_record().stream_name("clicks").partition_key("k").data(b"x".as_slice().into());
+        put.sequence_number_for_ordering(number).send()
+    };
+    let last = stream.put("k", "1").await.sequence_number;
+    ahead.put("k", "1").await;
+    let future = ahead.put("k", "2").await.sequence_number;
+    assert_eq!(opened(&ahead)[..20], opened(&stream)[..20], "shards of one age");
+    assert!(future > last);
+    let (code_, message) = refusal(put(future.clone()).await);
+    assert_eq!(code_, "InvalidArgumentException");
+    assert_eq!(
+        message,
+        format!(
+            "ExclusiveMinimumSequenceNumber {future} used in PutRecord on stream clicks under account 123456789012 is invalid."
+        )
+    );
+    let tomorrow = Cloud::builder().epoch(Cloud::new().clock().now() + Duration::from_secs(24 * 3600)).build();
+    let tomorrow = tomorrow.create_stream("clicks", 1).await.put("k", "1").await.sequence_number;
+    assert_eq!(code(put(tomorrow).await), "InvalidArgumentException");
+    assert!(put(last.clone()).await.unwrap().sequence_number > last);
+}
+
+#[tokio::test(start_paused = true)]
 async fn partition_keys_have_1_to_256_characters_and_explicit_hash_keys_128_bits() {
     let (_cloud, _stream, a) = clicks(1).await;
     let put = |key: &str| a.put_record().stream_name("clicks").partition_key(key).data(b"".as_slice().into());

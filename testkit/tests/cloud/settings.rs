@@ -103,6 +103,14 @@ async fn a_stream_may_be_created_warm() {
     cloud.create_stream("p", 1).await;
     let call = a.update_stream_warm_throughput().stream_name("p").warm_throughput_mibps(9).send().await;
     assert_eq!(code(call), "InvalidArgumentException");
+    let switch = |mode| {
+        let mode = StreamModeDetails::builder().stream_mode(mode).build().unwrap();
+        a.update_stream_mode().stream_arn(cloud.stream("p").arn()).stream_mode_details(mode).warm_throughput_mibps(6)
+    };
+    assert_eq!(code(switch(StreamMode::Provisioned).send().await), "InvalidArgumentException");
+    switch(StreamMode::OnDemand).send().await.unwrap();
+    sleep(5000).await;
+    assert_eq!(cloud.stream("p").open_shards().len(), 6);
 }
 
 #[tokio::test(start_paused = true)]
