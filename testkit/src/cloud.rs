@@ -17,6 +17,7 @@ use crate::network::{Network, Timeouts};
 use crate::refusal::Refused;
 use crate::service::Services;
 use crate::stream::{Stream, panics};
+use crate::table::Table;
 use crate::worker::Worker;
 
 /// A Kinesis and a DynamoDB inside the process. Clones are handles of the same cloud.
@@ -80,6 +81,16 @@ impl Cloud {
     /// The stream `name`, which need not exist yet.
     pub fn stream(&self, name: &str) -> Stream {
         Stream::new(self.clone(), name)
+    }
+
+    /// How DynamoDB's tables behave, all of them.
+    pub fn dynamodb(&self) -> crate::table::DynamoDb {
+        crate::table::DynamoDb::new(self.clone())
+    }
+
+    /// The table `name`, which need not exist yet.
+    pub fn table(&self, name: &str) -> Table {
+        Table::new(self.clone(), name)
     }
 
     /// The network of the worker `name`.

@@ -1,134 +1,317 @@
-//! DynamoDB: dynoxide (SQLite in memory) through its typed API, and the few calls that it does not know.
+//! DynamoDB: dynoxide, and around it what it lacks: time in CREATING, limited throughput, reads that lag, backups.
 
 mod backups;
+mod capacity;
+mod engine;
+mod guard;
+mod replica;
+mod request;
+pub(crate) mod settings;
+mod states;
 mod tables;
+mod units;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use dynoxide::actions::delete_table::DeleteTableRequest;
-use dynoxide::{Database, DynoxideError};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::backups::Backups;
-use self::tables::Tables;
-use crate::clock::Clock;
+use self::capacity::Capacity;
+use self::engine::Engine;
+use self::replica::Replica;
+use self::request::Place;
+pub(crate) use self::request::arn;
+use self::settings::{Settings, TableSettings};
+use self::states::{States, index_updates};
+use crate::clock::{Clock, Tick};
 use crate::refusal::Refusal;
 use crate::service::ServiceError;
 
 pub(crate) struct DynamoDb {
-    database: Database,
+    clock: Clock,
+    /// One lock: a call and what it does to the copies happen at one point in time.
+    inside: Mutex<Inside>,
+}
+
+struct Inside {
+    clock: Clock,
+    engine: Engine,
     backups: Backups,
-    tables: Tables,
+    settings: Settings,
+    states: States,
+    capacity: Capacity,
+    /// What index queries are answered from, while any index lags.
+    indexes: Option<Replica>,
+    /// What eventually consistent reads of tables are answered from, while any table lags.
+    reads: Option<Replica>,
+    rng: fastrand::Rng,
 }
 
 impl fmt::Debug for DynamoDb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DynamoDb").field("backups", &self.backups).finish_non_exhaustive()
+        f.debug_struct("DynamoDb").field("clock", &self.clock).finish_non_exhaustive()
     }
 }
 
 impl DynamoDb {
     pub(crate) fn new(clock: Clock, seed: u64) -> Self {
-        let database = Database::memory_with_clock(Arc::new(clock)).expect("SQLite opens a database in memory");
-        Self { database, backups: Backups::default(), tables: Tables::new(clock, seed) }
-    }
-
-    pub(crate) fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, ServiceError> {
-        let db = &self.database;
-        let call = Typed { operation, body, tables: &self.tables };
-        match operation {
-            "BatchGetItem" => call.with(|request| db.batch_get_item(request)),
-            "BatchWriteItem" => call.with(|request| db.batch_write_item(request)),
-            "CreateTable" => call.with(|request| db.create_table(request)),
-            "DeleteItem" => call.with(|request| db.delete_item(request)),
-            "DeleteTable" => call.with(|request: DeleteTableRequest| {
-                let table = request.table_name.clone();
-                db.delete_table(request).inspect(|_| self.backups.forget(&table))
-            }),
-            "DescribeTable" => call.with(|request| db.describe_table(request)),
-            "DescribeTimeToLive" => call.with(|request| db.describe_time_to_live(request)),
-            "GetItem" => call.with(|request| db.get_item(request)),
-            "ListTables" => call.with(|request| db.list_tables(request)),
-            "ListTagsOfResource" => call.with(|request| db.list_tags_of_resource(request)),
-            "PutItem" => call.with(|request| db.put_item(request)),
-            "Query" => call.with(|request| db.query(request)),
-            "Scan" => call.with(|request| db.scan(request)),
-            "TagResource" => call.with(|request| db.tag_resource(request)),
-            "TransactGetItems" => call.with(|request| db.transact_get_items(request)),
-            "TransactWriteItems" => call.with(|request| db.transact_write_items(request)),
-            "UntagResource" => call.with(|request| db.untag_resource(request)),
-            "UpdateItem" => call.with(|request| db.update_item(request)),
-            "UpdateTable" => call.with(|request| db.update_table(request)),
-            "UpdateTimeToLive" => call.with(|request| db.update_time_to_live(request)),
-            "UpdateContinuousBackups" => self.backups.update(body, |table| self.has_table(table)),
-            "DescribeContinuousBackups" => self.backups.describe(body, |table| self.has_table(table)),
-            _ => Err(Refusal::unknown_operation(operation).into()),
-        }
-    }
-
-    fn has_table(&self, name: &str) -> bool {
-        matches!(self.database.get_table_metadata(name), Ok(Some(_)))
-    }
-}
-
-/// One request on its way through the typed API.
-struct Typed<'a> {
-    operation: &'a str,
-    body: &'a [u8],
-    tables: &'a Tables,
-}
-
-impl Typed<'_> {
-    fn with<Q, A>(&self, run: impl FnOnce(Q) -> Result<A, DynoxideError>) -> Result<Vec<u8>, ServiceError>
-    where
-        Q: DeserializeOwned,
-        A: Serialize,
-    {
-        let body = tables::arns_inward(self.operation, self.body);
-        let request = serde_json::from_slice(&body).map_err(|error| self.error(from_serde(&error.to_string())))?;
-        let answer = run(request).map_err(|error| self.error(error))?;
-        // Through a `Value`, whose members are sorted: an item's own map has a random order.
-        let sorted = serde_json::to_value(&answer).and_then(|mut value: Value| {
-            self.tables.identify(self.operation, &mut value);
-            serde_json::to_vec(&value)
-        });
-        let sorted = sorted.map_err(|error| self.error(DynoxideError::InternalServerError(error.to_string())))?;
-        Ok(tables::arns_outward(self.operation, sorted))
-    }
-
-    fn error(&self, error: DynoxideError) -> ServiceError {
-        let error = match error {
-            DynoxideError::EnvelopedValidation(message)
-                if matches!(self.operation, "PutItem" | "UpdateItem" | "DeleteItem") =>
-            {
-                DynoxideError::ValidationException(format!("1 validation error detected: {message}"))
-            }
-            other => other,
+        let inside = Inside {
+            clock,
+            engine: Engine::new(clock, seed),
+            backups: Backups::default(),
+            settings: Settings::default(),
+            states: States::default(),
+            capacity: Capacity::default(),
+            indexes: None,
+            reads: None,
+            rng: fastrand::Rng::with_seed(seed),
         };
-        let name = error.error_type();
-        let code = name.rsplit('#').next().unwrap_or(name).to_owned();
-        ServiceError { status: error.status_code(), code, body: error.to_json().into_bytes() }
+        Self { clock, inside: Mutex::new(inside) }
+    }
+
+    /// Answers one request, now and at once.
+    pub(crate) fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, ServiceError> {
+        let now = self.clock.tick();
+        let mut inside = self.lock();
+        inside.settle(now)?;
+        inside.call(operation, body, now)
+    }
+
+    /// Changes the settings of one table, or of all that have none of their own.
+    pub(crate) fn set(&self, table: Option<&str>, change: impl FnOnce(&mut TableSettings)) -> Result<(), ServiceError> {
+        let now = self.clock.tick();
+        let mut inside = self.lock();
+        inside.settle(now)?;
+        change(inside.settings.of(table));
+        inside.apply_settings(table, now)
+    }
+
+    /// All items of a table in the order of their keys, whatever state, lag or limit it has.
+    pub(crate) fn items(&self, table: &str) -> Result<Vec<Value>, ServiceError> {
+        let mut inside = self.lock();
+        inside.settle(self.clock.tick())?;
+        let names = inside.engine.key_names(table);
+        let mut items = inside.engine.items(table)?;
+        items.sort_by_cached_key(|item| Place::of(table, item, &names).map(|place| place.key.to_string()));
+        Ok(items)
+    }
+
+    /// What `change` does to a table from outside: seen by stale reads as late as any write.
+    pub(crate) fn edit(&self, operation: &str, request: &Value) -> Result<Value, ServiceError> {
+        let now = self.clock.tick();
+        let mut inside = self.lock();
+        inside.settle(now)?;
+        let places = inside.places(request);
+        let answer = inside.engine.ask(operation, request)?;
+        inside.tell_replicas(places, now)?;
+        Ok(answer)
+    }
+
+    pub(crate) fn key_names(&self, table: &str) -> Vec<String> {
+        self.lock().engine.key_names(table)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// dynoxide marks the class of a request that does not parse by a prefix of the message; the rest decides as the
-/// service does: what is missing or unknown is invalid, a wrong JSON type is a matter of serialization.
-fn from_serde(message: &str) -> DynoxideError {
-    let message = message.rfind(" at line ").map_or(message, |at| &message[..at]);
-    let marked = message.split_once(':').map(|(marker, rest)| (marker, rest.to_owned()));
-    match marked {
-        Some(("VALIDATION" | "VALIDATION_AS_READ", rest)) => DynoxideError::ValidationException(rest),
-        Some(("VALIDATION_REQUEST", rest)) => DynoxideError::EnvelopedValidation(rest),
-        Some(("SERIALIZATION" | "SERIALIZATION_AS_READ", rest)) => DynoxideError::SerializationException(rest),
-        _ if ["missing field", "unknown variant", "invalid type: null", "AttributeValue"]
-            .iter()
-            .any(|part| message.contains(part)) =>
-        {
-            DynoxideError::ValidationException(message.to_owned())
+impl Inside {
+    /// Lets happen what was to happen until now.
+    fn settle(&mut self, now: Tick) -> Result<(), ServiceError> {
+        for table in self.states.settle(now) {
+            self.drop_table(&table)?;
         }
-        _ => DynoxideError::SerializationException(message.to_owned()),
+        for replica in [&mut self.indexes, &mut self.reads].into_iter().flatten() {
+            replica.catch_up(now)?;
+        }
+        Ok(())
     }
+
+    fn call(&mut self, operation: &str, body: &[u8], now: Tick) -> Result<Vec<u8>, ServiceError> {
+        let mut request: Value = match serde_json::from_slice(body) {
+            Ok(request) => request,
+            Err(error) if OWN.contains(&operation) => return Err(Refusal::serialization(error.to_string()).into()),
+            Err(_) => return self.engine.call(operation, body),
+        };
+        let renamed = request::name_tables(&mut request).then(|| request.to_string());
+        let body = renamed.as_ref().map_or(body, |text| text.as_bytes());
+        self.states.check(operation, &request)?;
+        match operation {
+            "CreateTable" | "UpdateTable" | "DescribeTable" | "DeleteTable" => {
+                self.call_table(operation, &request, body, now)
+            }
+            "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems" => {
+                let places = if self.has_replicas() { self.places(&request) } else { Vec::new() };
+                let answer = self.guarded_write(operation, &request, body, now)?;
+                self.tell_replicas(places, now)?;
+                Ok(answer)
+            }
+            "GetItem" | "BatchGetItem" | "Query" | "Scan" | "TransactGetItems" => {
+                self.guarded_read(operation, &request, body, now)
+            }
+            "UpdateContinuousBackups" => {
+                let Self { backups, engine, states, .. } = self;
+                backups.update(&request, |table| engine.has_table(table), |table| states.is_creating(table), now)
+            }
+            "DescribeContinuousBackups" => self.backups.describe(&request, |table| self.engine.has_table(table), now),
+            "DescribeLimits" => Ok(limits()),
+            _ => self.engine.call(operation, body),
+        }
+    }
+
+    fn call_table(
+        &mut self,
+        operation: &str,
+        request: &Value,
+        body: &[u8],
+        now: Tick,
+    ) -> Result<Vec<u8>, ServiceError> {
+        let name = request::table(request).unwrap_or_default().to_owned();
+        if operation == "DeleteTable" {
+            return self.delete_table(&name, body, now);
+        }
+        let answer = self.engine.call(operation, body)?;
+        let mut answer: Value = serde_json::from_slice(&answer).expect("answers are JSON");
+        match operation {
+            "CreateTable" => {
+                let creating = self.settings.creating(&name);
+                if !creating.is_zero() {
+                    self.states.created(&name, now + creating);
+                }
+                self.changed_table(&name)?;
+            }
+            "UpdateTable" => {
+                let creating = self.settings.index_creating(&name);
+                if !creating.is_zero() {
+                    self.states.updated(request, now + creating);
+                }
+                let indexes = ["Create", "Delete"].into_iter().flat_map(|kind| index_updates(request, kind)).count();
+                if indexes > 0 {
+                    self.changed_table(&name)?;
+                } else if let Some(description) = self.engine.describe(&name)? {
+                    self.capacity.describe(&description);
+                }
+            }
+            _ => {}
+        }
+        for member in ["Table", "TableDescription"] {
+            if let Some(description) = answer.get_mut(member) {
+                self.states.describe(description);
+            }
+        }
+        Ok(answer.to_string().into_bytes())
+    }
+
+    fn delete_table(&mut self, table: &str, body: &[u8], now: Tick) -> Result<Vec<u8>, ServiceError> {
+        let deleting = self.settings.deleting(table);
+        let description = self.engine.describe(table)?;
+        let protected = description.as_ref().is_some_and(|own| own["DeletionProtectionEnabled"] == json!(true));
+        match description {
+            Some(mut description) if !deleting.is_zero() && !protected => {
+                if !self.states.is_deleting(table) {
+                    self.states.deleted(table, now + deleting);
+                }
+                self.states.describe(&mut description);
+                Ok(json!({ "TableDescription": description }).to_string().into_bytes())
+            }
+            _ => {
+                let answer = self.engine.call("DeleteTable", body)?;
+                self.forget_table(table)?;
+                Ok(answer)
+            }
+        }
+    }
+
+    fn drop_table(&mut self, table: &str) -> Result<(), ServiceError> {
+        self.engine.ask("DeleteTable", &json!({ "TableName": table }))?;
+        self.forget_table(table)
+    }
+
+    fn forget_table(&mut self, table: &str) -> Result<(), ServiceError> {
+        self.backups.forget(table);
+        self.capacity.forget(table);
+        self.adopt(table)
+    }
+
+    /// A table is new or has other indexes.
+    fn changed_table(&mut self, table: &str) -> Result<(), ServiceError> {
+        if let Some(description) = self.engine.describe(table)? {
+            self.capacity.describe(&description);
+        }
+        self.adopt(table)
+    }
+
+    fn adopt(&mut self, table: &str) -> Result<(), ServiceError> {
+        let Self { engine, indexes, reads, .. } = self;
+        [indexes, reads].into_iter().flatten().try_for_each(|replica| replica.adopt(engine, table))
+    }
+
+    fn apply_settings(&mut self, table: Option<&str>, now: Tick) -> Result<(), ServiceError> {
+        self.capacity.refill(table);
+        let wanted =
+            [self.settings.any_lag(|settings| settings.index_lag), self.settings.any_lag(|settings| settings.read_lag)];
+        let Self { engine, indexes, reads, clock, settings, .. } = self;
+        for (wanted, replica) in wanted.into_iter().zip([&mut *indexes, &mut *reads]) {
+            match (wanted, &replica) {
+                (true, None) => *replica = Some(Replica::of(engine, *clock)?),
+                (false, _) => *replica = None,
+                (true, Some(_)) => {}
+            }
+        }
+        // What no longer lags has seen everything.
+        for name in engine.table_names()?.iter().filter(|name| table.is_none_or(|table| table == name.as_str())) {
+            let lags = [settings.index_lag(name), settings.read_lag(name)];
+            for (lag, replica) in lags.into_iter().zip([&mut *indexes, &mut *reads]) {
+                if let (settings::Lag::None, Some(replica)) = (lag, replica) {
+                    replica.see_all(name);
+                    replica.catch_up(now)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    const fn has_replicas(&self) -> bool {
+        self.indexes.is_some() || self.reads.is_some()
+    }
+
+    fn places(&self, request: &Value) -> Vec<Place> {
+        request::places(request, |table| self.engine.key_names(table))
+    }
+
+    /// The copies hear what the items at these places are now.
+    fn tell_replicas(&mut self, places: Vec<Place>, now: Tick) -> Result<(), ServiceError> {
+        if !self.has_replicas() {
+            return Ok(());
+        }
+        for place in places {
+            let image = self.engine.item(&place)?;
+            let lags = [self.settings.index_lag(&place.table), self.settings.read_lag(&place.table)];
+            for (lag, replica) in lags.into_iter().zip([&mut self.indexes, &mut self.reads]) {
+                if let Some(replica) = replica {
+                    replica.wrote(place.clone(), image.clone(), lag.draw(&mut self.rng), now);
+                }
+            }
+        }
+        for replica in [&mut self.indexes, &mut self.reads].into_iter().flatten() {
+            replica.catch_up(now)?;
+        }
+        Ok(())
+    }
+}
+
+/// Operations that dynoxide does not know.
+const OWN: [&str; 3] = ["UpdateContinuousBackups", "DescribeContinuousBackups", "DescribeLimits"];
+
+/// DescribeLimits: the quotas that an account starts with.
+fn limits() -> Vec<u8> {
+    let answer = json!({
+        "AccountMaxReadCapacityUnits": 80_000,
+        "AccountMaxWriteCapacityUnits": 80_000,
+        "TableMaxReadCapacityUnits": 40_000,
+        "TableMaxWriteCapacityUnits": 40_000,
+    });
+    answer.to_string().into_bytes()
 }

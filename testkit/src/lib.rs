@@ -52,8 +52,8 @@
 //!
 //! # Tasks
 //!
-//! *Reshard*: [`Stream::split`], [`Stream::merge`], [`Stream::update_shard_count`]. *Look inside*: [`Stream::records`], [`Stream::shards`],
-//! [`Cloud::calls`].
+//! *Reshard*: [`Stream::split`], [`Stream::merge`], [`Stream::update_shard_count`]. *Look inside*: [`Stream::records`],
+//! [`Stream::shards`], [`Table::items`], [`Cloud::calls`].
 //!
 //! *Break the network of one worker*: each has faults of its own, for all calls, for one service or for the next call
 //! of one operation.
@@ -73,6 +73,18 @@
 //!
 //! *Crash a worker*: abort its tasks. What it had sent still arrives.
 //!
+//! *Make a table slow*: throttle it, let its indexes and its eventually consistent reads lag, give it time in CREATING.
+//! [`Cloud::table`] is one table, [`Cloud::dynamodb`] all of them.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use kinesis_testkit::{Cloud, Lag, Throughput};
+//! # let cloud = Cloud::new();
+//! cloud.dynamodb().creating(Duration::from_secs(10));
+//! cloud.table("leases").throughput(Throughput::new(50, 10)); // capacity units a second
+//! cloud.table("leases").index_lag(Lag::UpTo(Duration::from_secs(2)));
+//! ```
+//!
 //! *Set timeouts*: [`Connection::kinesis_config`] and [`Connection::dynamodb_config`] give the clients' configuration
 //! to be changed. The SDK's default has no read timeout: without one, a call into a black hole waits for ever, as it
 //! would on a real connection.
@@ -84,13 +96,16 @@
 //!   refused with `UnknownOperationException`.
 //! - A request with several mistakes is refused for the first; the service lists them all. Shard ids have to be spelled
 //!   in full.
-//! - DynamoDB: tables and indexes are ACTIVE at once, all reads are consistent, nothing is throttled unless a fault
-//!   says so. Continuous backups can be switched and read, nothing is backed up.
+//! - DynamoDB: unless told otherwise tables and indexes are ACTIVE at once, all reads are consistent, and a table on
+//!   demand has no limit. A throughput counts for a table or an index as a whole, not for its partitions. A transaction is
+//!   let in when its tables hold two units for each of its items. Continuous backups can be switched and read, nothing is
+//!   backed up.
 //! - No permissions, no signatures: any credentials will do.
 
 mod cloud;
 mod connection;
 mod stream;
+mod table;
 
 mod connector;
 mod faults;
@@ -111,8 +126,10 @@ pub use self::calls::{Call, Calls, Outcome};
 pub use self::clock::Clock;
 pub use self::cloud::{Cloud, CloudBuilder};
 pub use self::connection::Connection;
+pub use self::dynamodb::settings::{Lag, Throughput};
 pub use self::faults::{Entries, EntryError, Fault, Faults, Weather};
 pub use self::limits::Limits;
 pub use self::refusal::Refused;
 pub use self::service::Service;
 pub use self::stream::{Record, Shard, ShardRef, Stream};
+pub use self::table::{DynamoDb, Item, Key, Table};

@@ -13,30 +13,34 @@ use kinesis_testkit::{Cloud, Fault};
 
 use crate::code;
 
+pub(crate) fn attribute(name: &str) -> AttributeDefinition {
+    let definition = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
+    definition.build().unwrap()
+}
+
+pub(crate) fn hash_key(name: &str) -> KeySchemaElement {
+    KeySchemaElement::builder().attribute_name(name).key_type(KeyType::Hash).build().unwrap()
+}
+
 /// A lease table with its index.
 pub(crate) async fn create_leases(client: &Client) {
-    let attribute = |name: &str| {
-        let definition = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
-        definition.build().unwrap()
-    };
-    let key = |name: &str| KeySchemaElement::builder().attribute_name(name).key_type(KeyType::Hash).build().unwrap();
     let projection = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
     let index =
-        GlobalSecondaryIndex::builder().index_name("byOwner").key_schema(key("leaseOwner")).projection(projection);
+        GlobalSecondaryIndex::builder().index_name("byOwner").key_schema(hash_key("leaseOwner")).projection(projection);
     client
         .create_table()
         .table_name("leases")
         .billing_mode(BillingMode::PayPerRequest)
         .attribute_definitions(attribute("leaseKey"))
         .attribute_definitions(attribute("leaseOwner"))
-        .key_schema(key("leaseKey"))
+        .key_schema(hash_key("leaseKey"))
         .global_secondary_indexes(index.build().unwrap())
         .send()
         .await
         .unwrap();
 }
 
-async fn leases() -> (Cloud, Client) {
+pub(crate) async fn leases() -> (Cloud, Client) {
     let cloud = Cloud::new();
     let a = cloud.connect("a").await;
     create_leases(&a.dynamodb).await;
@@ -44,11 +48,11 @@ async fn leases() -> (Cloud, Client) {
     (cloud, client)
 }
 
-fn text(value: &str) -> Value {
+pub(crate) fn text(value: &str) -> Value {
     Value::S(value.to_owned())
 }
 
-fn number(value: u64) -> Value {
+pub(crate) fn number(value: u64) -> Value {
     Value::N(value.to_string())
 }
 
@@ -57,7 +61,7 @@ pub(crate) async fn put(client: &Client, key: &str, owner: &str) {
     item.item("leaseCounter", number(1)).condition_expression("attribute_not_exists(leaseKey)").send().await.unwrap();
 }
 
-fn renew(
+pub(crate) fn renew(
     client: &Client,
     key: &str,
     from: u64,
@@ -199,6 +203,6 @@ async fn bad_requests_are_refused_as_such() {
     assert_eq!(code(no_key), "ValidationException");
     let syntax = renew(&client, "x", 1).update_expression("SET SET").send().await;
     assert_eq!(code(syntax), "ValidationException");
-    let unknown = client.describe_limits().send().await;
+    let unknown = client.list_global_tables().send().await;
     assert_eq!(code(unknown), "UnknownOperationException");
 }

@@ -7,6 +7,7 @@ mod dry_run;
 mod dynamodb;
 mod encryption;
 mod faults;
+mod lag;
 mod list;
 mod misuse;
 mod on_demand;
@@ -18,7 +19,9 @@ mod retention;
 mod settings;
 mod shard_count;
 mod streams;
+mod tables;
 mod tags;
+mod throughput;
 mod weather;
 
 use std::fmt::Debug;
@@ -52,6 +55,11 @@ async fn clicks_in(cloud: Cloud, shards: i32) -> (Cloud, Stream, Client) {
 
 fn without_retries(connection: &Connection) -> Client {
     Client::from_conf(connection.kinesis_config().retry_config(RetryConfig::disabled()).build())
+}
+
+fn without_retries_of_dynamodb(connection: &Connection) -> aws_sdk_dynamodb::Client {
+    let config = connection.dynamodb_config().retry_config(RetryConfig::disabled());
+    aws_sdk_dynamodb::Client::from_conf(config.build())
 }
 
 /// Code and message of a refusal.
