@@ -2,6 +2,8 @@
 
 pub(crate) mod account;
 mod bucket;
+mod consumer;
+mod consumers;
 mod control;
 pub(crate) mod create;
 mod demand;
@@ -10,31 +12,38 @@ mod distribution;
 mod dry_run;
 mod encryption;
 pub(crate) mod entry;
+mod event_stream;
 pub(crate) mod hash_key;
 mod iterator;
 mod list;
 mod mode;
 mod monitoring;
 mod policy;
+mod position;
 pub(crate) mod put;
 mod read;
 mod record_size;
+mod register;
 pub(crate) mod reshard;
 mod resource;
 mod retention;
 mod rolling;
+mod seat;
 mod sequence;
 mod settings;
 pub(crate) mod shard;
 pub(crate) mod shard_count;
 pub(crate) mod stream;
+mod subscribe;
+mod subscription;
 mod tags;
 mod token;
 mod warm;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::account::Account;
+use self::event_stream::EventStream;
 use crate::clock::{Clock, Tick};
 use crate::faults::EntryFaults;
 use crate::limits::Limits;
@@ -47,20 +56,38 @@ pub(crate) struct Kinesis {
     account: Mutex<Account>,
 }
 
+/// What goes back to the caller.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The whole body.
+    Whole(Vec<u8>),
+    /// A subscription that has just begun.
+    Events(EventStream),
+}
+
 impl Kinesis {
     pub(crate) fn new(clock: Clock, limits: Limits, seed: u64) -> Self {
         Self { clock, account: Mutex::new(Account::new(limits, seed)) }
     }
 
-    /// Answers one request, now and at once: an effect happens at one point in time.
+    /// Answers one request, now and at once: an effect happens at one point in time. Only events come later.
     pub(crate) fn call(
-        &self,
+        self: &Arc<Self>,
         wire: Wire,
         operation: &str,
         body: &[u8],
         entry_faults: &EntryFaults,
-    ) -> Result<Vec<u8>, Refusal> {
-        self.with(|account, now| account.call(wire, operation, body, entry_faults, now))
+    ) -> Result<Answer, Refusal> {
+        if operation == "SubscribeToShard" {
+            return self.subscribe(wire, body).map(Answer::Events);
+        }
+        self.with(|account, now| account.call(wire, operation, body, entry_faults, now)).map(Answer::Whole)
+    }
+
+    fn subscribe(self: &Arc<Self>, wire: Wire, body: &[u8]) -> Result<EventStream, Refusal> {
+        let request = wire.parse(body)?;
+        let (subscription, bell) = self.with(|account, now| account.subscribe_to_shard(&request, now))?;
+        Ok(EventStream { kinesis: self.clone(), wire, subscription, bell, greeted: false })
     }
 
     /// Runs `f` on the account as it is now.
@@ -68,7 +95,13 @@ impl Kinesis {
         let now = self.clock.tick();
         let mut account = self.lock();
         account.settle(now);
-        f(&mut account, now)
+        let answer = f(&mut account, now);
+        account.ring();
+        answer
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        self.clock.tick()
     }
 
     fn lock(&self) -> MutexGuard<'_, Account> {
@@ -124,6 +157,10 @@ impl Account {
             "DescribeAccountSettings" => wire.answer(self.describe_account_settings(now)),
             "UpdateAccountSettings" => wire.answer(self.update_account_settings(wire.parse(body)?, now)?),
             "UpdateShardCount" => wire.answer(self.update_shard_count(wire.parse(body)?, now)?),
+            "RegisterStreamConsumer" => wire.answer(self.register_stream_consumer(wire.parse(body)?, now)?),
+            "DeregisterStreamConsumer" => empty(self.deregister_stream_consumer(wire.parse(body)?, now)?),
+            "DescribeStreamConsumer" => wire.answer(self.describe_stream_consumer(wire.parse(body)?)?),
+            "ListStreamConsumers" => wire.answer(self.list_stream_consumers(wire.parse(body)?, now)?),
             _ => return Err(Refusal::unknown_operation(operation)),
         })
     }

@@ -91,7 +91,7 @@
 //!
 //! # What the model does not do
 //!
-//! - Kinesis: enhanced fan-out, channels. On-demand streams split by themselves and never merge. Encryption, monitoring and
+//! - Kinesis: channels. On-demand streams split by themselves and never merge. Encryption, monitoring and
 //!   policies are switched and described; nothing is encrypted, measured or forbidden. An operation it does not know is
 //!   refused with `UnknownOperationException`.
 //! - A request with several mistakes is refused for the first; the service lists them all. Shard ids have to be spelled

@@ -67,6 +67,29 @@ pub struct Limits {
     /// How long a split or a merge leaves a stream in UPDATING; UpdateShardCount makes several, one after the other. The
     /// service takes some ten seconds; here 300 ms.
     pub updating: Duration,
+    /// Consumers that can be registered with one stream: 20.
+    pub consumers_per_stream: usize,
+    /// Consumers in CREATING at one time: 5.
+    pub consumers_creating: usize,
+    /// How long RegisterStreamConsumer leaves a consumer in CREATING. The service takes some seconds; here 300 ms.
+    pub consumer_creating: Duration,
+    /// How long DeregisterStreamConsumer leaves a consumer in DELETING: 300 ms here.
+    pub consumer_deleting: Duration,
+    /// SubscribeToShard calls for one consumer and shard in a second: 1.
+    pub subscribe_per_second: u64,
+    /// Bytes that a shard gives to one consumer's subscriptions in a second: 2 MiB. What is more waits.
+    pub subscription_bytes_per_second: u64,
+    /// Bytes of keys and data in one event of a subscription, except for a single record that is larger. The service
+    /// does not say how much it sends at once; here 1 MiB.
+    pub subscription_event_bytes: usize,
+    /// How long a subscription lasts: 5 minutes.
+    pub subscription_life: Duration,
+    /// How long after a SubscribeToShard call the next one for the same consumer and shard is refused; later ones take the
+    /// subscription over: 5 s.
+    pub subscription_takeover: Duration,
+    /// How long a subscription is silent before an event without records. The service does not say; here 5 s, well below
+    /// the 30 s after which the Java SDK's HTTP client gives a silent connection up.
+    pub subscription_heartbeat: Duration,
     /// How long DeleteStream leaves a stream in DELETING: 300 ms here.
     pub deleting: Duration,
 }
@@ -83,6 +106,8 @@ impl Limits {
             control_calls_per_second: BTreeMap::new(),
             dry_runs_per_second: u64::MAX,
             shard_count_updates_per_day: usize::MAX,
+            subscribe_per_second: u64::MAX,
+            subscription_bytes_per_second: u64::MAX,
             mode_switches_per_day: usize::MAX,
             encryption_changes_per_day: usize::MAX,
             ..Self::default()
@@ -119,6 +144,16 @@ impl Default for Limits {
             streams_creating: 5,
             creating: Duration::from_millis(300),
             updating: Duration::from_millis(300),
+            consumers_per_stream: 20,
+            consumers_creating: 5,
+            consumer_creating: Duration::from_millis(300),
+            consumer_deleting: Duration::from_millis(300),
+            subscribe_per_second: 1,
+            subscription_bytes_per_second: 2 << 20,
+            subscription_event_bytes: 1 << 20,
+            subscription_life: Duration::from_secs(300),
+            subscription_takeover: Duration::from_secs(5),
+            subscription_heartbeat: Duration::from_secs(5),
             deleting: Duration::from_millis(300),
         }
     }

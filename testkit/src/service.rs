@@ -1,6 +1,7 @@
 //! The two services behind one door: a request comes in, an answer goes out. The connector stands before it.
 
-use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 
 use crate::dynamodb::DynamoDb;
 use crate::faults::{EntryFaults, Injected};
-use crate::kinesis::Kinesis;
+use crate::kinesis::{Answer, Kinesis};
 use crate::refusal::Refusal;
 use crate::wire::Wire;
 
@@ -24,7 +25,8 @@ pub enum Service {
     DynamoDb,
 }
 
-pub(crate) type Body = BoxBody<Bytes, Infallible>;
+/// The body of an answer. Its error is that of a broken connection.
+pub(crate) type Body = BoxBody<Bytes, io::Error>;
 
 /// Which operation of which service a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,14 +54,14 @@ pub(crate) struct ErrorCode(pub(crate) String);
 
 #[derive(Debug)]
 pub(crate) struct Services {
-    pub(crate) kinesis: Kinesis,
+    pub(crate) kinesis: Arc<Kinesis>,
     pub(crate) dynamodb: DynamoDb,
     requests: AtomicU64,
 }
 
 impl Services {
     pub(crate) fn new(kinesis: Kinesis, dynamodb: DynamoDb) -> Self {
-        Self { kinesis, dynamodb, requests: AtomicU64::new(0) }
+        Self { kinesis: Arc::new(kinesis), dynamodb, requests: AtomicU64::new(0) }
     }
 
     /// Answers one request, now. What else goes wrong with it travels in the request's extensions: an [`Injected`]
@@ -80,20 +82,22 @@ impl Services {
                 let answer = self.kinesis.call(wire, &target.operation, request.body(), faults);
                 answer.map_err(|refusal| ServiceError::new(&refusal, wire))
             }
-            Service::DynamoDb => self.dynamodb.call(&target.operation, request.body()),
+            Service::DynamoDb => self.dynamodb.call(&target.operation, request.body()).map(Answer::Whole),
         };
         self.answer(wire, answer)
     }
 
-    fn answer(&self, wire: Wire, answer: Result<Vec<u8>, ServiceError>) -> Response<Body> {
-        let (status, body, code) = match answer {
-            Ok(body) => (200, body, None),
-            Err(error) => (error.status, error.body, Some(ErrorCode(error.code))),
+    fn answer(&self, wire: Wire, answer: Result<Answer, ServiceError>) -> Response<Body> {
+        let content_type = wire.content_type_header();
+        let (status, body, content_type, code) = match answer {
+            Ok(Answer::Whole(body)) => (200, whole(body), content_type, None),
+            Ok(Answer::Events(events)) => (200, events.into_body(), EVENT_STREAM, None),
+            Err(error) => (error.status, whole(error.body), content_type, Some(ErrorCode(error.code))),
         };
-        let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
+        let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        headers.insert(http::header::CONTENT_TYPE, wire.content_type_header());
+        headers.insert(http::header::CONTENT_TYPE, content_type);
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         if let Ok(id) = HeaderValue::from_str(&format!("00000000-0000-0000-0000-{number:012x}")) {
             headers.insert("x-amzn-requestid", id);
@@ -103,6 +107,10 @@ impl Services {
         }
         response
     }
+}
+
+fn whole(body: Vec<u8>) -> Body {
+    Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed()
 }
 
 /// An error answer of either service.
@@ -149,6 +157,8 @@ impl Injected {
     }
 }
 
+/// The content type of event streams, the same in all formats.
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("application/vnd.amazon.eventstream");
 /// The account number that the services' documentation uses in its examples.
 pub(crate) const ACCOUNT_ID: &str = "123456789012";
 pub(crate) const REGION: &str = "us-east-1";

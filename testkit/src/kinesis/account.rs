@@ -22,6 +22,8 @@ pub(crate) struct Account {
     pub(crate) rng: fastrand::Rng,
     /// Mark of the generation of shards opened last, over all streams, see [`super::sequence::SequenceNumber::opened`].
     pub(crate) last_opened: u64,
+    /// Number of the subscription made last.
+    pub(crate) last_subscription: u64,
 }
 
 impl Account {
@@ -33,6 +35,7 @@ impl Account {
             commitment: Commitment::default(),
             rng: fastrand::Rng::with_seed(seed),
             last_opened: 0,
+            last_subscription: 0,
         }
     }
 
@@ -138,6 +141,7 @@ pub(crate) fn check_stream_name(name: &str) -> Result<(), Refusal> {
     Err(Refusal::constraint(name, "streamName", constraint))
 }
 
-fn is_stream_name(name: &str) -> bool {
+/// Names of streams and of consumers have one form.
+pub(crate) fn is_stream_name(name: &str) -> bool {
     (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }

@@ -28,6 +28,17 @@ impl Bucket {
         self.level -= i128::from(n) * NANOS;
     }
 
+    /// From when on [`holds`](Self::holds) is true if nothing more is taken.
+    pub(crate) fn ready_at(&mut self, n: u64, now: Tick) -> Tick {
+        self.refill(now);
+        let missing = i128::from(n.min(self.rate)) * NANOS - self.level;
+        if missing <= 0 {
+            return now;
+        }
+        let nanos = missing.checked_div(i128::from(self.rate)).map_or(i128::MAX, |whole| whole + 1);
+        now.saturating_add(u64::try_from(nanos).map_or(Tick::MAX, Tick::from_nanos))
+    }
+
     fn refill(&mut self, now: Tick) {
         let elapsed = now.saturating_sub(self.at).as_nanos() as i128;
         let full = i128::from(self.rate) * NANOS;
@@ -67,6 +78,16 @@ mod tests {
         bucket.take(250, ms(0));
         assert!(!bucket.holds(1, ms(1500)));
         assert!(bucket.holds(1, ms(1510)));
+    }
+
+    #[test]
+    fn says_when_it_will_hold_enough() {
+        let mut bucket = Bucket::full(1000, ms(0));
+        assert_eq!(bucket.ready_at(1000, ms(0)), ms(0));
+        bucket.take(1500, ms(0));
+        let ready = bucket.ready_at(1, ms(0));
+        assert!(!bucket.clone().holds(1, ms(500)) && bucket.holds(1, ready) && ready <= ms(502), "{ready:?}");
+        assert_eq!(Bucket::full(0, ms(0)).ready_at(1, ms(7)), ms(7), "nothing is all that it can ever hold");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::account::{Account, check_stream_name, stream_arn};
 use super::bucket::Bucket;
+use super::consumer::Consumers;
 use super::control::Buckets;
-use super::describe::StreamRef;
 use super::distribution::{Distribution, Strategy};
 use super::encryption::Encryption;
 use super::hash_key;
@@ -33,6 +33,15 @@ pub(crate) struct CreateStream {
     #[serde(rename = "WarmThroughputMiBps")]
     warm_throughput: Option<i64>,
     tags: Option<BTreeMap<String, Option<String>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DeleteStream {
+    stream_name: Option<String>,
+    #[serde(rename = "StreamARN")]
+    stream_arn: Option<String>,
+    enforce_consumer_deletion: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,6 +108,7 @@ impl Account {
             warm_mib_per_second,
             control: Buckets::new(),
             dry_runs: Bucket::full(self.limits.dry_runs_per_second, now),
+            consumers: Consumers::default(),
             tags,
             encryption: Encryption::default(),
             metrics: Metrics::default(),
@@ -124,10 +134,17 @@ impl Account {
         )))
     }
 
-    pub(crate) fn delete_stream(&mut self, request: StreamRef, now: Tick) -> Result<(), Refusal> {
+    pub(crate) fn delete_stream(&mut self, request: DeleteStream, now: Tick) -> Result<(), Refusal> {
         let deleting = self.limits.deleting;
         let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         stream.check_active()?;
+        let consumers = stream.consumers.by_name.len();
+        if consumers > 0 && request.enforce_consumer_deletion != Some(true) {
+            return Err(Refusal::in_use(format!(
+                "Stream {} under account {ACCOUNT_ID} has {consumers} consumers, and EnforceConsumerDeletion is not true.",
+                stream.name
+            )));
+        }
         stream.status = Status::Deleting;
         stream.pending = Some(Pending { due: now + deleting, change: Change::Delete });
         Ok(())

@@ -76,7 +76,7 @@ impl Account {
                 encryption_type: stream.encryption_type(),
                 key_id: stream.encryption.key.as_deref(),
                 open_shard_count: stream.open_shards().count(),
-                consumer_count: 0,
+                consumer_count: stream.consumers.by_name.len(),
                 max_record_size_kib: stream.max_record_size_kib,
                 record_distribution_strategy: (stream.mode == Mode::OnDemand)
                     .then_some(stream.distribution.strategy.as_str()),

@@ -70,7 +70,7 @@ impl Account {
 
 impl Shard {
     /// Records from the counter `from` on, at most `limit` and `bytes`, but one in any case.
-    fn page(&self, from: u64, limit: usize, bytes: usize) -> Vec<&Stored> {
+    pub(crate) fn page(&self, from: u64, limit: usize, bytes: usize) -> Vec<&Stored> {
         let mut room = bytes;
         let mut page = Vec::new();
         for record in self.records.range(self.position(from)..).take(limit) {
@@ -86,7 +86,7 @@ impl Shard {
 
     /// How far behind a reader is that got records up to `reached` and goes on at the counter `next`: 0 when nothing is
     /// left to read, and only then. Otherwise how old the last record is that it has.
-    fn millis_behind(&self, reached: Option<Tick>, next: u64, now: Tick) -> u64 {
+    pub(crate) fn millis_behind(&self, reached: Option<Tick>, next: u64, now: Tick) -> u64 {
         let Some(unread) = self.records.get(self.position(next)) else { return 0 };
         let reached = reached.unwrap_or(unread.arrival);
         (now.saturating_sub(reached).as_millis() as u64).max(1)
@@ -112,7 +112,7 @@ impl Shard {
 }
 
 impl Stream {
-    fn child_answers(&self, parent: u32) -> Vec<ChildShardAnswer> {
+    pub(crate) fn child_answers(&self, parent: u32) -> Vec<ChildShardAnswer> {
         self.children(parent)
             .map(|child| ChildShardAnswer {
                 shard_id: child.id(),
@@ -168,9 +168,9 @@ struct GetRecordsAnswer {
     child_shards: Option<Vec<ChildShardAnswer>>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct RecordAnswer {
+pub(crate) struct RecordAnswer {
     sequence_number: String,
     approximate_arrival_timestamp: Timestamp,
     data: Blob,
@@ -180,7 +180,7 @@ struct RecordAnswer {
 }
 
 impl RecordAnswer {
-    fn of(record: &Stored) -> Self {
+    pub(crate) fn of(record: &Stored) -> Self {
         Self {
             sequence_number: record.sequence.to_string(),
             approximate_arrival_timestamp: Timestamp(record.arrival),
@@ -191,9 +191,9 @@ impl RecordAnswer {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct ChildShardAnswer {
+pub(crate) struct ChildShardAnswer {
     shard_id: String,
     parent_shards: Vec<String>,
     hash_key_range: HashKeyRange,

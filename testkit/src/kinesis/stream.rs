@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bucket::Bucket;
+use super::consumer::Consumers;
 use super::control::Buckets;
 use super::distribution::Distribution;
 use super::encryption::Encryption;
@@ -41,6 +42,7 @@ pub(crate) struct Stream {
     /// Calls of the control plane that are counted stream by stream.
     pub(crate) control: Buckets,
     pub(crate) dry_runs: Bucket,
+    pub(crate) consumers: Consumers,
     pub(crate) tags: Tags,
     pub(crate) encryption: Encryption,
     pub(crate) metrics: Metrics,
@@ -124,6 +126,7 @@ impl Stream {
     /// Makes the pending changes whose time has come. `opened` gives each new generation of shards its mark, see
     /// [`SequenceNumber`].
     pub(crate) fn settle(&mut self, now: Tick, opened: &mut u64, limits: &Limits, rng: &mut fastrand::Rng) -> Settled {
+        self.consumers.settle(now);
         loop {
             while let Some(pending) = self.pending.take_if(|pending| pending.due <= now) {
                 let at = pending.due;

@@ -1,4 +1,4 @@
-//! What the service hands out to be given back: shard iterators and ListShards tokens.
+//! What the service hands out to be given back: shard iterators, tokens of ListShards and ListStreamConsumers.
 //!
 //! Opaque to callers: base64 of `|`-separated fields, the last a checksum.
 
@@ -96,6 +96,32 @@ impl ListToken {
     }
 }
 
+/// Where a listing of consumers goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConsumersToken {
+    pub(crate) stream: String,
+    /// Creation time of the stream that is meant, in whole milliseconds.
+    pub(crate) created: Tick,
+    /// Consumers up to this name were shown.
+    pub(crate) after: String,
+    pub(crate) issued: Tick,
+}
+
+impl ConsumersToken {
+    pub(crate) fn to_text(&self) -> String {
+        let (created, issued) = (self.created.as_millis(), self.issued.as_millis());
+        seal(format!("C|{}|{created}|{}|{issued}", self.stream, self.after))
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let plain = unseal(text)?;
+        let fields: Vec<&str> = plain.strip_prefix("C|")?.split('|').collect();
+        let &[stream, created, after, issued] = fields.as_slice() else { return None };
+        let (stream, after) = (stream.to_owned(), after.to_owned());
+        Some(Self { stream, created: millis(created)?, after, issued: millis(issued)? })
+    }
+}
+
 fn millis(text: &str) -> Option<Tick> {
     text.parse().ok().map(Duration::from_millis)
 }
@@ -133,6 +159,9 @@ mod tests {
             issued: Duration::from_millis(7),
         };
         assert_eq!(ShardIterator::parse(&iterator.to_text()), Some(iterator));
+        let (created, issued) = (Duration::from_millis(7), Duration::from_millis(9));
+        let token = ConsumersToken { stream: "clicks".into(), created, after: "a.b-c_d".into(), issued };
+        assert_eq!(ConsumersToken::parse(&token.to_text()), Some(token));
         let at = Duration::from_nanos(1_767_225_600_123_456_789);
         for filter in
             [None, Some(Filter::AfterShard(9)), Some(Filter::Latest), Some(Filter::At(at)), Some(Filter::From(at))]
@@ -150,6 +179,7 @@ mod tests {
         let token = ListToken { stream: "s".into(), created: None, after: None, filter: None, issued: Duration::ZERO };
         let text = token.to_text();
         assert_eq!(ShardIterator::parse(&text), None);
+        assert_eq!(ConsumersToken::parse(&text), None);
         for bad in ["", "x", "AAAA", &text[1..], &text[..text.len() - 2], &format!("{text}AAAA"), "💥"] {
             assert_eq!(ListToken::parse(bad), None, "{bad}");
         }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use aws_smithy_eventstream::frame::read_message_from;
 use bytes::Bytes;
-use http::Request;
 use http::header::CONTENT_TYPE;
+use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use super::Services;
+use super::{Body, EVENT_STREAM, Services};
 use crate::cloud::Cloud;
 use crate::wire::{Blob, Timestamp, Wire};
 
@@ -51,18 +52,27 @@ async fn bad_requests_get_an_answer() {
         "GetRecords",
         "SplitShard",
         "MergeShards",
+        "RegisterStreamConsumer",
+        "DeregisterStreamConsumer",
+        "DescribeStreamConsumer",
+        "ListStreamConsumers",
+        "SubscribeToShard",
     ];
     for operation in operations {
         let target = format!("Kinesis_20131202.{operation}");
+        let ignores_the_name = operation == "ListStreams"
+            || operation == "GetRecords"
+            || operation == "SubscribeToShard"
+            || operation.ends_with("Consumer")
+            || operation.ends_with("Consumers");
         for body in ["", "{", "[]", "null", "7", r#"{"StreamName": 7}"#, "\u{1}", r#"{"StreamName": "\ud800"}"#] {
             let (status, code) = send(a, Some(&target), body.as_bytes()).await;
-            let ignores_the_name = operation == "ListStreams" || operation == "GetRecords";
             if !(ignores_the_name && body.contains("StreamName")) {
                 assert_eq!((status, code.as_str()), (400, "SerializationException"), "{operation} {body}");
             }
         }
         let not_utf8 = send(a, Some(&target), b"{\"StreamName\": \"\xff\"}").await;
-        if operation != "ListStreams" && operation != "GetRecords" {
+        if !ignores_the_name {
             assert_eq!(not_utf8, refused("SerializationException"), "{operation}");
         }
         let (status, code) = send(a, Some(&target), b"{}").await;
@@ -174,6 +184,88 @@ async fn kinesis_answers_in_the_format_of_the_request() {
     assert_eq!((status, kind.as_str(), refused.__type.as_str()), (400, CBOR, "InvalidArgumentException"));
     let (_, kind, refused) = in_cbor::<_, Refused>(a, "Kinesis_20131202.GetRecords", "no map").await;
     assert_eq!((kind.as_str(), refused.__type.as_str()), (CBOR, "SerializationException"));
+}
+
+/// The frames of a body: kind of message, what it is, and its payload.
+async fn frames(mut body: Body, n: usize) -> Vec<(String, String, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while frames.len() < n {
+        let Some(frame) = body.frame().await else { break };
+        let message = read_message_from(frame.unwrap().into_data().unwrap()).unwrap();
+        let header = |name: &str| {
+            let header = message.headers().iter().find(|header| header.name().as_str() == name)?;
+            Some(header.value().as_string().unwrap().as_str().to_owned())
+        };
+        assert_eq!(header(":content-type").as_deref(), Some(CBOR));
+        let what = header(":event-type").or_else(|| header(":exception-type")).unwrap();
+        frames.push((header(":message-type").unwrap(), what, message.payload().to_vec()));
+    }
+    frames
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_and_exceptions_are_in_the_format_of_the_request() {
+    #[derive(Serialize)]
+    struct Subscribe {
+        #[serde(rename = "ConsumerARN")]
+        consumer_arn: String,
+        #[serde(rename = "ShardId")]
+        shard_id: &'static str,
+        #[serde(rename = "StartingPosition")]
+        starting_position: Start,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Start {
+        r#type: &'static str,
+        timestamp: Timestamp,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Record {
+        data: Blob,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Event {
+        records: Vec<Record>,
+        continuation_sequence_number: String,
+        millis_behind_latest: u64,
+        child_shards: Option<IgnoredAny>,
+    }
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let outside = cloud.outside().kinesis;
+    let made = outside.register_stream_consumer().stream_arn(stream.arn()).consumer_name("app").send().await.unwrap();
+    tokio::time::sleep(cloud.limits().consumer_creating).await;
+    let stored = stream.put("k", b"\0\xff".as_slice()).await;
+    let arrival = Timestamp(stored.arrival.duration_since(std::time::UNIX_EPOCH).unwrap());
+    let body = Wire::Cbor11.answer(Subscribe {
+        consumer_arn: made.consumer.unwrap().consumer_arn,
+        shard_id: FIRST,
+        starting_position: Start { r#type: "AT_TIMESTAMP", timestamp: arrival },
+    });
+    let request = Request::post("http://cloud.test/").header(CONTENT_TYPE, CBOR);
+    let request = request.header("x-amz-target", "Kinesis_20131202.SubscribeToShard").body(body.into()).unwrap();
+    let response = cloud.services.handle(&request);
+    assert_eq!((response.status(), &response.headers()[CONTENT_TYPE]), (StatusCode::OK, &EVENT_STREAM));
+
+    let delete = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        outside.delete_stream().stream_name("clicks").enforce_consumer_deletion(true).send().await.unwrap();
+    };
+    let (frames, ()) = tokio::join!(frames(response.into_body(), 9), delete);
+    let kinds: Vec<_> = frames.iter().map(|(kind, what, _)| (kind.as_str(), what.as_str())).collect();
+    let expected =
+        [("event", "initial-response"), ("event", "SubscribeToShardEvent"), ("exception", "ResourceNotFoundException")];
+    assert_eq!(kinds, expected, "and then the end");
+    Wire::Cbor11.parse::<IgnoredAny>(&frames[0].2).unwrap();
+    let event: Event = Wire::Cbor11.parse(&frames[1].2).unwrap();
+    assert_eq!(event.records[0].data, Blob(Bytes::from_static(b"\0\xff")));
+    assert_eq!((event.continuation_sequence_number, event.millis_behind_latest), (stored.sequence_number, 0));
+    assert!(event.child_shards.is_none());
+    let refused: Refused = Wire::Cbor11.parse(&frames[2].2).unwrap();
+    assert_eq!(refused.__type, "ResourceNotFoundException");
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,6 @@
 //! The cloud, asked through the real SDK in paused time.
 
+mod consumers;
 mod control;
 mod determinism;
 mod distribution;
@@ -19,6 +20,8 @@ mod retention;
 mod settings;
 mod shard_count;
 mod streams;
+mod subscribe;
+mod subscription_limits;
 mod tables;
 mod tags;
 mod throughput;
