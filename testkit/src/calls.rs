@@ -35,6 +35,10 @@ pub enum Outcome {
     ResponseLost,
     /// The service refused, with this error code.
     Refused(String),
+    /// The service answered, and the connection broke while the events of a subscription came.
+    StreamBroken,
+    /// The service answered, and events of a subscription were lost: from then on nothing came.
+    StreamSilent,
     /// The service answered. Entries of a PutRecords call may have failed all the same.
     Answered,
 }

@@ -7,7 +7,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use self::script::{EntryFaults, Injected, Leg, Plan, Script};
+pub(crate) use self::script::{EntryFaults, Injected, Leg, Plan, Script, SubscriptionFaults};
 use self::script::{Lasts, Rule, What};
 pub use self::weather::Weather;
 use crate::service::Service;
@@ -43,6 +43,21 @@ pub enum Fault {
     Throttle,
     /// GetRecords answers `ExpiredIteratorException`. Other operations do not notice.
     ExpireIterator,
+    /// The connection of a SubscribeToShard call breaks when so many events have come. Other operations do not notice.
+    CutSubscription {
+        /// Events that still come.
+        after_events: usize,
+    },
+    /// As [`CutSubscription`](Self::CutSubscription), but half of the bytes of the next event still come.
+    TearSubscription {
+        /// Events that still come whole.
+        after_events: usize,
+    },
+    /// After so many events nothing more comes of a SubscribeToShard call, not even its end. Other operations do not notice.
+    SilenceSubscription {
+        /// Events that still come.
+        after_events: usize,
+    },
     /// These entries of a PutRecords call fail, the others are written. Other operations do not notice.
     FailEntries(Entries, EntryError),
 }
@@ -95,7 +110,8 @@ impl Faults {
     }
 
     /// From now on no request arrives and no answer comes back, until [`heal`](Self::heal). Calls that are under way
-    /// get no answer either.
+    /// get no answer either. A subscription that loses an event in it stays silent for good, as a connection does that has
+    /// lost bytes.
     pub fn black_hole(&self) {
         self.always(Fault::BlackHole);
     }

@@ -65,6 +65,7 @@
 //! faults.next("PutRecords", Fault::LoseResponse); // written, but the caller sees a broken connection
 //! faults.next_n("PutRecords", 2, Fault::FailEntries(Entries::At(vec![0]), EntryError::Throttled));
 //! faults.clone().dynamodb().always(Fault::Throttle);
+//! faults.next("SubscribeToShard", Fault::CutSubscription { after_events: 3 }); // or Tear…, Silence…
 //! faults.black_hole(); // or one direction alone: cut_requests, cut_answers
 //! faults.heal();
 //! ```

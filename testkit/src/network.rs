@@ -1,6 +1,8 @@
 //! The network between one worker and the services, the same for the SDK's connector and for real sockets. Faults happen
 //! here.
 
+mod line;
+
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +11,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tokio::time::{sleep, timeout};
 
+use self::line::{Line, State};
 use crate::calls::Outcome;
 use crate::clock::Clock;
-use crate::faults::{Leg, Plan};
+use crate::faults::{Leg, Plan, SubscriptionFaults};
 use crate::service::{Body, ErrorCode, Services, Target};
 use crate::worker::Worker;
 
@@ -52,7 +55,8 @@ impl Network {
             return Ok(self.services.handle(&request));
         };
         let logged = Logged::begin(self, &target);
-        let (result, outcome) = self.exchange(request, &target, timeouts).await;
+        let call = logged.number;
+        let (result, outcome) = self.exchange(request, &target, timeouts, call).await;
         logged.end(outcome);
         result
     }
@@ -62,6 +66,7 @@ impl Network {
         request: Request<Bytes>,
         target: &Target,
         timeouts: Timeouts,
+        call: u64,
     ) -> (Result<Response<Body>, Failure>, Outcome) {
         let plan = self.worker.plan(target, self.clock.elapsed());
         if !self.worker.take_connection(target.service) && plan.request == Leg::Vanishes {
@@ -69,6 +74,7 @@ impl Network {
             sleep(limit).await;
             return (Err(Failure::NotConnected(limit)), Outcome::TimedOut);
         }
+        let (delay, faults) = (self.latency + plan.response_delay, plan.subscription);
         let answered = match timeouts.read {
             None => self.deliver(request, target, plan).await,
             Some(limit) => match timeout(limit, self.deliver(request, target, plan)).await {
@@ -81,6 +87,10 @@ impl Network {
                 self.worker.return_connection(target.service);
                 let code = response.extensions().get::<ErrorCode>();
                 let outcome = code.map_or(Outcome::Answered, |code| Outcome::Refused(code.0.clone()));
+                let subscribed = outcome == Outcome::Answered && target.operation == "SubscribeToShard";
+                if subscribed {
+                    return (Ok(response.map(|events| self.line(target, call, delay, faults, events))), outcome);
+                }
                 (Ok(response), outcome)
             }
             Err(outcome) => (Err(Failure::Broken), outcome),
@@ -116,6 +126,12 @@ impl Network {
             return pending().await;
         }
         Ok(response)
+    }
+
+    /// The events of a subscription, with all that happens to them on their way.
+    fn line(&self, target: &Target, call: u64, delay: Duration, faults: SubscriptionFaults, events: Body) -> Body {
+        let (worker, target) = (self.worker.clone(), target.clone());
+        Line { worker, target, clock: self.clock, call, delay, faults, events, state: State::Opening }.into_body()
     }
 
     /// A request under way arrives even if nobody waits for the answer any more: it runs as a task of its own.

@@ -115,6 +115,20 @@ pub(crate) struct Plan {
     pub(crate) entries: EntryFaults,
     pub(crate) response: Leg,
     pub(crate) response_delay: Duration,
+    pub(crate) subscription: SubscriptionFaults,
+}
+
+/// After how many events an open subscription is cut, cut within the next event, or falls silent.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SubscriptionFaults {
+    pub(crate) cut_after: Option<usize>,
+    pub(crate) torn_after: Option<usize>,
+    pub(crate) silent_after: Option<usize>,
+}
+
+/// The earlier of what was asked for already and what is asked for now.
+fn soonest(asked: &mut Option<usize>, after_events: usize) {
+    *asked = Some(asked.map_or(after_events, |already| already.min(after_events)));
 }
 
 /// One way of a call.
@@ -156,6 +170,9 @@ impl Plan {
             Fault::Throttle => _ = self.refusal.get_or_insert(Injected::Throttle),
             Fault::ExpireIterator if operation != "GetRecords" => {}
             Fault::ExpireIterator => _ = self.refusal.get_or_insert(Injected::ExpireIterator),
+            Fault::CutSubscription { after_events } => soonest(&mut self.subscription.cut_after, *after_events),
+            Fault::TearSubscription { after_events } => soonest(&mut self.subscription.torn_after, *after_events),
+            Fault::SilenceSubscription { after_events } => soonest(&mut self.subscription.silent_after, *after_events),
             Fault::FailEntries(entries, error) => self.entries.add(entries.clone(), *error, rng),
         }
     }

@@ -139,3 +139,6 @@ fn gone(shard: u32, stream: &str) -> Refusal {
         shard_id(shard)
     ))
 }
+
+#[cfg(test)]
+mod tests;

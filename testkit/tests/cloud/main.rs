@@ -21,6 +21,7 @@ mod settings;
 mod shard_count;
 mod streams;
 mod subscribe;
+mod subscription_faults;
 mod subscription_limits;
 mod tables;
 mod tags;
