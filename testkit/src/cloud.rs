@@ -70,7 +70,28 @@ impl Cloud {
     ///
     /// When the service refuses: the name is taken or not allowed, or `shards` is out of range.
     pub async fn try_create_stream(&self, name: &str, shards: i32) -> Result<Stream, Refused> {
-        let request = CreateStream::provisioned(name, shards);
+        self.create(name, CreateStream::provisioned(name, shards)).await
+    }
+
+    /// Creates an on-demand stream, of four shards until its traffic wants more, and waits until it is ACTIVE.
+    ///
+    /// # Panics
+    ///
+    /// When the service refuses: the name is taken or not allowed, or the account has its fill of on-demand streams.
+    pub async fn create_on_demand_stream(&self, name: &str) -> Stream {
+        self.try_create_on_demand_stream(name).await.unwrap_or_else(panics)
+    }
+
+    /// As [`create_on_demand_stream`](Self::create_on_demand_stream).
+    ///
+    /// # Errors
+    ///
+    /// When the service refuses: the name is taken or not allowed, or the account has its fill of on-demand streams.
+    pub async fn try_create_on_demand_stream(&self, name: &str) -> Result<Stream, Refused> {
+        self.create(name, CreateStream::on_demand(name)).await
+    }
+
+    async fn create(&self, name: &str, request: CreateStream) -> Result<Stream, Refused> {
         let created = self.services.kinesis.with(|account, now| account.create_stream(request, now));
         created.map_err(|refusal| Refused::new(name, refusal))?;
         let stream = self.stream(name);

@@ -52,8 +52,9 @@
 //!
 //! # Tasks
 //!
-//! *Reshard*: [`Stream::split`], [`Stream::merge`], [`Stream::update_shard_count`]. *Look inside*: [`Stream::records`],
-//! [`Stream::shards`], [`Table::items`], [`Cloud::calls`].
+//! *Reshard*: [`Stream::split`], [`Stream::merge`], [`Stream::update_shard_count`], or
+//! [`Cloud::create_on_demand_stream`] and enough traffic. *Look inside*: [`Stream::records`], [`Stream::shards`],
+//! [`Table::items`], [`Cloud::calls`].
 //!
 //! *Break the network of one worker*: each has faults of its own, for all calls, for one service or for the next call
 //! of one operation.

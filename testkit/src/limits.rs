@@ -64,8 +64,8 @@ pub struct Limits {
     pub streams_creating: usize,
     /// How long CreateStream leaves a stream in CREATING. The service takes some ten seconds; here 300 ms.
     pub creating: Duration,
-    /// How long a split or a merge leaves a stream in UPDATING; UpdateShardCount makes several, one after the other. The
-    /// service takes some ten seconds; here 300 ms.
+    /// How long a split, a merge, a change of mode or of encryption leaves a stream in UPDATING. UpdateShardCount makes
+    /// several splits and merges, one after the other. The service takes some ten seconds; here 300 ms.
     pub updating: Duration,
     /// Consumers that can be registered with one stream: 20.
     pub consumers_per_stream: usize,
@@ -95,7 +95,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The service's limits with all rates lifted, and what may be done so many times in 24 hours. Sizes, lifetimes and state times stay.
+    /// The service's limits with all rates lifted, those of 24 hours as well. Sizes, lifetimes and state times stay.
     pub fn without_rates() -> Self {
         Self {
             write_bytes_per_second: u64::MAX,

@@ -54,6 +54,11 @@ impl CreateStream {
     pub(crate) fn provisioned(name: &str, shards: i32) -> Self {
         Self { stream_name: Some(name.to_owned()), shard_count: Some(shards.into()), ..Self::default() }
     }
+
+    pub(crate) fn on_demand(name: &str) -> Self {
+        let mode = StreamModeDetails { stream_mode: Some(Mode::OnDemand.as_str().to_owned()) };
+        Self { stream_name: Some(name.to_owned()), stream_mode_details: Some(mode), ..Self::default() }
+    }
 }
 
 impl Account {

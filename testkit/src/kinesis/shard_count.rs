@@ -1,5 +1,7 @@
 //! UpdateShardCount: the splits and merges that lead to shards of one size.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
@@ -57,7 +59,8 @@ impl Account {
         self.check_room_for((target as usize).saturating_sub(current))?;
         let stream = self.stream(Some(&answer.stream_name), None)?;
         stream.shard_count_updates.count(limits.shard_count_updates_per_day, now);
-        stream.update(now + limits.updating, Change::Reshard { targets: hash_key::split_evenly(target) });
+        let targets = stream.uniform_targets(target);
+        stream.update(now + limits.updating, Change::Reshard { targets });
         Ok(answer)
     }
 }
@@ -90,6 +93,21 @@ impl Stream {
             )));
         }
         Ok(())
+    }
+
+    /// The ranges of `n` equal shards. Where one ends within rounding of where a shard ends now, it ends there: a width
+    /// that was rounded down for 3 shards is not twice that for 6.
+    pub(crate) fn uniform_targets(&self, n: u32) -> Vec<(u128, u128)> {
+        let ends: BTreeSet<u128> = self.open_shards().map(|shard| shard.range.1).collect();
+        let mut first = 0;
+        let mut targets = Vec::with_capacity(n as usize);
+        for (_, last) in hash_key::split_evenly(n) {
+            let near = last.saturating_sub(ROUNDING)..=last.saturating_add(ROUNDING);
+            let last = ends.range(near).copied().min_by_key(|end| end.abs_diff(last)).unwrap_or(last);
+            targets.push((first, last));
+            first = last.wrapping_add(1);
+        }
+        targets
     }
 
     /// The next split or merge on the way to the ranges `targets`, from the lowest hash key up; `None` when all is done.
@@ -140,4 +158,6 @@ struct UpdateShardCountAnswer {
     target_shard_count: u32,
 }
 
+/// Ends of ranges differ by no more hash keys than a stream has had shards; and no shard is nearly as small as this.
+const ROUNDING: u128 = 1 << 32;
 const UNIFORM_SCALING: &str = "UNIFORM_SCALING";

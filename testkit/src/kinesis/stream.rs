@@ -7,7 +7,6 @@ use super::consumer::Consumers;
 use super::control::Buckets;
 use super::distribution::Distribution;
 use super::encryption::Encryption;
-use super::hash_key;
 use super::monitoring::Metrics;
 use super::rolling::RollingDay;
 use super::sequence::SequenceNumber;
@@ -145,7 +144,7 @@ impl Stream {
                     Change::Mode { mode, warm } => {
                         self.switch_mode(mode, warm, at);
                         if let Some(warm) = warm {
-                            let change = Change::Reshard { targets: hash_key::split_evenly(shards_for(warm)) };
+                            let change = Change::Reshard { targets: self.uniform_targets(shards_for(warm)) };
                             self.pending = Some(Pending { due: at + limits.updating, change });
                             continue;
                         }

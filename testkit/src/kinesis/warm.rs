@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::create::ON_DEMAND_SHARDS;
-use super::hash_key;
 use super::stream::{Change, Mode, Stream};
 use crate::clock::Tick;
 use crate::refusal::Refusal;
@@ -49,7 +48,8 @@ impl Account {
             )));
         }
         stream.warm_mib_per_second = (target > 0).then_some(target);
-        stream.update(now + updating, Change::Reshard { targets: hash_key::split_evenly(shards_for(target)) });
+        let targets = stream.uniform_targets(shards_for(target));
+        stream.update(now + updating, Change::Reshard { targets });
         Ok(Answer {
             stream_name: stream.name.clone(),
             stream_arn: stream.arn.clone(),

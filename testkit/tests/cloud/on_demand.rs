@@ -16,10 +16,8 @@ fn details(mode: StreamMode) -> StreamModeDetails {
 pub(crate) async fn on_demand(limits: Limits) -> (Cloud, Stream, Client) {
     let cloud = Cloud::builder().limits(limits).latency(Duration::ZERO).build();
     let a = without_retries(&cloud.connect("a").await);
-    let create = a.create_stream().stream_name("clicks").stream_mode_details(details(StreamMode::OnDemand));
-    create.send().await.expect("a stream");
-    sleep(300).await;
-    (cloud.clone(), cloud.stream("clicks"), a)
+    let stream = cloud.create_on_demand_stream("clicks").await;
+    (cloud, stream, a)
 }
 
 async fn summary(a: &Client) -> StreamDescriptionSummary {
@@ -146,6 +144,7 @@ async fn an_account_has_so_many_on_demand_streams() {
     let provisioned = cloud.create_stream("p", 1).await;
     let create = |name: &str| a.create_stream().stream_name(name).stream_mode_details(details(StreamMode::OnDemand));
     create("second").send().await.unwrap();
+    assert_eq!(cloud.try_create_on_demand_stream("third").await.unwrap_err().code(), "LimitExceededException");
     assert_eq!(code(create("third").send().await), "LimitExceededException");
     assert_eq!(switch(&a, &provisioned.arn(), StreamMode::OnDemand).await, Err("LimitExceededException".to_owned()));
     sleep(300).await;
