@@ -64,7 +64,8 @@ impl Line {
             State::Opening | State::Open(_) => {}
         }
         let sent = self.events.frame().await;
-        if !self.delay.is_zero() {
+        // The initial response travels with the head of the answer.
+        if !self.delay.is_zero() && self.state != State::Opening {
             sleep(self.delay).await;
         }
         if self.worker.swallows_answers(&self.target, self.clock.elapsed()) {

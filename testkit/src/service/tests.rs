@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition};
 use aws_smithy_eventstream::frame::read_message_from;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -266,6 +267,27 @@ async fn events_and_exceptions_are_in_the_format_of_the_request() {
     assert!(event.child_shards.is_none());
     let refused: Refused = Wire::Cbor11.parse(&frames[2].2).unwrap();
     assert_eq!(refused.__type, "ResourceNotFoundException");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_goes_away_ends_its_subscription() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let a = cloud.connect("a").await.kinesis;
+    let made = a.register_stream_consumer().stream_arn(stream.arn()).consumer_name("app").send().await.unwrap();
+    tokio::time::sleep(cloud.limits().consumer_creating).await;
+    let held = || {
+        cloud.services.kinesis.with(|account, _| {
+            let seat = &account.streams["clicks"].consumers.by_name["app"].seats[&0];
+            seat.holder.is_some()
+        })
+    };
+    let latest = StartingPosition::builder().r#type(ShardIteratorType::Latest).build().unwrap();
+    let subscribe = a.subscribe_to_shard().consumer_arn(made.consumer.unwrap().consumer_arn).shard_id(FIRST);
+    let events = subscribe.starting_position(latest).send().await.unwrap();
+    assert!(held());
+    drop(events);
+    assert!(!held());
 }
 
 #[derive(Deserialize)]
