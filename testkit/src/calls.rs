@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::service::Service;
+use crate::service::{Digest, Service};
 
 /// One attempt of a worker's SDK client to reach a service. A retry is a call of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,19 @@ pub struct Call {
     pub operation: String,
     /// What came of it.
     pub outcome: Outcome,
+    /// A hash of the answer's body; none when no answer came or it is a stream of events. Equal in all runs of one seed.
+    pub answer: Option<u64>,
+    /// Its place among all calls to the cloud.
+    pub(crate) order: u64,
+}
+
+impl Call {
+    /// One line of a trace.
+    pub(crate) fn trace(&self, worker: &str) -> String {
+        let Self { at, operation, outcome, answer, .. } = self;
+        let answer = answer.map_or_else(|| "-".to_owned(), |hash| format!("{hash:016x}"));
+        format!("{}.{:09} {worker} {operation} {outcome:?} {answer}\n", at.as_secs(), at.subsec_nanos())
+    }
 }
 
 /// What became of a call, as the worker saw it.
@@ -84,19 +97,21 @@ pub(crate) struct CallLog {
 
 impl CallLog {
     /// Returns the number under which the outcome is reported.
-    pub(crate) fn begin(&mut self, at: Duration, service: Service, operation: &str) -> u64 {
+    pub(crate) fn begin(&mut self, at: Duration, order: u64, service: Service, operation: &str) -> u64 {
         if self.calls.len() == KEPT {
             self.calls.pop_front();
             self.first += 1;
         }
-        self.calls.push_back(Call { at, service, operation: operation.to_owned(), outcome: Outcome::Waiting });
+        let (operation, outcome) = (operation.to_owned(), Outcome::Waiting);
+        self.calls.push_back(Call { at, service, operation, outcome, answer: None, order });
         self.first + self.calls.len() as u64 - 1
     }
 
-    pub(crate) fn end(&mut self, number: u64, outcome: Outcome) {
+    pub(crate) fn end(&mut self, number: u64, outcome: Outcome, answer: Option<Digest>) {
         let Some(place) = number.checked_sub(self.first) else { return };
         if let Some(call) = self.calls.get_mut(place as usize) {
             call.outcome = outcome;
+            call.answer = answer.map(|Digest(hash)| hash);
         }
     }
 

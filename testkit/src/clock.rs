@@ -33,6 +33,11 @@ impl Clock {
         self.start.elapsed()
     }
 
+    /// The date and time `elapsed` after the making of the cloud.
+    pub(crate) fn at(&self, elapsed: Duration) -> SystemTime {
+        UNIX_EPOCH + self.epoch + elapsed
+    }
+
     pub(crate) fn tick(&self) -> Tick {
         self.epoch + self.elapsed()
     }

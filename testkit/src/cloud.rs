@@ -10,6 +10,7 @@ use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::dynamodb::DynamoDb;
 use crate::faults::Faults;
+use crate::freeze::Freeze;
 use crate::kinesis::Kinesis;
 use crate::kinesis::create::CreateStream;
 use crate::limits::Limits;
@@ -117,6 +118,57 @@ impl Cloud {
     /// The network of the worker `name`.
     pub fn faults(&self, name: &str) -> Faults {
         Faults { worker: self.worker(name), scope: None }
+    }
+
+    /// The worker `name` stands still from now on, as a process does that is stopped or collects garbage: it makes no call,
+    /// sees no answer, and its timers do not run out. What it had sent arrives.
+    ///
+    /// The worker is what uses its [`Connection`]s, and what [`Connection::run`] runs: other code of the program cannot be
+    /// held. When it [thaws](Self::thaw) its clocks have gone on.
+    pub fn freeze(&self, name: &str) {
+        self.worker(name).freezing.freeze(Freeze::Process, self.clock.elapsed());
+    }
+
+    /// As [`freeze`](Self::freeze), with its whole machine, as when a laptop sleeps or a virtual machine is paused: at the
+    /// thaw the date and CLOCK_BOOTTIME have gone on, CLOCK_MONOTONIC has not, and timers still have to wait what they had
+    /// to wait before.
+    pub fn suspend(&self, name: &str) {
+        self.worker(name).freezing.freeze(Freeze::Machine, self.clock.elapsed());
+    }
+
+    /// The worker `name` goes on.
+    pub fn thaw(&self, name: &str) {
+        self.worker(name).freezing.thaw(self.clock.elapsed());
+    }
+
+    /// [Freezes](Self::freeze) the worker `name`, lets this time pass, and thaws it. Dropped half-way, it leaves the worker
+    /// frozen.
+    pub async fn freeze_for(&self, name: &str, time: Duration) {
+        self.freeze(name);
+        tokio::time::sleep(time).await;
+        self.thaw(name);
+    }
+
+    /// [Suspends](Self::suspend) the worker `name`, lets this time pass, and thaws it. Dropped half-way, it leaves the worker
+    /// frozen.
+    pub async fn suspend_for(&self, name: &str, time: Duration) {
+        self.suspend(name);
+        tokio::time::sleep(time).await;
+        self.thaw(name);
+    }
+
+    /// All calls of all workers in the order in which they were made, a line each: when (seconds since the making of the
+    /// cloud), worker, operation, what came of it, a hash of the answer. Of each worker at most the last 100 000.
+    ///
+    /// Two runs of one program with one seed in paused time have the same trace, to the byte; a place where it differs is
+    /// where chance came in from elsewhere.
+    pub fn trace(&self) -> String {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls =
+            workers.iter().flat_map(|(name, worker)| worker.calls().0.into_iter().map(move |call| (name, call)));
+        let mut calls: Vec<_> = calls.collect();
+        calls.sort_by_key(|(_, call)| call.order);
+        calls.iter().map(|(name, call)| call.trace(name)).collect()
     }
 
     /// The calls that the worker `name` has made, at most the last 100 000.

@@ -3,13 +3,14 @@
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
-use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::rt::sleep::SharedAsyncSleep;
 use aws_smithy_async::time::SharedTimeSource;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use crate::connector::Connector;
+use crate::freeze::WorkerClock;
 use crate::service::REGION;
 
 /// The SDK clients of one worker, and the configuration they were made from.
@@ -22,10 +23,12 @@ pub struct Connection {
     pub dynamodb: aws_sdk_dynamodb::Client,
     config: SdkConfig,
     retries: RetryPartition,
+    clock: WorkerClock,
 }
 
 impl Connection {
     pub(crate) fn new(name: &str, connector: Connector) -> Self {
+        let clock = connector.network.worker_clock();
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static(REGION))
@@ -37,8 +40,8 @@ impl Connection {
                 None,
                 "kinesis-testkit",
             )))
-            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .time_source(SharedTimeSource::new(connector.network.clock))
+            .sleep_impl(SharedAsyncSleep::new(clock.clone()))
+            .time_source(SharedTimeSource::new(clock.clone()))
             .http_client(connector)
             .build();
         // Left alone, all clients of the process would spend retries from one bucket: one test's black hole would
@@ -49,12 +52,28 @@ impl Connection {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb_config(&config, &retries).build()),
             config,
             retries,
+            clock,
         }
     }
 
     /// What both clients were made from, for `aws_sdk_…::config::Builder::from`.
     pub fn sdk_config(&self) -> &SdkConfig {
         &self.config
+    }
+
+    /// The clocks that the worker sees: those of the cloud, except while it is [frozen](crate::Cloud::freeze).
+    pub fn clock(&self) -> WorkerClock {
+        self.clock.clone()
+    }
+
+    /// Runs `future` as a part of the worker: while the worker is [frozen](crate::Cloud::freeze) it is not polled, and
+    /// what woke it meanwhile it finds at the thaw.
+    ///
+    /// Tasks that the future spawns are not a part of it: to stand still too they have to be run in the same way.
+    ///
+    /// Dropping it drops `future`.
+    pub async fn run<F: Future>(&self, future: F) -> F::Output {
+        self.clock.run(future).await
     }
 
     /// The configuration of [`kinesis`](Self::kinesis), to be changed and built anew, for example with timeouts.

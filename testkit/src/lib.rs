@@ -48,7 +48,8 @@
 //! - **The service's limits are on**: 1 MiB and 1000 records a second into a shard, 2 MiB and 5 calls a second out of
 //!   it, rates of the control plane, sizes, iterator lifetimes, states that take time ([`Limits`]). Refusals have the
 //!   service's codes and, where known, its words.
-//! - **The same seed gives the same answers**, sequence numbers and table ids included.
+//! - **The same seed gives the same run**: the same answers, sequence numbers and table ids included, and in paused time on
+//!   one thread the same calls at the same times. [`Cloud::trace`] writes them down.
 //!
 //! # Tasks
 //!
@@ -72,6 +73,9 @@
 //! ```
 //!
 //! [`Faults::during`] gives a fault its time, [`Faults::random`] draws faults from a seed ([`Weather`]).
+//!
+//! *Freeze a worker*: [`Cloud::freeze`] as a stopped process, [`Cloud::suspend`] with its machine, [`Cloud::thaw`].
+//! [`Connection::run`] runs a future that stands still with it, [`Connection::clock`] has the time as the worker sees it.
 //!
 //! *Crash a worker*: abort its tasks. What it had sent still arrives.
 //!
@@ -111,6 +115,7 @@ mod table;
 
 mod connector;
 mod faults;
+mod freeze;
 mod network;
 mod worker;
 
@@ -130,6 +135,7 @@ pub use self::cloud::{Cloud, CloudBuilder};
 pub use self::connection::Connection;
 pub use self::dynamodb::settings::{Lag, Throughput};
 pub use self::faults::{Entries, EntryError, Fault, Faults, Weather};
+pub use self::freeze::WorkerClock;
 pub use self::limits::Limits;
 pub use self::refusal::Refused;
 pub use self::service::Service;

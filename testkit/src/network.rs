@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use self::line::{Line, State};
 use crate::calls::Outcome;
 use crate::clock::Clock;
 use crate::faults::{Leg, Plan, SubscriptionFaults};
-use crate::service::{Body, ErrorCode, Services, Target};
+use crate::freeze::WorkerClock;
+use crate::service::{Body, Digest, ErrorCode, Services, Target};
 use crate::worker::Worker;
 
 /// The way from one worker to the services and back.
@@ -54,10 +55,13 @@ impl Network {
         let Some(target) = Target::of(request.headers()) else {
             return Ok(self.services.handle(&request));
         };
+        // A process that stands still sends nothing, and what has come for it meanwhile it finds when it goes on.
+        self.worker.freezing.thawed().await;
         let logged = Logged::begin(self, &target);
         let call = logged.number;
         let (result, outcome) = self.exchange(request, &target, timeouts, call).await;
-        logged.end(outcome);
+        self.worker.freezing.thawed().await;
+        logged.end(outcome, result.as_ref().ok().and_then(|answer| answer.extensions().get().copied()));
         result
     }
 
@@ -71,15 +75,18 @@ impl Network {
         let plan = self.worker.plan(target, self.clock.elapsed());
         if !self.worker.take_connection(target.service) && plan.request == Leg::Vanishes {
             let Some(limit) = timeouts.connect else { return pending().await };
-            sleep(limit).await;
+            self.worker_clock().sleep(limit).await;
             return (Err(Failure::NotConnected(limit)), Outcome::TimedOut);
         }
         let (delay, faults) = (self.latency + plan.response_delay, plan.subscription);
+        let clock = self.worker_clock();
         let answered = match timeouts.read {
             None => self.deliver(request, target, plan).await,
-            Some(limit) => match timeout(limit, self.deliver(request, target, plan)).await {
-                Ok(answered) => answered,
-                Err(_) => return (Err(Failure::NotAnswered(limit)), Outcome::TimedOut),
+            Some(limit) => tokio::select! {
+                // An answer that is there is read, however late the reader comes.
+                biased;
+                answered = self.deliver(request, target, plan) => answered,
+                () = clock.sleep(limit) => return (Err(Failure::NotAnswered(limit)), Outcome::TimedOut),
             },
         };
         match answered {
@@ -95,6 +102,10 @@ impl Network {
             }
             Err(outcome) => (Err(Failure::Broken), outcome),
         }
+    }
+
+    pub(crate) fn worker_clock(&self) -> WorkerClock {
+        WorkerClock { cloud: self.clock, worker: self.worker.clone() }
     }
 
     /// Brings the request to the service and the answer back. The error says where the connection broke.
@@ -157,21 +168,24 @@ struct Logged {
     worker: Arc<Worker>,
     number: u64,
     outcome: Outcome,
+    answer: Option<Digest>,
 }
 
 impl Logged {
     fn begin(network: &Network, target: &Target) -> Self {
-        let number = network.worker.begin(network.clock.elapsed(), target);
-        Self { worker: network.worker.clone(), number, outcome: Outcome::GivenUp }
+        let order = network.services.next_call();
+        let number = network.worker.begin(network.clock.elapsed(), order, target);
+        Self { worker: network.worker.clone(), number, outcome: Outcome::GivenUp, answer: None }
     }
 
-    fn end(mut self, outcome: Outcome) {
+    fn end(mut self, outcome: Outcome, answer: Option<Digest>) {
         self.outcome = outcome;
+        self.answer = answer;
     }
 }
 
 impl Drop for Logged {
     fn drop(&mut self) {
-        self.worker.end(self.number, self.outcome.clone());
+        self.worker.end(self.number, self.outcome.clone(), self.answer);
     }
 }

@@ -2,32 +2,45 @@
 
 use std::fmt;
 
-/// What a test asked of a stream is not possible: the service's refusal.
+use serde_json::Value;
+
+use crate::service::ServiceError;
+
+/// What a test asked of a stream or a table is not possible: the service's refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    stream: String,
-    refusal: Refusal,
+    /// Of what it was asked, `stream clicks` or `table leases`.
+    of: String,
+    code: String,
+    message: String,
 }
 
 impl Refused {
     pub(crate) fn new(stream: &str, refusal: Refusal) -> Self {
-        Self { stream: stream.to_owned(), refusal }
+        Self { of: format!("stream {stream}"), code: refusal.code.to_owned(), message: refusal.message }
+    }
+
+    /// DynamoDB's refusal; `table` is empty when it is no single one's.
+    pub(crate) fn of_table(table: &str, error: ServiceError) -> Self {
+        let body: Value = serde_json::from_slice(&error.body).unwrap_or_default();
+        let message = body.get("message").or_else(|| body.get("Message")).and_then(Value::as_str);
+        Self { of: format!("table {table}"), code: error.code, message: message.unwrap_or_default().to_owned() }
     }
 
     /// The service's error code, for example `"ResourceNotFoundException"`.
     pub fn code(&self) -> &str {
-        self.refusal.code
+        &self.code
     }
 
     /// The service's words.
     pub fn message(&self) -> &str {
-        &self.refusal.message
+        &self.message
     }
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stream {}: {}: {}", self.stream, self.refusal.code, self.refusal.message)
+        write!(f, "{}: {}: {}", self.of, self.code, self.message)
     }
 }
 

@@ -52,16 +52,38 @@ impl Target {
 #[derive(Debug, Clone)]
 pub(crate) struct ErrorCode(pub(crate) String);
 
+/// The hash of an answer's body, kept beside it for the call log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Digest(pub(crate) u64);
+
+impl Digest {
+    /// FNV-1a over eight bytes at a time: not for enemies, and fast enough for answers of 10 MB.
+    fn of(body: &[u8]) -> Self {
+        let mix = |hash: u64, part: u64| (hash ^ part).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
+        let (words, rest) = body.as_chunks::<8>();
+        let hash = words.iter().fold(0xcbf2_9ce4_8422_2325, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+        let hash = rest.iter().fold(hash, |hash, byte| mix(hash, u64::from(*byte)));
+        Self(mix(hash, body.len() as u64))
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) kinesis: Arc<Kinesis>,
     pub(crate) dynamodb: DynamoDb,
     requests: AtomicU64,
+    calls: AtomicU64,
 }
 
 impl Services {
     pub(crate) fn new(kinesis: Kinesis, dynamodb: DynamoDb) -> Self {
-        Self { kinesis: Arc::new(kinesis), dynamodb, requests: AtomicU64::new(0) }
+        let (requests, calls) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { kinesis: Arc::new(kinesis), dynamodb, requests, calls }
+    }
+
+    /// The next place in the order of all calls.
+    pub(crate) fn next_call(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Answers one request, now. What else goes wrong with it travels in the request's extensions: an [`Injected`]
@@ -89,6 +111,11 @@ impl Services {
 
     fn answer(&self, wire: Wire, answer: Result<Answer, ServiceError>) -> Response<Body> {
         let content_type = wire.content_type_header();
+        let digest = match &answer {
+            Ok(Answer::Whole(body)) => Some(Digest::of(body)),
+            Ok(Answer::Events(_)) => None,
+            Err(error) => Some(Digest::of(&error.body)),
+        };
         let (status, body, content_type, code) = match answer {
             Ok(Answer::Whole(body)) => (200, whole(body), content_type, None),
             Ok(Answer::Events(events)) => (200, events.into_body(), EVENT_STREAM, None),
@@ -101,6 +128,9 @@ impl Services {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         if let Ok(id) = HeaderValue::from_str(&format!("00000000-0000-0000-0000-{number:012x}")) {
             headers.insert("x-amzn-requestid", id);
+        }
+        if let Some(digest) = digest {
+            response.extensions_mut().insert(digest);
         }
         if let Some(code) = code {
             response.extensions_mut().insert(code);

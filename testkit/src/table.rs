@@ -1,15 +1,19 @@
 //! DynamoDB's tables as a test handles them, from outside: how they behave, and what is in them.
 
-use std::collections::{BTreeMap, HashMap};
+mod item;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value, json};
 
+use self::item::{attributes, item};
 use crate::cloud::Cloud;
 use crate::dynamodb::settings::{Lag, TableSettings, Throughput};
+use crate::refusal::Refused;
 use crate::service::ServiceError;
+use crate::stream::panics;
 
 /// An item: its attributes by name.
 pub type Item = HashMap<String, AttributeValue>;
@@ -24,7 +28,8 @@ pub struct DynamoDb {
 /// A table of the cloud, which need not exist yet. Clones are handles of the same table.
 ///
 /// Its methods act on the table directly: no fault, no latency, no throughput touches them, and its items are seen as
-/// they are, whatever lags. They panic with the service's own words when they are asked for what is not possible.
+/// they are, whatever lags. They panic with the service's own words when they are asked for what is not possible, as an
+/// assertion would; their `try_` twins return the [`Refused`] instead.
 #[derive(Debug, Clone)]
 pub struct Table {
     cloud: Cloud,
@@ -91,7 +96,12 @@ impl DynamoDb {
     }
 
     fn set(&self, change: impl FnOnce(&mut TableSettings)) {
-        self.cloud.services.dynamodb.set(None, change).unwrap_or_else(|error| panic!("{}", words("", &error)));
+        self.cloud
+            .services
+            .dynamodb
+            .set(None, change)
+            .map_err(|error| Refused::of_table("", error))
+            .unwrap_or_else(panics);
     }
 }
 
@@ -116,7 +126,17 @@ impl Table {
     ///
     /// When there is no such table.
     pub fn items(&self) -> Vec<Item> {
-        self.expect(self.cloud.services.dynamodb.items(&self.name)).iter().map(item).collect()
+        self.try_items().unwrap_or_else(panics)
+    }
+
+    /// As [`items`](Self::items).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such table.
+    pub fn try_items(&self) -> Result<Vec<Item>, Refused> {
+        let items = self.cloud.services.dynamodb.items(&self.name).map_err(|error| self.refused(error))?;
+        Ok(items.iter().map(item).collect())
     }
 
     /// The item with this key.
@@ -125,8 +145,18 @@ impl Table {
     ///
     /// When there is no such table, or its key has other attributes.
     pub fn item(&self, key: impl Into<Key>) -> Option<Item> {
-        let request = json!({ "TableName": self.name, "Key": self.key(key.into()), "ConsistentRead": true });
-        self.expect(self.cloud.services.dynamodb.edit("GetItem", &request)).get("Item").map(item)
+        self.try_item(key).unwrap_or_else(panics)
+    }
+
+    /// As [`item`](Self::item).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such table, or its key has other attributes.
+    pub fn try_item(&self, key: impl Into<Key>) -> Result<Option<Item>, Refused> {
+        let key = self.key(key.into());
+        let answer = self.edit("GetItem", &json!({ "TableName": self.name, "Key": key, "ConsistentRead": true }))?;
+        Ok(answer.get("Item").map(item))
     }
 
     /// Puts an item, in place of the one that has its key.
@@ -135,8 +165,16 @@ impl Table {
     ///
     /// When there is no such table, or the item lacks its key.
     pub fn put(&self, item: Item) {
-        let request = json!({ "TableName": self.name, "Item": attributes(item) });
-        self.expect(self.cloud.services.dynamodb.edit("PutItem", &request));
+        self.try_put(item).unwrap_or_else(panics);
+    }
+
+    /// As [`put`](Self::put).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such table, or the item lacks its key.
+    pub fn try_put(&self, item: Item) -> Result<(), Refused> {
+        self.edit("PutItem", &json!({ "TableName": self.name, "Item": attributes(item) })).map(drop)
     }
 
     /// Deletes the item with this key, as an operator would. Whether there was one.
@@ -145,9 +183,19 @@ impl Table {
     ///
     /// When there is no such table, or its key has other attributes.
     pub fn delete(&self, key: impl Into<Key>) -> bool {
+        self.try_delete(key).unwrap_or_else(panics)
+    }
+
+    /// As [`delete`](Self::delete).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such table, or its key has other attributes.
+    pub fn try_delete(&self, key: impl Into<Key>) -> Result<bool, Refused> {
         let key = self.key(key.into());
-        let request = json!({ "TableName": self.name, "Key": key, "ReturnValues": "ALL_OLD" });
-        self.expect(self.cloud.services.dynamodb.edit("DeleteItem", &request)).get("Attributes").is_some()
+        let answer =
+            self.edit("DeleteItem", &json!({ "TableName": self.name, "Key": key, "ReturnValues": "ALL_OLD" }))?;
+        Ok(answer.get("Attributes").is_some())
     }
 
     /// How long CreateTable leaves it in CREATING.
@@ -196,7 +244,16 @@ impl Table {
     }
 
     fn set(&self, change: impl FnOnce(&mut TableSettings)) {
-        self.expect(self.cloud.services.dynamodb.set(Some(&self.name), change));
+        let set = self.cloud.services.dynamodb.set(Some(&self.name), change);
+        set.map_err(|error| self.refused(error)).unwrap_or_else(panics);
+    }
+
+    fn edit(&self, operation: &str, request: &Value) -> Result<Value, Refused> {
+        self.cloud.services.dynamodb.edit(operation, request).map_err(|error| self.refused(error))
+    }
+
+    fn refused(&self, error: ServiceError) -> Refused {
+        Refused::of_table(&self.name, error)
     }
 
     fn key(&self, key: Key) -> Value {
@@ -207,10 +264,6 @@ impl Table {
                 names.into_iter().zip(texts.into_iter().map(|text| json!({ "S": text }))).collect::<Map<_, _>>().into()
             }
         }
-    }
-
-    fn expect<T>(&self, result: Result<T, ServiceError>) -> T {
-        result.unwrap_or_else(|error| panic!("{}", words(&self.name, &error)))
     }
 }
 
@@ -230,62 +283,4 @@ impl From<Item> for Key {
     fn from(key: Item) -> Self {
         Self::Attributes(key)
     }
-}
-
-fn words(table: &str, error: &ServiceError) -> String {
-    format!("table {table}: {}: {}", error.code, String::from_utf8_lossy(&error.body))
-}
-
-fn item(value: &Value) -> Item {
-    let members = value.as_object().into_iter().flatten();
-    members.map(|(name, value)| (name.clone(), attribute(value))).collect()
-}
-
-/// An attribute from the API's JSON, which DynamoDB has checked.
-fn attribute(value: &Value) -> AttributeValue {
-    let Some((kind, value)) = value.as_object().and_then(|members| members.iter().next()) else {
-        return AttributeValue::Null(true);
-    };
-    let text = || value.as_str().unwrap_or_default().to_owned();
-    let texts = || value.as_array().into_iter().flatten().filter_map(Value::as_str);
-    match kind.as_str() {
-        "S" => AttributeValue::S(text()),
-        "N" => AttributeValue::N(text()),
-        "BOOL" => AttributeValue::Bool(value.as_bool().unwrap_or_default()),
-        "B" => AttributeValue::B(decode(&text())),
-        "SS" => AttributeValue::Ss(texts().map(str::to_owned).collect()),
-        "NS" => AttributeValue::Ns(texts().map(str::to_owned).collect()),
-        "BS" => AttributeValue::Bs(texts().map(decode).collect()),
-        "L" => AttributeValue::L(value.as_array().into_iter().flatten().map(attribute).collect()),
-        "M" => AttributeValue::M(item(value)),
-        _ => AttributeValue::Null(true),
-    }
-}
-
-fn attributes(item: Item) -> Value {
-    let sorted: BTreeMap<String, AttributeValue> = item.into_iter().collect();
-    sorted.into_iter().map(|(name, value)| (name, written(value))).collect::<Map<_, _>>().into()
-}
-
-fn written(value: AttributeValue) -> Value {
-    match value {
-        AttributeValue::S(text) => json!({ "S": text }),
-        AttributeValue::N(number) => json!({ "N": number }),
-        AttributeValue::Bool(truth) => json!({ "BOOL": truth }),
-        AttributeValue::B(bytes) => json!({ "B": encode(&bytes) }),
-        AttributeValue::Ss(texts) => json!({ "SS": texts }),
-        AttributeValue::Ns(numbers) => json!({ "NS": numbers }),
-        AttributeValue::Bs(blobs) => json!({ "BS": blobs.iter().map(encode).collect::<Vec<_>>() }),
-        AttributeValue::L(list) => json!({ "L": list.into_iter().map(written).collect::<Vec<_>>() }),
-        AttributeValue::M(map) => json!({ "M": attributes(map) }),
-        _ => json!({ "NULL": true }),
-    }
-}
-
-fn decode(text: &str) -> Blob {
-    Blob::new(aws_smithy_types::base64::decode(text).unwrap_or_default())
-}
-
-fn encode(bytes: &Blob) -> String {
-    aws_smithy_types::base64::encode(bytes)
 }

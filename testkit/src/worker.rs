@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use crate::calls::{CallLog, Calls, Outcome};
 use crate::faults::{Plan, Script};
-use crate::service::{Service, Target};
+use crate::freeze::Freezing;
+use crate::service::{Digest, Service, Target};
 
 #[derive(Debug, Default)]
 pub(crate) struct Worker {
     script: Mutex<Script>,
     log: Mutex<CallLog>,
+    pub(crate) freezing: Freezing,
     /// Connections that are open and not in use, per service.
     idle: [AtomicU64; 2],
 }
@@ -36,12 +38,12 @@ impl Worker {
         self.script(|script| script.swallows_answers(target.service, &target.operation, now))
     }
 
-    pub(crate) fn begin(&self, at: Duration, target: &Target) -> u64 {
-        lock(&self.log).begin(at, target.service, &target.operation)
+    pub(crate) fn begin(&self, at: Duration, order: u64, target: &Target) -> u64 {
+        lock(&self.log).begin(at, order, target.service, &target.operation)
     }
 
-    pub(crate) fn end(&self, number: u64, outcome: Outcome) {
-        lock(&self.log).end(number, outcome);
+    pub(crate) fn end(&self, number: u64, outcome: Outcome, answer: Option<Digest>) {
+        lock(&self.log).end(number, outcome, answer);
     }
 
     pub(crate) fn calls(&self) -> Calls {

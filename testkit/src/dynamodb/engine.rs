@@ -165,7 +165,10 @@ impl Typed<'_> {
         };
         let name = error.error_type();
         let code = name.rsplit('#').next().unwrap_or(name).to_owned();
-        ServiceError { status: error.status_code(), code, body: error.to_json().into_bytes() }
+        // Sorted as answers are: the error of a condition that does not hold may carry the item.
+        let text = error.to_json();
+        let body = serde_json::from_str(&text).map_or(text, |sorted: Value| sorted.to_string()).into_bytes();
+        ServiceError { status: error.status_code(), code, body }
     }
 }
 

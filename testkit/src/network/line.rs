@@ -47,7 +47,10 @@ pub(crate) enum State {
 impl Line {
     pub(crate) fn into_body(self) -> Body {
         let frames = stream::unfold(self, |mut line| async move {
-            let frame = line.next().await?;
+            let frame = line.next().await;
+            // What comes while the reader stands still waits for it.
+            line.worker.freezing.thawed().await;
+            let frame = frame?;
             Some((frame.map(Frame::data), line))
         });
         // Readers ask once more after the end.
@@ -89,12 +92,12 @@ impl Line {
 
     fn cut(&mut self) -> io::Error {
         self.state = State::Broken;
-        self.worker.end(self.call, Outcome::StreamBroken);
+        self.worker.end(self.call, Outcome::StreamBroken, None);
         io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by peer")
     }
 
     async fn silence(&self) -> Option<io::Result<Bytes>> {
-        self.worker.end(self.call, Outcome::StreamSilent);
+        self.worker.end(self.call, Outcome::StreamSilent, None);
         pending().await
     }
 }

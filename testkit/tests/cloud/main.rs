@@ -8,6 +8,7 @@ mod dry_run;
 mod dynamodb;
 mod encryption;
 mod faults;
+mod freeze;
 mod lag;
 mod list;
 mod misuse;

@@ -147,6 +147,21 @@ async fn a_table_that_is_not_there_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cannot_be_done_is_an_error_too() {
+    let cloud = Cloud::new();
+    let refused = cloud.table("nobody").try_items().unwrap_err();
+    assert_eq!(refused.code(), "ResourceNotFoundException");
+    assert!(refused.to_string().starts_with("table nobody: ResourceNotFoundException: Requested resource not found"));
+    let (cloud, _client) = leases().await;
+    let table = cloud.table("leases");
+    let other = kinesis_testkit::Item::from([("other".to_owned(), text("x"))]);
+    assert_eq!(table.try_item(Key::from(other.clone())).unwrap_err().code(), "ValidationException");
+    assert_eq!(table.try_delete(Key::from(other.clone())).unwrap_err().code(), "ValidationException");
+    assert_eq!(table.try_put(other).unwrap_err().code(), "ValidationException");
+    assert_eq!((table.try_item("x"), table.try_delete("x")), (Ok(None), Ok(false)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_table_can_be_named_by_its_arn() {
     let (cloud, client) = leases().await;
     let arn = cloud.table("leases").arn();
