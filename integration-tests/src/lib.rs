@@ -2,6 +2,8 @@
 //!
 //! The tests are in `tests/`; the peers (the real Java libraries and other parts that we did not write) in `peers/`.
 
+pub mod world;
+
 /// The README's snippets, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
