@@ -191,6 +191,35 @@ impl Cloud {
         &self.limits
     }
 
+    /// Puts the cloud on a socket, for programs outside this process and clients in other languages:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cloud = kinesis_testkit::Cloud::new();
+    /// let server = cloud.serve().bind("127.0.0.1:0").start().await?;
+    /// println!("AWS_ENDPOINT_URL={}", server.url()); // of both services
+    /// server.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The clock has to run: a paused one jumps on whenever all tasks wait for a socket. A client with a clock of its own
+    /// sees the cloud's date, so give the cloud today's ([`CloudBuilder::epoch`]).
+    #[cfg(feature = "serve")]
+    pub fn serve(&self) -> crate::serve::ServerBuilder {
+        crate::serve::ServerBuilder::new(self.clone())
+    }
+
+    /// What stands between a server's clients and the services: a worker's network, or nothing.
+    #[cfg(feature = "serve")]
+    pub(crate) fn served(&self, worker: Option<&str>) -> Network {
+        match worker {
+            Some(name) => self.network(self.worker(name), self.latency),
+            None => self.network(Arc::default(), Duration::ZERO),
+        }
+    }
+
     fn worker(&self, name: &str) -> Arc<Worker> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.entry(name.to_owned()).or_insert_with(|| Arc::new(Worker::new(self.seed, name))).clone()

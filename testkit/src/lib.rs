@@ -95,6 +95,9 @@
 //! to be changed. The SDK's default has no read timeout: without one, a call into a black hole waits for ever, as it
 //! would on a real connection.
 //!
+//! *Serve other programs*, in other languages too: `Cloud::serve` puts both services on one port, with HTTP/1.1, HTTP/2
+//! and TLS (features `serve` and `tls`). The example program `cloud` does only that.
+//!
 //! # What the model does not do
 //!
 //! - Kinesis: channels. On-demand streams split by themselves and never merge. Encryption, monitoring and
@@ -117,6 +120,8 @@ mod connector;
 mod faults;
 mod freeze;
 mod network;
+#[cfg(feature = "serve")]
+mod serve;
 mod worker;
 
 mod calls;
@@ -138,6 +143,10 @@ pub use self::faults::{Entries, EntryError, Fault, Faults, Weather};
 pub use self::freeze::WorkerClock;
 pub use self::limits::Limits;
 pub use self::refusal::Refused;
+#[cfg(feature = "tls")]
+pub use self::serve::Tls;
+#[cfg(feature = "serve")]
+pub use self::serve::{ServeError, Server, ServerBuilder};
 pub use self::service::Service;
 pub use self::stream::{Record, Shard, ShardRef, Stream};
 pub use self::table::{DynamoDb, Item, Key, Table};

@@ -1,0 +1,235 @@
+//! The cloud on a socket, for clients that are not in this process.
+
+mod answer;
+mod listen;
+#[cfg(feature = "tls")]
+mod tls;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use self::answer::Answers;
+use self::listen::Listening;
+#[cfg(feature = "tls")]
+pub use self::tls::Tls;
+use crate::cloud::Cloud;
+
+/// What a [`Server`] may be started with; [`Cloud::serve`] makes it.
+#[derive(Debug, Clone)]
+#[must_use = "nothing listens until start() is called"]
+pub struct ServerBuilder {
+    cloud: Cloud,
+    address: String,
+    worker: Option<String>,
+    max_connections: usize,
+    max_concurrent_streams: u32,
+    max_request_bytes: usize,
+    grace: Duration,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+}
+
+impl ServerBuilder {
+    pub(crate) fn new(cloud: Cloud) -> Self {
+        Self {
+            cloud,
+            address: "127.0.0.1:0".to_owned(),
+            worker: None,
+            max_connections: MAX_CONNECTIONS,
+            max_concurrent_streams: MAX_CONCURRENT_STREAMS,
+            max_request_bytes: MAX_REQUEST_BYTES,
+            grace: GRACE,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// Where to listen, for example `"127.0.0.1:4567"`; by default on 127.0.0.1 and a port that is free.
+    pub fn bind(self, address: impl ToString) -> Self {
+        Self { address: address.to_string(), ..self }
+    }
+
+    /// Whatever comes through this server is the worker `name`'s: its faults and the cloud's latency apply, and its
+    /// calls are logged. Without this no fault touches the server's clients, and their calls are in no log.
+    pub fn worker(self, name: &str) -> Self {
+        Self { worker: Some(name.to_owned()), ..self }
+    }
+
+    /// How many connections are open at one time, 1024 by default. The next one waits to be accepted.
+    pub fn max_connections(self, most: usize) -> Self {
+        Self { max_connections: most, ..self }
+    }
+
+    /// How many calls may be open on one HTTP/2 connection, 200 by default. A subscription is an open call as long as it
+    /// lasts; a client that has used up its streams waits, or opens another connection.
+    pub fn max_concurrent_streams(self, most: u32) -> Self {
+        Self { max_concurrent_streams: most, ..self }
+    }
+
+    /// The largest request body in bytes, 16 MiB by default: 10 MiB of records, in base64. A larger one is answered with
+    /// status 413, as the service does.
+    pub fn max_request_bytes(self, most: usize) -> Self {
+        Self { max_request_bytes: most, ..self }
+    }
+
+    /// How long [`Server::shutdown`] waits for calls that are under way, 1 second by default.
+    pub fn grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
+    /// Speaks TLS, HTTP/2 or HTTP/1.1 as the client chooses. On the same port plain HTTP is answered too.
+    #[cfg(feature = "tls")]
+    pub fn tls(self, tls: Tls) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    /// Starts to listen; when this returns, clients can connect.
+    ///
+    /// Cancel safe: nothing listens if it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the address is wrong or taken, a limit is zero, or the certificate given is of no use.
+    ///
+    /// # Panics
+    ///
+    /// As tokio's sockets do: in a runtime without its I/O driver.
+    pub async fn start(self) -> Result<Server, ServeError> {
+        for (name, value) in [
+            ("max_connections", self.max_connections),
+            ("max_concurrent_streams", self.max_concurrent_streams as usize),
+            ("max_request_bytes", self.max_request_bytes),
+        ] {
+            if value == 0 {
+                return Err(ServeError::Zero(name));
+            }
+        }
+        #[cfg(feature = "tls")]
+        let (certificate, acceptor) = match &self.tls {
+            None => (None, None),
+            Some(tls) => {
+                let (certificate, acceptor) = tls.acceptor()?;
+                (Some(certificate), Some(acceptor))
+            }
+        };
+        let bound = async {
+            let listener = TcpListener::bind(&self.address).await?;
+            let address = listener.local_addr()?;
+            io::Result::Ok((listener, address))
+        };
+        let (listener, address) =
+            bound.await.map_err(|source| ServeError::Bind { address: self.address.clone(), source })?;
+        let listening = Listening {
+            listener,
+            answers: Answers::new(self.cloud.served(self.worker.as_deref()), self.max_request_bytes),
+            max_connections: self.max_connections,
+            max_concurrent_streams: self.max_concurrent_streams,
+            #[cfg(feature = "tls")]
+            acceptor,
+        };
+        let (stop, stopped) = watch::channel(false);
+        Ok(Server {
+            address,
+            #[cfg(feature = "tls")]
+            certificate,
+            grace: self.grace,
+            stop,
+            task: tokio::spawn(listening.run(stopped)),
+        })
+    }
+}
+
+/// A cloud that listens on a socket: one endpoint for both services. Dropped, it stops at once.
+#[derive(Debug)]
+#[must_use = "the server stops when this is dropped"]
+pub struct Server {
+    address: SocketAddr,
+    #[cfg(feature = "tls")]
+    certificate: Option<String>,
+    grace: Duration,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The endpoint to give to clients, for example `http://127.0.0.1:4567`; with TLS it begins with `https`.
+    pub fn url(&self) -> String {
+        #[cfg(feature = "tls")]
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        #[cfg(not(feature = "tls"))]
+        let scheme = "http";
+        // Who listens everywhere is reached here.
+        let host = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        format!("{scheme}://{}", SocketAddr::new(host, self.address.port()))
+    }
+
+    /// The certificate that clients have to trust, in PEM; `None` without TLS.
+    #[cfg(feature = "tls")]
+    pub fn certificate_pem(&self) -> Option<&str> {
+        self.certificate.as_deref()
+    }
+
+    /// Ends it: no new connection, no new call; calls that are under way are answered, within the time that
+    /// [`ServerBuilder::grace`] sets. Then everything is closed.
+    ///
+    /// Cancel safe: dropped, it closes everything at once.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        if tokio::time::timeout(self.grace, &mut self.task).await.is_err() {
+            self.task.abort();
+            // Its end, which is the cancellation, says nothing new; but the port is free then.
+            let _cancelled = (&mut self.task).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address is wrong, taken, or not allowed.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address that was asked for.
+        address: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// This setting has to be at least 1.
+    #[error("{0} is 0: nothing could be served")]
+    Zero(&'static str),
+    /// Certificate and key are of no use.
+    #[cfg(feature = "tls")]
+    #[error("no TLS with this certificate and key")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+const MAX_CONNECTIONS: usize = 1024;
+
+/// The HTTP library's own default.
+const MAX_CONCURRENT_STREAMS: u32 = 200;
+
+/// 10 MiB in base64 are 13.3 MiB; the rest is for keys and quotes.
+const MAX_REQUEST_BYTES: usize = 16 << 20;
+
+const GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,8 @@
+//! The cloud on real sockets, in real time.
+
+mod calls;
+mod client;
+mod connections;
+mod faults;
+mod sizes;
+mod tls;
