@@ -5,4 +5,5 @@ mod client;
 mod connections;
 mod faults;
 mod sizes;
+mod subscriptions;
 mod tls;
