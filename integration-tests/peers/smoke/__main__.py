@@ -48,9 +48,9 @@ def main():
 def _arguments():
     parser = argparse.ArgumentParser(prog="run", description=__doc__)
     parser.add_argument("scenario", nargs="*", choices=[[], *(scenario.name for scenario in ALL)], metavar="SCENARIO")
-    parser.add_argument("--binaries", type=pathlib.Path, default=REPOSITORY / "target" / "release", help="where put and worker are")
+    parser.add_argument("--binaries", type=pathlib.Path, default=REPOSITORY / "target" / "release", help="where put, worker and cloud are")
     parser.add_argument("--logs", help="a folder for the processes' logs (default: a new one)")
-    parser.add_argument("--java-only", action="store_true", help="the KPL and the KCL in place of our programs: tests the runner")
+    parser.add_argument("--java-only", action="store_true", help="the KPL and the KCL in place of put and worker: tests the runner")
     parser.add_argument("--write-golden", action="store_true", help="lease-table: make the golden file from the KCL's rows")
     return parser.parse_args()
 

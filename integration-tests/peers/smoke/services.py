@@ -1,4 +1,4 @@
-"""The stream and the table: kinesis-local and DynamoDB Local, and what the runner asks of them through boto3."""
+"""The stream and the table: kinesis-local and DynamoDB Local, or our `cloud`; and what the runner asks of them through boto3."""
 
 import time
 from dataclasses import dataclass
@@ -37,15 +37,12 @@ class KinesisRecord:
     data: bytes
 
 
-class Kinesis:
-    """kinesis-local on ports of its own."""
+class Streams:
+    """A Kinesis that listens at `url`, and with TLS at `tls_port`."""
 
-    def __init__(self, run, name="kinesis-local"):
-        self.port, self.tls_port = free_ports(2)
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.child = Child(run, name, [PEERS / "kinesis", self.port, self.tls_port], service=True)
-        self.child.wait_for_port(self.port, 60)
-        self.client = boto3.client("kinesis", endpoint_url=self.url, region_name=REGION, config=_CLIENT, **CREDENTIALS)
+    def __init__(self, url, tls_port):
+        self.url, self.tls_port = url, tls_port
+        self.client = _client("kinesis", url)
 
     def create(self, stream, shards):
         self.client.create_stream(StreamName=stream, ShardCount=shards)
@@ -92,15 +89,12 @@ class Kinesis:
         raise Failed(f"stream {stream} is still {summary['StreamStatus']} after 30 s")
 
 
-class DynamoDb:
-    """DynamoDB Local, in memory."""
+class Tables:
+    """A DynamoDB that listens at `url`."""
 
-    def __init__(self, run):
-        (self.port,) = free_ports(1)
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.child = Child(run, "dynamodb-local", [PEERS / "dynamodb", self.port], service=True)
-        self.child.wait_for_port(self.port, 60)
-        self.client = boto3.client("dynamodb", endpoint_url=self.url, region_name=REGION, config=_CLIENT, **CREDENTIALS)
+    def __init__(self, url):
+        self.url = url
+        self.client = _client("dynamodb", url)
 
     def items(self, table):
         """Every item in DynamoDB's own JSON, by its `leaseKey`; empty while there is no table."""
@@ -117,6 +111,47 @@ class DynamoDb:
     def leader(self, table):
         """The worker that holds the leader lock, or None."""
         return self.items(table).get("Leader", {}).get("ownerName", {}).get("S")
+
+
+class Kinesis(Streams):
+    """kinesis-local on ports of its own."""
+
+    def __init__(self, run, name="kinesis-local"):
+        port, tls_port = free_ports(2)
+        child = Child(run, name, [PEERS / "kinesis", port, tls_port], service=True)
+        child.wait_for_port(port, 60)
+        super().__init__(f"http://127.0.0.1:{port}", tls_port)
+
+
+class DynamoDb(Tables):
+    """DynamoDB Local, in memory."""
+
+    def __init__(self, run):
+        (port,) = free_ports(1)
+        child = Child(run, "dynamodb-local", [PEERS / "dynamodb", port], service=True)
+        child.wait_for_port(port, 60)
+        super().__init__(f"http://127.0.0.1:{port}")
+
+
+class Cloud:
+    """Our `cloud`: `streams` and `tables` at one address, plain and with TLS."""
+
+    def __init__(self, run, name, *flags):
+        words = [run.binaries / "cloud", "--listen", "127.0.0.1:0", "--tls", *flags]
+        self.child = Child(run, name, words)
+        self.child.wait_until(lambda: self.child.of("listening"), 30, "listening")
+        address = self.child.of("listening")[0]["url"].removeprefix("https://")
+        self.url = f"http://{address}"
+        self.streams = Streams(self.url, int(address.rpartition(":")[2]))
+        self.tables = Tables(self.url)
+
+    def end(self):
+        """SIGTERM, and its exit code."""
+        return self.child.terminate()
+
+
+def _client(service, url):
+    return boto3.client(service, endpoint_url=url, region_name=REGION, config=_CLIENT, **CREDENTIALS)
 
 
 def _shard(listed):
