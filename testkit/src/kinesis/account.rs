@@ -130,6 +130,11 @@ fn name_in_arn(arn: &str) -> Result<&str, Refusal> {
 }
 
 pub(crate) fn check_stream_name(name: &str) -> Result<(), Refusal> {
+    check_name(name, "streamName")
+}
+
+/// Streams and shards are named alike.
+pub(crate) fn check_name(name: &str, member: &str) -> Result<(), Refusal> {
     if is_stream_name(name) {
         return Ok(());
     }
@@ -138,7 +143,7 @@ pub(crate) fn check_stream_name(name: &str) -> Result<(), Refusal> {
         129.. => "Member must have length less than or equal to 128",
         _ => "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
     };
-    Err(Refusal::constraint(name, "streamName", constraint))
+    Err(Refusal::constraint(name, member, constraint))
 }
 
 /// Names of streams and of consumers have one form.

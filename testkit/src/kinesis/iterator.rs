@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::account::Account;
+use super::account::{Account, check_name};
 use super::position::Wanted;
 use super::put::rate_exceeded;
 use super::token::ShardIterator;
@@ -30,6 +30,7 @@ impl Account {
         now: Tick,
     ) -> Result<impl Serialize, Refusal> {
         let id = request.shard_id.as_deref().ok_or_else(|| Refusal::missing("shardId"))?;
+        check_name(id, "shardId")?;
         let kind = request.shard_iterator_type.as_deref().ok_or_else(|| Refusal::missing("shardIteratorType"))?;
         let stream = self.usable_stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let (name, horizon) = (stream.name.clone(), stream.trim_horizon(now));
@@ -38,6 +39,7 @@ impl Account {
             operation: "GetShardIterator",
             kind_member: "shardIteratorType",
             number_member: "StartingSequenceNumber",
+            number_path: "startingSequenceNumber",
             kind,
             number: request.starting_sequence_number.as_deref(),
             time: request.timestamp,

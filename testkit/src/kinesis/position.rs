@@ -24,6 +24,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) operation: &'static str,
     pub(crate) kind_member: &'static str,
     pub(crate) number_member: &'static str,
+    pub(crate) number_path: &'static str,
     pub(crate) kind: &'a str,
     pub(crate) number: Option<&'a str>,
     pub(crate) time: Option<Timestamp>,
@@ -69,6 +70,7 @@ impl Wanted<'_> {
                  invalid{why}."
             ))
         };
+        SequenceNumber::check_form(text, self.number_path)?;
         let number = SequenceNumber::parse(text).ok_or_else(|| invalid(""))?;
         if number.opened != shard.starting.opened {
             if number.shard != shard.index {

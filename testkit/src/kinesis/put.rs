@@ -60,6 +60,7 @@ impl Account {
         let stream = self.stream(Some(&name), None)?;
         stream.check_key(Place::Alone, &entry)?;
         if let Some(number) = &request.sequence_number_for_ordering {
+            SequenceNumber::check_form(number, "sequenceNumberForOrdering")?;
             stream.check_ordering(number, now)?;
         }
         stream.check_size(Place::Alone, &entry)?;

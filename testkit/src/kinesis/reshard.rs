@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::account::Account;
+use super::account::{Account, check_name};
 use super::hash_key;
 use super::shard::Shard;
 use super::stream::{Change, Mode, Pending, Status, Stream};
@@ -55,6 +55,7 @@ impl MergeShards {
 impl Account {
     pub(crate) fn split_shard(&mut self, request: SplitShard, now: Tick) -> Result<(), Refusal> {
         let id = request.shard_to_split.as_deref().ok_or_else(|| Refusal::missing("shardToSplit"))?;
+        check_name(id, "shardToSplit")?;
         let at = request.new_starting_hash_key.as_deref().ok_or_else(|| Refusal::missing("newStartingHashKey"))?;
         if !hash_key::is_decimal(at) {
             let pattern = "Member must satisfy regular expression pattern: 0|([1-9]\\d{0,38})";
@@ -85,6 +86,8 @@ impl Account {
         let id = request.shard_to_merge.as_deref().ok_or_else(|| Refusal::missing("shardToMerge"))?;
         let other =
             request.adjacent_shard_to_merge.as_deref().ok_or_else(|| Refusal::missing("adjacentShardToMerge"))?;
+        check_name(id, "shardToMerge")?;
+        check_name(other, "adjacentShardToMerge")?;
         let updating = self.limits.updating;
         let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         stream.check_reshardable()?;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::refusal::Refusal;
+
 /// The 186 bits of a sequence number, from the highest: version (2), when the shard was opened (48, ms), counter within
 /// the shard (100, of which 64 are used), shard (32), version (4). Clients of the service that look inside read the
 /// version and the shard.
@@ -14,6 +16,15 @@ pub(crate) struct SequenceNumber {
 }
 
 impl SequenceNumber {
+    /// Whether `text` has the form that the API asks for. What has it need not be a sequence number of the service.
+    pub(crate) fn check_form(text: &str, member: &str) -> Result<(), Refusal> {
+        let plain = text == "0" || text.starts_with(|c: char| ('1'..='9').contains(&c));
+        if plain && text.len() <= 129 && text.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok(());
+        }
+        Err(Refusal::constraint(text, member, "Member must satisfy regular expression pattern: 0|([1-9]\\d{0,128})"))
+    }
+
     /// `None` when `text` is no number of this form.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.len() != DIGITS || !text.bytes().all(|b| b.is_ascii_digit()) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tokio::sync::Notify;
 
-use super::account::Account;
+use super::account::{Account, check_name};
 use super::consumer::{ConsumerArn, consumer_not_found};
 use super::position::Wanted;
 use super::seat::{Bell, Holder, Seat, Sight};
@@ -50,6 +50,7 @@ impl Account {
         let parts = ConsumerArn::parse(arn)?;
         let stream = self.usable_stream(None, Some(parts.stream_arn))?;
         let (name, created, horizon) = (stream.name.clone(), stream.created, stream.trim_horizon(now));
+        check_name(shard_id, "shardId")?;
         let index = stream.readable_shard(shard_id, now)?.index;
         let consumer = stream.consumers.by_name.get_mut(parts.name).filter(|consumer| consumer.mark == parts.mark);
         let consumer = consumer.ok_or_else(|| consumer_not_found(arn))?;
@@ -122,6 +123,7 @@ impl StartingPosition {
             operation: "SubscribeToShard",
             kind_member: "startingPosition.type",
             number_member: "SequenceNumber",
+            number_path: "startingPosition.sequenceNumber",
             kind: self.r#type.as_deref().ok_or_else(|| Refusal::missing("startingPosition.type"))?,
             number: self.sequence_number.as_deref(),
             time: self.timestamp,
