@@ -41,6 +41,14 @@ peers *arguments: peers-build
     aggregation/interop/run
     integration-tests/peers/run {{ arguments }}
 
+# Runs the conformance suite against the test kit's cloud and against kinesis-local and DynamoDB Local (`just conformance --help`).
+conformance *arguments: peers-build
+    cargo run --locked --package integration-tests --bin conformance -- {{ arguments }}
+
+# Writes docs/conformance.md from the checks and the list of known differences.
+conformance-page:
+    cargo run --locked --package integration-tests --bin conformance -- --page
+
 # Measures what encoding and decoding cost beside the work that nobody can avoid.
 bench:
     cargo run --release -p kinesis-aggregation --example bench
