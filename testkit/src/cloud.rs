@@ -27,7 +27,7 @@ pub struct Cloud {
     pub(crate) services: Arc<Services>,
     workers: Arc<Mutex<BTreeMap<String, Arc<Worker>>>>,
     clock: Clock,
-    limits: Limits,
+    limits: Arc<Limits>,
     latency: Duration,
     seed: u64,
 }
@@ -285,7 +285,7 @@ impl CloudBuilder {
             services: Arc::new(Services::new(kinesis, DynamoDb::new(clock, self.seed))),
             workers: Arc::default(),
             clock,
-            limits: self.limits,
+            limits: Arc::new(self.limits),
             latency: self.latency,
             seed: self.seed,
         }
