@@ -27,7 +27,7 @@ async fn subscriptions_over_the_cap_wait_until_one_ends_and_all_other_calls_wait
     let Clients { kinesis, .. } = http2(&server);
     let consumer = register(&kinesis, &stream, "c").await;
 
-    let mut running = subscribe_all(&[kinesis.clone()], &consumer, 40);
+    let mut running = subscribe_all(std::slice::from_ref(&kinesis), &consumer, 40);
     let mut open = Vec::new();
     for _ in 0..10 {
         open.push(within(running.recv()).await.expect("a subscription"));

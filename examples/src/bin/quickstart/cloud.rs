@@ -17,7 +17,7 @@ pub(crate) struct Cloud {
 
 enum Place {
     Local { cloud: kinesis_testkit::Cloud, stream: Stream },
-    Aws { config: aws_config::SdkConfig, stream: String },
+    Aws { config: Box<aws_config::SdkConfig>, stream: String },
 }
 
 impl Cloud {
@@ -31,7 +31,10 @@ impl Cloud {
     /// Whatever the SDK's environment points to.
     pub(crate) async fn aws(stream: &str) -> Self {
         let config = aws_config::load_from_env().await;
-        Self { place: Place::Aws { config, stream: stream.to_owned() }, put_records: PutRecordsCalls::default() }
+        Self {
+            place: Place::Aws { config: Box::new(config), stream: stream.to_owned() },
+            put_records: PutRecordsCalls::default(),
+        }
     }
 
     pub(crate) fn stream(&self) -> &str {
@@ -45,7 +48,7 @@ impl Cloud {
     pub(crate) async fn producer_client(&self) -> Kinesis {
         let config = match &self.place {
             Place::Local { cloud, .. } => cloud.connect("producer").await.kinesis_config(),
-            Place::Aws { config, .. } => aws_sdk_kinesis::config::Builder::from(config),
+            Place::Aws { config, .. } => aws_sdk_kinesis::config::Builder::from(&**config),
         };
         Kinesis::from_conf(config.interceptor(self.put_records.clone()).build())
     }
