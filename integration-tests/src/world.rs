@@ -38,6 +38,9 @@ pub struct Happened {
     pub delivered: u64,
     /// The cloud at the end.
     pub cloud: Cloud,
+    /// All calls until the workers were told to shut down: their leases hear of it through a `watch` of tokio's, which
+    /// wakes them in an order drawn at random.
+    pub trace: String,
 }
 
 impl World {
@@ -77,11 +80,12 @@ impl World {
         let written = writing.await.expect("the producer does not panic");
         // What was written last is read within a few seconds, in bad weather too.
         sleep(Duration::from_secs(30)).await;
+        let trace = cloud.trace();
         for (handle, task) in workers {
             handle.shutdown(Duration::from_secs(60)).await;
             task.await.expect("a worker does not panic");
         }
-        Happened { written, delivered: delivered.load(Ordering::Relaxed), cloud }
+        Happened { written, delivered: delivered.load(Ordering::Relaxed), cloud, trace }
     }
 
     async fn worker(self, cloud: &Cloud, name: String, delivered: &Arc<AtomicU64>) -> (ConsumerHandle, JoinHandle<()>) {

@@ -2,13 +2,13 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
 use aws_smithy_async::time::TimeSource;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::worker::Worker;
@@ -35,41 +35,48 @@ pub(crate) enum Freeze {
     Machine,
 }
 
+/// Those that wait for the thaw are woken in the order in which they came; a `watch` would draw it at random.
 #[derive(Debug, Default)]
-pub(crate) struct Freezing(watch::Sender<State>);
+pub(crate) struct Freezing {
+    state: Mutex<State>,
+    thaw: Notify,
+}
 
 impl Freezing {
     /// A worker that stands still already goes on standing as it does.
     pub(crate) fn freeze(&self, how: Freeze, now: Duration) {
-        self.0.send_if_modified(|state| {
-            let first = state.frozen.is_none();
-            state.frozen.get_or_insert(Frozen { since: now, how });
-            first
-        });
+        self.lock().frozen.get_or_insert(Frozen { since: now, how });
     }
 
     pub(crate) fn thaw(&self, now: Duration) {
-        self.0.send_if_modified(|state| match state.frozen.take() {
-            None => false,
-            Some(Frozen { since, how }) => {
-                if how == Freeze::Machine {
-                    state.asleep += now.saturating_sub(since);
-                }
-                true
+        {
+            let mut state = self.lock();
+            let Some(Frozen { since, how }) = state.frozen.take() else { return };
+            if how == Freeze::Machine {
+                state.asleep += now.saturating_sub(since);
             }
-        });
+        }
+        self.thaw.notify_waiters();
     }
 
     pub(crate) fn is_frozen(&self) -> bool {
-        self.0.borrow().frozen.is_some()
+        self.lock().frozen.is_some()
     }
 
     /// Waits until the worker does not stand still; not at all when it does not.
     pub(crate) async fn thawed(&self) {
-        if self.is_frozen() {
-            // Cannot fail: the sender is borrowed.
-            let _ = self.0.subscribe().wait_for(|state| state.frozen.is_none()).await;
+        while self.is_frozen() {
+            let mut thaw = pin!(self.thaw.notified());
+            // In line before looking once more: a thaw in between is not missed.
+            thaw.as_mut().enable();
+            if self.is_frozen() {
+                thaw.await;
+            }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -91,7 +98,7 @@ impl WorkerClock {
 
     /// Time since the making of the cloud, all of it: CLOCK_BOOTTIME.
     pub fn boottime(&self) -> Duration {
-        let state = *self.worker.freezing.0.borrow();
+        let state = *self.worker.freezing.lock();
         state.frozen.map_or_else(|| self.cloud.elapsed(), |frozen| frozen.since)
     }
 
@@ -99,7 +106,7 @@ impl WorkerClock {
     ///
     /// [`Cloud::suspend`]: crate::Cloud::suspend
     pub fn monotonic(&self) -> Duration {
-        let asleep = self.worker.freezing.0.borrow().asleep;
+        let asleep = self.worker.freezing.lock().asleep;
         self.boottime().saturating_sub(asleep)
     }
 

@@ -1,4 +1,4 @@
-//! Runs a rough world from a seed and prints the trace of all its calls: the same in every process and every build.
+//! Runs a rough world from a seed and prints the trace of its calls until its workers shut down: the same in every process and every build.
 //!
 //! `trace 7` runs the world of seed 7, `trace 7 300` for 300 virtual seconds.
 
@@ -15,6 +15,6 @@ async fn main() -> std::io::Result<()> {
     (world.rough, world.workers, world.shards) = (true, 3, 6);
     let happened = world.happen().await;
     let mut out = std::io::stdout().lock();
-    out.write_all(happened.cloud.trace().as_bytes())?;
+    out.write_all(happened.trace.as_bytes())?;
     writeln!(out, "{} records written, {} delivered", happened.written, happened.delivered)
 }
