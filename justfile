@@ -28,6 +28,14 @@ deny:
 fuzz-smoke seconds="10":
     FUZZ_SECONDS={{ seconds }} cargo test --workspace --locked --test 'fuzz_*' -- --nocapture
 
+# Runs one world from one seed in a debug and in a release build: the traces have to be the same, byte for byte.
+determinism seed="7":
+    cargo build --locked --package integration-tests --bin trace
+    cargo build --locked --release --package integration-tests --bin trace
+    target/debug/trace {{ seed }} >target/trace-debug.txt
+    target/release/trace {{ seed }} >target/trace-release.txt
+    cmp target/trace-debug.txt target/trace-release.txt
+
 # Makes a new package with `cargo new` from nothing but testkit's crate page, and runs it.
 stranger:
     integration-tests/stranger
