@@ -113,9 +113,13 @@ async fn what_get_shard_iterator_refuses() {
     let missing = refusal(ask(&a).shard_id("shardId-000000000007").shard_iterator_type(From::Latest).send().await);
     assert_eq!(missing.0, "ResourceNotFoundException");
     assert_eq!(missing.1, "Shard shardId-000000000007 in stream clicks under account 123456789012 does not exist");
-    for id in ["7", "shardId-0", "shardId-9999999999999", ""] {
+    for id in ["7", "shardId-0", "shardId-9999999999999"] {
         let answer = ask(&a).shard_id(id).shard_iterator_type(From::Latest).send().await;
         assert_eq!(code(answer), "ResourceNotFoundException", "{id}");
+    }
+    for id in ["", "no spaces", "shardId:0"] {
+        let answer = ask(&a).shard_id(id).shard_iterator_type(From::Latest).send().await;
+        assert_eq!(code(answer), "ValidationException", "{id}");
     }
 
     // A number that this shard will give one day: a cloud of the same seed gives it away.
