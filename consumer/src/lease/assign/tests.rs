@@ -508,7 +508,7 @@ proptest! {
     /// been found out, and in quiet times all leases are evenly spread over the living, and stay where they are.
     ///
     /// A worker that comes back after a crash renews what it held at its next renewal; until then its leases run out, and
-    /// may go, as if it were dead. (What it does then is refused: the assignment moves the counter.)
+    /// may go, as if it were dead.
     #[test]
     fn converges_safely(leases in 1..24_usize, events in prop::collection::vec(event(), 0..24)) {
         let mut world = World::of(leases);
