@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use aws_config::BehaviorVersion;
 use aws_sdk_kinesis::config::{Credentials, Region};
 use integration_tests::conformance::{
-    Check, Differences, Endpoint, Outcome, Service, against_endpoint, against_model, compare, page,
+    Check, Differences, Endpoint, Outcome, Service, again, against_endpoint, against_model, compare, page,
 };
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -71,7 +71,7 @@ async fn ask_again(
             let seen =
                 if let Outcome::Differs(seen) = &result.1 { format!("differs: {seen:#}") } else { "holds".to_owned() };
             println!("{}: {seen}; asked again", result.0.name);
-            *result = against_endpoint(endpoint, vec![result.0]).await.remove(0);
+            result.1 = again(endpoint, result.0).await;
         }
     }
 }
