@@ -39,7 +39,7 @@ impl Stream {
     /// Looks at the traffic when the window of observation is over, and begins to split the shards that have too much.
     /// While the stream is changing already, it looks again at the end of the next window. Returns whether a change began.
     pub(crate) fn watch_demand(&mut self, now: Tick, limits: &Limits) -> bool {
-        let end = self.demand_since + limits.on_demand_window;
+        let end = self.demand_since.saturating_add(limits.on_demand_window);
         if self.mode != Mode::OnDemand || now < end {
             return false;
         }
