@@ -302,8 +302,35 @@ impl Inside {
     }
 }
 
+/// All operations that are answered, here or by the engine; no other gets here.
+pub(crate) const OPERATIONS: [&str; 23] = [
+    "BatchGetItem",
+    "BatchWriteItem",
+    "CreateTable",
+    "DeleteItem",
+    "DeleteTable",
+    "DescribeContinuousBackups",
+    "DescribeLimits",
+    "DescribeTable",
+    "DescribeTimeToLive",
+    "GetItem",
+    "ListTables",
+    "ListTagsOfResource",
+    "PutItem",
+    "Query",
+    "Scan",
+    "TagResource",
+    "TransactGetItems",
+    "TransactWriteItems",
+    "UntagResource",
+    "UpdateContinuousBackups",
+    "UpdateItem",
+    "UpdateTable",
+    "UpdateTimeToLive",
+];
+
 /// Operations that dynoxide does not know.
-const OWN: [&str; 3] = ["UpdateContinuousBackups", "DescribeContinuousBackups", "DescribeLimits"];
+pub(crate) const OWN: [&str; 3] = ["UpdateContinuousBackups", "DescribeContinuousBackups", "DescribeLimits"];
 
 /// DescribeLimits: the quotas that an account starts with.
 fn limits() -> Vec<u8> {

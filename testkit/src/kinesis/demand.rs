@@ -9,7 +9,7 @@
 //! Streams do not shrink: the service keeps room for double the peak of 30 days, and does not say how it gives it back.
 
 use super::shard::Shard;
-use super::stream::{Change, Mode, Pending, Status, Stream};
+use super::stream::{Mode, Pending, Status, Stream};
 use crate::clock::Tick;
 use crate::limits::Limits;
 
@@ -53,7 +53,8 @@ impl Stream {
             began = targets.len() > self.open_shards().count();
             if began {
                 self.status = Status::Updating;
-                self.pending = Some(Pending { due: end + limits.updating, change: Change::Reshard { targets } });
+                let change = self.reshard_to(&targets);
+                self.pending = Some(Pending { due: end + limits.updating, change });
             }
         }
         for shard in &mut self.shards {
