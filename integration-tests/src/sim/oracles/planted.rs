@@ -1,0 +1,1 @@
+//! Histories with something wrong in them.
