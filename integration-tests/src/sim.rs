@@ -21,6 +21,8 @@ mod oracles;
 mod processor;
 mod report;
 mod run;
+#[cfg(test)]
+mod sabotage;
 mod schedule;
 mod shape;
 mod shrink;

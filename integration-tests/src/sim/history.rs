@@ -1,6 +1,6 @@
 //! What happened in a run, as data: the oracles read nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -109,6 +109,9 @@ struct State {
     puts: Vec<Put>,
     rows: BTreeMap<String, Row>,
     calls: u64,
+    /// The records of the calls that are under way.
+    under_way: BTreeMap<u64, Vec<Position>>,
+    done: BTreeSet<Position>,
 }
 
 impl Recorder {
@@ -122,7 +125,20 @@ impl Recorder {
 
     pub(crate) fn add(&self, worker: &str, shard: &str, what: What) {
         let event = Event { at: self.now(), worker: worker.to_owned(), shard: shard.to_owned(), what };
-        self.lock().events.push(event);
+        let mut state = self.lock();
+        match &event.what {
+            What::Begin { call, records, .. } => {
+                let positions = records.iter().map(|record| record.position.clone()).collect();
+                state.under_way.insert(*call, positions);
+            }
+            What::Done(call) => {
+                let positions = state.under_way.remove(call).unwrap_or_default();
+                state.done.extend(positions);
+            }
+            What::Failed(call) | What::Dropped(call) => _ = state.under_way.remove(call),
+            _ => {}
+        }
+        state.events.push(event);
     }
 
     /// A number for a call of user code.
@@ -164,8 +180,10 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn with_events<T>(&self, f: impl FnOnce(&[Event]) -> T) -> T {
-        f(&self.lock().events)
+    /// Whether all of these records are done.
+    pub(crate) fn are_done<'a>(&self, mut records: impl Iterator<Item = &'a Position>) -> bool {
+        let state = self.lock();
+        records.all(|position| state.done.contains(position))
     }
 
     pub(crate) fn finish(&self) -> (Vec<Event>, Vec<Put>) {

@@ -31,7 +31,7 @@ impl Report {
 
     /// Every event in columns: when, which life of a worker, which shard, what.
     pub fn events(&self) -> String {
-        columns(self.history.events.iter())
+        format!("{:?}\n{}", self.history.shape, columns(self.history.events.iter()))
     }
 
     /// Every event and every call to the cloud, a line each: the same in all runs of one seed.

@@ -69,7 +69,7 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
             sleep(Duration::from_secs(3)).await;
             break;
         }
-        sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(250)).await;
     }
     writing.abort();
     if let Err(error) = (&mut writing).await
@@ -129,8 +129,8 @@ fn has_converged(cloud: &Cloud, stream: &Stream, fleet: &Fleet) -> bool {
     if least.zip(most).is_some_and(|(least, most)| most - least > 1) {
         return false;
     }
-    let done = fleet.recorder().with_events(done);
-    stored(stream, &[]).iter().all(|stored| stored.misrouted || done.contains_key(&stored.position))
+    let stored = stored(stream, &[]);
+    fleet.recorder().are_done(stored.iter().filter(|stored| !stored.misrouted).map(|stored| &stored.position))
 }
 
 /// When each position was done for the first time.

@@ -63,6 +63,9 @@ pub(crate) enum Trouble {
     },
     /// No call of the producer gets through.
     CutProducer,
+    /// Never drawn: a promise broken from outside, to see that it is noticed.
+    #[cfg(test)]
+    Sabotage(super::sabotage::Sabotage),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::fleet::{Fleet, network};
 use super::history::What;
 use super::run::networks;
 use super::schedule::{From, Leg, Timed, Trouble};
-use super::table::APPLICATION;
+use super::table::{APPLICATION, rows};
 use super::workload::PRODUCER;
 
 /// Lets one trouble happen when its time has come.
@@ -68,10 +68,14 @@ pub(crate) async fn strike(timed: Timed, start: Instant, fleet: Fleet, stream: S
         Trouble::DeleteLease { shard } => {
             let open = stream.open_shards();
             let shard = open[shard % open.len()].id.clone();
-            if cloud.table(APPLICATION).try_delete(shard.as_str()).is_ok_and(|there| there) {
+            // Of a table that loses its last lease the fleet makes none anew: an operator has to say what is meant.
+            let others = rows(&cloud).is_some_and(|rows| rows.keys().any(|key| *key != shard));
+            if others && cloud.table(APPLICATION).try_delete(shard.as_str()).is_ok_and(|there| there) {
                 fleet.recorder().look(&cloud);
             }
         }
+        #[cfg(test)]
+        Trouble::Sabotage(sabotage) => sabotage.happen(&fleet, &stream),
     }
 }
 
