@@ -1,7 +1,7 @@
 //! C3: in an epoch the records of the stream come one after the other, none out of order, none left out. And of C6: an
 //! epoch is one worker's, and epochs grow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kinesis_consumer::Position;
 
@@ -28,17 +28,17 @@ pub(crate) fn epochs(history: &History) -> Vec<Violation> {
         next.insert(&pair[0].position, &pair[1].position);
     }
     let mut epochs: BTreeMap<(&str, u64), Epoch<'_>> = BTreeMap::new();
+    let mut deleted = BTreeSet::new();
     let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
     for event in &history.events {
         match &event.what {
-            // Deleted and made again, a lease counts from the start.
-            What::LeaseGone => {
-                epochs.retain(|(shard, _), _| *shard != event.shard);
-                newest.remove(event.shard.as_str());
-            }
+            // A row that an operator deletes is made again and counts from the start, while its owner goes on in an epoch
+            // of the old one until it notices: from then on this shard's epochs have no order.
+            What::LeaseGone => _ = deleted.insert(event.shard.as_str()),
             What::Failed(call) => {
                 epochs.values_mut().filter(|epoch| epoch.call == *call).for_each(|epoch| epoch.failed = true);
             }
+            What::Begin { .. } if deleted.contains(event.shard.as_str()) => {}
             What::Begin { call, epoch: Some(number), records } => {
                 let (Some(first), Some(last)) = (records.first(), records.last()) else { continue };
                 let mut broken = |promise, what| violations.push(Violation::new(promise, event.at, &event.shard, what));
