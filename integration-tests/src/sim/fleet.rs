@@ -110,7 +110,7 @@ impl Fleet {
     async fn live(self, at: usize, name: String, id: String, handle: Arc<Mutex<Option<ConsumerHandle>>>) {
         let connection = self.cloud.connect(&network(at)).await;
         loop {
-            match self.build(&connection, &id).await {
+            match Box::pin(self.build(&connection, &id)).await {
                 Ok(consumer) => {
                     *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(consumer.handle());
                     self.recorder.add(&name, "", What::Up(id.clone()));
@@ -138,7 +138,7 @@ impl Fleet {
             .on_error(OnError::Retry(RETRY))
             .seed(seed)
             .build();
-        connection.run(starting).await
+        connection.run(Box::pin(starting)).await
     }
 
     async fn process(&self, consumer: Consumer, processor: Processor) -> Result<(), kinesis_consumer::RunError> {

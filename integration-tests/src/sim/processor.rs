@@ -18,8 +18,11 @@ pub(crate) struct Processor {
     connection: Connection,
     life: String,
     /// Epochs that have begun here; where the face tells none, shards.
-    begun: Arc<Mutex<BTreeSet<(String, Option<u64>)>>>,
+    begun: Arc<Mutex<BTreeSet<Epoch>>>,
 }
+
+/// A shard, and an epoch of it.
+type Epoch = (String, Option<u64>);
 
 /// A call of user code that is under way. Dropped without an end it says so.
 struct Call {

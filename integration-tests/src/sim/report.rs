@@ -91,11 +91,10 @@ impl Report {
     }
 
     fn events_of(&self, violation: &Violation) -> Vec<&Event> {
-        let concerned = |event: &&Event| {
-            event.at <= violation.at
-                && (violation.shard.is_empty() || event.shard == violation.shard || event.shard.is_empty())
-                && !(event.worker == "producer" && !violation.promise.starts_with('P'))
-        };
+        let of_shard =
+            |event: &Event| violation.shard.is_empty() || event.shard.is_empty() || event.shard == violation.shard;
+        let of_side = |event: &Event| violation.promise.starts_with('P') || event.worker != "producer";
+        let concerned = |event: &&Event| event.at <= violation.at && of_shard(event) && of_side(event);
         let events: Vec<_> = self.history.events.iter().filter(concerned).collect();
         events[events.len().saturating_sub(LAST_EVENTS)..].to_vec()
     }
