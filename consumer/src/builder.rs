@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use aws_smithy_async::time::SharedTimeSource;
 use tokio::sync::watch;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Reading};
 use crate::consumer::Consumer;
 use crate::error::BuildError;
 use crate::fetch::budget::Budget;
@@ -32,6 +32,7 @@ pub struct ConsumerBuilder {
     lease_store: Option<Arc<dyn LeaseStore>>,
     on_error: OnError,
     seed: Option<u64>,
+    clock: Option<Reading>,
     settings: Settings,
 }
 
@@ -45,6 +46,7 @@ impl ConsumerBuilder {
             lease_store: None,
             on_error: OnError::default(),
             seed: None,
+            clock: None,
             settings: Settings::default(),
         }
     }
@@ -138,6 +140,25 @@ impl ConsumerBuilder {
         self
     }
 
+    /// The clock by which this worker's leases run out: the time since any fixed moment. It must go on while the process
+    /// stands still, and never back. Default: tokio's clock, plus the time for which the machine was suspended.
+    ///
+    /// For tests that freeze a worker: it learns that its leases have run out when it goes on, as a process does that was
+    /// stopped. With a connection of the test kit, `connection.clock()` has the time:
+    ///
+    /// ```no_run
+    /// # use kinesis_consumer::Consumer;
+    /// # async fn run(cloud: kinesis_testkit::Cloud) {
+    /// let connection = cloud.connect("a").await;
+    /// let clock = connection.clock();
+    /// let builder = Consumer::builder("app", "clicks").clock(move || clock.boottime());
+    /// # }
+    /// ```
+    pub fn clock(mut self, now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.clock = Some(Reading::new(now));
+        self
+    }
+
     /// Looks whether the stream is there, makes the lease table ready, and starts the worker.
     ///
     /// Waits for a stream or a table that is just being made. Not cancel safe in that a table may have been made by then;
@@ -169,7 +190,7 @@ impl ConsumerBuilder {
         discover.wait_until_active().await?;
         store.prepare(&me, epoch_time(&time)).await?;
 
-        let clock = Arc::new(Clock::start());
+        let clock = Arc::new(Clock::start_with(self.clock));
         let worker_id = me.clone();
         let hold = HoldContext {
             store,

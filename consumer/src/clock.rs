@@ -1,6 +1,8 @@
 //! Time as decisions see it: a duration since the worker started, so that states can be compared, hashed and shifted.
 
+use std::fmt;
 use std::ops::{Add, Sub};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -51,12 +53,34 @@ impl Sub<Duration> for Tick {
 /// It is tokio's clock, and so stands still with a paused test, plus the time that the machine was suspended: tokio
 /// reads CLOCK_MONOTONIC, which stops while a laptop or a virtual machine sleeps, and a worker that woke up after an
 /// hour would believe its leases fresh. CLOCK_BOOTTIME goes on; the difference of the two is the time asleep.
+///
+/// A test can give it another [`Reading`], which stands still with a frozen worker and jumps when that goes on.
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
     suspended_at_start: Duration,
     /// The longest suspension seen, in nanoseconds: it never shrinks, so the clock never goes back.
     suspended: AtomicU64,
+    /// In place of all that, and what it showed at the start.
+    given: Option<(Reading, Duration)>,
+}
+
+/// A clock that somebody else keeps: the time since any fixed moment. It never goes back.
+#[derive(Clone)]
+pub struct Reading(Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl Reading {
+    /// The clock that `now` reads.
+    #[must_use]
+    pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reading").field(&(self.0)()).finish()
+    }
 }
 
 impl Clock {
@@ -64,12 +88,25 @@ impl Clock {
     #[must_use]
     pub fn start() -> Self {
         // The upper bound here and the lower bound later: a thread put aside between two readings never looks like sleep.
-        Self { start: Instant::now(), suspended_at_start: suspension().1, suspended: AtomicU64::new(0) }
+        Self { start: Instant::now(), suspended_at_start: suspension().1, suspended: AtomicU64::new(0), given: None }
+    }
+
+    /// A clock that starts now and goes on with `reading`, or with the machine's clocks if there is none.
+    #[must_use]
+    pub fn start_with(reading: Option<Reading>) -> Self {
+        let given = reading.map(|reading| {
+            let start = (reading.0)();
+            (reading, start)
+        });
+        Self { given, ..Self::start() }
     }
 
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Tick {
+        if let Some((reading, start)) = &self.given {
+            return Tick((reading.0)().saturating_sub(*start));
+        }
         let slept = suspension().0.saturating_sub(self.suspended_at_start);
         let slept = u64::try_from(slept.as_nanos()).unwrap_or(u64::MAX);
         let slept = self.suspended.fetch_max(slept, Ordering::Relaxed).max(slept);
@@ -116,6 +153,19 @@ mod tests {
         assert_eq!(clock.now(), Tick::default());
         tokio::time::sleep(Duration::from_secs(3600)).await;
         assert_eq!(clock.now(), Tick::new(Duration::from_secs(3600)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn goes_on_with_a_reading_that_is_given_and_not_by_itself() {
+        let shown = Arc::new(AtomicU64::new(40));
+        let reading = Arc::clone(&shown);
+        let reading = Reading::new(move || Duration::from_secs(reading.load(Ordering::Relaxed)));
+        let clock = Clock::start_with(Some(reading));
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(clock.now(), Tick::default());
+        shown.store(45, Ordering::Relaxed);
+        assert_eq!(clock.now(), Tick::new(Duration::from_secs(5)));
+        assert_eq!(clock.instant(Tick::new(Duration::from_secs(7))), Instant::now() + Duration::from_secs(2));
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use std::pin::Pin;
 pub use self::differences::{Difference, Differences};
 pub use self::probe::{Endpoint, Probe};
 pub use self::report::{compare, page};
-pub use self::run::{Outcome, against_endpoint, against_model};
+pub use self::run::{Outcome, again, against_endpoint, against_model};
 
 /// One sentence of an API reference and the function that holds a service to it.
 #[derive(Debug, Clone, Copy)]

@@ -90,7 +90,9 @@ impl World {
 
     async fn worker(self, cloud: &Cloud, name: String, delivered: &Arc<AtomicU64>) -> (ConsumerHandle, JoinHandle<()>) {
         let connection = cloud.connect(&name).await;
+        let clock = connection.clock();
         let consumer = Consumer::builder("app", "clicks")
+            .clock(move || clock.boottime())
             .kinesis(connection.kinesis.clone())
             .dynamodb(connection.dynamodb.clone())
             .worker_id(name)

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::error::SdkError;
+use aws_sdk_kinesis::config::http::HttpResponse;
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError;
 use aws_sdk_kinesis::types::{RecordDistributionStrategy, StreamDescriptionSummary};
 
+use tokio::time::Instant;
+
 use crate::error::{BuildError, Causes, ShardMapError};
+use crate::pipeline::backoff::{SUMMARIES, full_jitter};
 use crate::pipeline::send::{self, Stream};
 use crate::pipeline::shard_map::Listing;
 use crate::pipeline::{Pipeline, Plan};
@@ -98,7 +102,7 @@ impl Builder {
     /// Asks the service about the stream and starts the producer on the current tokio runtime.
     ///
     /// ListShards must be allowed. DescribeStreamSummary should be: without its answer the stream is taken for one with records of at
-    /// most 1 MiB that distributes them by partition key.
+    /// most 1 MiB that distributes them by partition key. While it is throttled or fails, it is asked again for up to 30 seconds.
     ///
     /// # Errors
     ///
@@ -112,7 +116,8 @@ impl Builder {
         settings.check()?;
         let patient = send::patient_client(&client, &settings);
         let target = Stream::new(stream.clone());
-        let traits = Traits::ask(&patient, &target, &stream).await?;
+        let seed = seed.unwrap_or_else(|| fastrand::Rng::new().u64(..));
+        let traits = Traits::ask(&patient, &target, &stream, seed).await?;
         let listing = match traits.routed_by_us {
             true => Some(list(&patient, &target).await.map_err(|source| BuildError::Shards { stream, source })?),
             false => None,
@@ -126,7 +131,7 @@ impl Builder {
             listing,
             client: send::client(&client, &settings),
             stream: target,
-            seed: seed.unwrap_or_else(|| fastrand::Rng::new().u64(..)),
+            seed,
             settings,
         });
         Ok(Producer::start(pipeline, traits.max_record_bytes))
@@ -149,9 +154,19 @@ impl Default for Traits {
 }
 
 impl Traits {
-    async fn ask(client: &Client, target: &Stream, stream: &str) -> Result<Self, BuildError> {
+    async fn ask(client: &Client, target: &Stream, stream: &str, seed: u64) -> Result<Self, BuildError> {
         let call = client.describe_stream_summary().set_stream_name(target.name()).set_stream_arn(target.arn());
-        match call.send().await {
+        let (begun, mut rng) = (Instant::now(), fastrand::Rng::with_seed(seed));
+        let mut answer = call.clone().send().await;
+        // The service answers 20 of these a second for a whole account, and a fleet may start in one moment.
+        for retry in 1.. {
+            if !answer.as_ref().is_err_and(will_pass) || begun.elapsed() >= PATIENCE {
+                break;
+            }
+            tokio::time::sleep(full_jitter(SUMMARIES, retry, &mut rng)).await;
+            answer = call.clone().send().await;
+        }
+        match answer {
             Ok(answer) => {
                 Ok(answer.stream_description_summary.map_or_else(Self::default, |summary| Self::read(&summary)))
             }
@@ -199,6 +214,16 @@ impl Traits {
         }
     }
 }
+
+/// Whether the service refused for a reason that passes by itself.
+fn will_pass(error: &SdkError<DescribeStreamSummaryError, HttpResponse>) -> bool {
+    let SdkError::ServiceError(refusal) = error else { return false };
+    let is_throttled = matches!(refusal.err().code(), Some("LimitExceededException" | "ThrottlingException"));
+    is_throttled || refusal.raw().status().is_server_error()
+}
+
+/// How long the question about the stream is asked again, before the usual is assumed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The shards, asked for again while the listing is torn: the stream is being resharded, and will be whole in a moment.
 async fn list(client: &Client, target: &Stream) -> Result<Listing, ShardMapError> {

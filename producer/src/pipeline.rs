@@ -14,7 +14,7 @@
 
 pub(crate) mod admit;
 mod aggregate;
-mod backoff;
+pub(crate) mod backoff;
 mod batch;
 mod collect;
 pub(crate) mod contents;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_kinesis::types::{RecordDistributionStrategy, StreamMode, StreamModeDetails};
 use common::{builder, copies, delivered, millis};
 use kinesis_producer::Record;
-use kinesis_testkit::{Cloud, Limits, Stream};
+use kinesis_testkit::{Cloud, Fault, Limits, Stream};
 
 #[tokio::test(start_paused = true)]
 async fn where_the_service_distributes_the_records_none_are_aggregated_and_all_arrive_once() {
@@ -31,6 +31,31 @@ async fn where_the_service_distributes_the_records_none_are_aggregated_and_all_a
     assert_eq!(stream.records().len(), 200);
     let shards: std::collections::BTreeSet<_> = stream.records().into_iter().map(|record| record.shard_id).collect();
     assert!(shards.len() > 1, "one key, and still more than one shard: {shards:?}");
+}
+
+/// A fleet starts in one moment: the service describes 20 streams a second for the whole account.
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_asked_what_it_is_until_it_answers() {
+    for fault in [Fault::Throttle, Fault::ServerError] {
+        let cloud = Cloud::new();
+        let stream = on_demand(&cloud).await;
+        let update = cloud.outside().kinesis.update_stream_record_distribution_strategy().stream_arn(stream.arn());
+        update
+            .record_distribution_strategy(RecordDistributionStrategy::Auto)
+            .send()
+            .await
+            .expect("an on-demand stream");
+        cloud.faults("a").next_n("DescribeStreamSummary", 20, fault);
+        let producer = builder(&cloud).await.build().await.expect("a producer");
+        let mut deliveries = Vec::new();
+        for n in 0..10 {
+            deliveries.push(producer.put(Record::new("k", &n.to_string())).await.expect("admitted"));
+        }
+        for delivery in deliveries {
+            delivery.await.expect("written");
+        }
+        assert_eq!(stream.records().len(), 10, "nothing is aggregated where the service distributes the records");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -178,14 +178,14 @@ impl Inside {
             "CreateTable" => {
                 let creating = self.settings.creating(&name);
                 if !creating.is_zero() {
-                    self.states.created(&name, now + creating);
+                    self.states.created(&name, now.saturating_add(creating));
                 }
                 self.changed_table(&name)?;
             }
             "UpdateTable" => {
                 let creating = self.settings.index_creating(&name);
                 if !creating.is_zero() {
-                    self.states.updated(request, now + creating);
+                    self.states.updated(request, now.saturating_add(creating));
                 }
                 let indexes = ["Create", "Delete"].into_iter().flat_map(|kind| index_updates(request, kind)).count();
                 if indexes > 0 {
@@ -211,7 +211,7 @@ impl Inside {
         match description {
             Some(mut description) if !deleting.is_zero() && !protected => {
                 if !self.states.is_deleting(table) {
-                    self.states.deleted(table, now + deleting);
+                    self.states.deleted(table, now.saturating_add(deleting));
                 }
                 self.states.describe(&mut description);
                 Ok(json!({ "TableDescription": description }).to_string().into_bytes())
@@ -302,8 +302,35 @@ impl Inside {
     }
 }
 
+/// All operations that are answered, here or by the engine; no other gets here.
+pub(crate) const OPERATIONS: [&str; 23] = [
+    "BatchGetItem",
+    "BatchWriteItem",
+    "CreateTable",
+    "DeleteItem",
+    "DeleteTable",
+    "DescribeContinuousBackups",
+    "DescribeLimits",
+    "DescribeTable",
+    "DescribeTimeToLive",
+    "GetItem",
+    "ListTables",
+    "ListTagsOfResource",
+    "PutItem",
+    "Query",
+    "Scan",
+    "TagResource",
+    "TransactGetItems",
+    "TransactWriteItems",
+    "UntagResource",
+    "UpdateContinuousBackups",
+    "UpdateItem",
+    "UpdateTable",
+    "UpdateTimeToLive",
+];
+
 /// Operations that dynoxide does not know.
-const OWN: [&str; 3] = ["UpdateContinuousBackups", "DescribeContinuousBackups", "DescribeLimits"];
+pub(crate) const OWN: [&str; 3] = ["UpdateContinuousBackups", "DescribeContinuousBackups", "DescribeLimits"];
 
 /// DescribeLimits: the quotas that an account starts with.
 fn limits() -> Vec<u8> {

@@ -10,7 +10,9 @@ use std::time::Duration;
 pub(crate) use self::script::{EntryFaults, Injected, Leg, Plan, Script, SubscriptionFaults};
 use self::script::{Lasts, Rule, What};
 pub use self::weather::Weather;
+use crate::refusal::{Refusal, Refused};
 use crate::service::Service;
+use crate::stream::panics;
 use crate::worker::Worker;
 
 /// One thing that goes wrong with a call.
@@ -90,7 +92,9 @@ pub enum EntryError {
 
 /// The network of one worker: what stands until it is healed, and what happens to the next calls.
 ///
-/// [`kinesis`](Self::kinesis) and [`dynamodb`](Self::dynamodb) narrow it to one service.
+/// [`kinesis`](Self::kinesis) and [`dynamodb`](Self::dynamodb) narrow it to one service. An operation goes by the API's
+/// name. One that the cloud does not have is a mistake of the test: the methods panic, their `try_` twins return the
+/// [`Refused`].
 #[derive(Debug, Clone)]
 #[must_use = "does nothing until one of its methods is called"]
 pub struct Faults {
@@ -164,26 +168,82 @@ impl Faults {
     }
 
     /// From now on `fault` happens to every call of `operation`, for example `"PutRecords"`.
+    ///
+    /// # Panics
+    ///
+    /// When the cloud has no such operation, or the service it is narrowed to has not: the fault would never strike.
     pub fn always_for(&self, operation: &str, fault: Fault) {
+        self.try_always_for(operation, fault).unwrap_or_else(panics);
+    }
+
+    /// As [`always_for`](Self::always_for).
+    ///
+    /// # Errors
+    ///
+    /// When the cloud has no such operation, or the service it is narrowed to has not.
+    pub fn try_always_for(&self, operation: &str, fault: Fault) -> Result<(), Refused> {
+        self.check(operation)?;
         self.add(Some(operation), Lasts::Standing, fault);
+        Ok(())
     }
 
     /// `fault` happens to the next call of `operation`. Several wait for one call each, in order.
+    ///
+    /// # Panics
+    ///
+    /// When the cloud has no such operation, or the service it is narrowed to has not: the fault would never strike.
     pub fn next(&self, operation: &str, fault: Fault) {
-        self.next_n(operation, 1, fault);
+        self.try_next(operation, fault).unwrap_or_else(panics);
+    }
+
+    /// As [`next`](Self::next).
+    ///
+    /// # Errors
+    ///
+    /// When the cloud has no such operation, or the service it is narrowed to has not.
+    pub fn try_next(&self, operation: &str, fault: Fault) -> Result<(), Refused> {
+        self.try_next_n(operation, 1, fault)
     }
 
     /// `fault` happens to each of the next `n` calls of `operation`.
+    ///
+    /// # Panics
+    ///
+    /// When the cloud has no such operation, or the service it is narrowed to has not: the fault would never strike.
     pub fn next_n(&self, operation: &str, n: usize, fault: Fault) {
+        self.try_next_n(operation, n, fault).unwrap_or_else(panics);
+    }
+
+    /// As [`next_n`](Self::next_n).
+    ///
+    /// # Errors
+    ///
+    /// When the cloud has no such operation, or the service it is narrowed to has not.
+    pub fn try_next_n(&self, operation: &str, n: usize, fault: Fault) -> Result<(), Refused> {
+        self.check(operation)?;
         for _ in 0..n {
             self.add(Some(operation), Lasts::OneCall, fault.clone());
         }
+        Ok(())
     }
 
     /// Takes everything back, what stands and what waits for a next call; narrowed to a service, what was asked for
     /// that service alone. A call that fell into a black hole stays there.
     pub fn heal(&self) {
         self.worker.script(|script| script.rules.retain(|rule| self.scope.is_some() && rule.scope != self.scope));
+    }
+
+    fn check(&self, operation: &str) -> Result<(), Refused> {
+        let (known, of_whom) = match self.scope {
+            Some(service @ Service::Kinesis) => (service.knows(operation), "Kinesis has no operation"),
+            Some(service @ Service::DynamoDb) => (service.knows(operation), "DynamoDB has no operation"),
+            None => (
+                Service::Kinesis.knows(operation) || Service::DynamoDb.knows(operation),
+                "neither Kinesis nor DynamoDB has an operation",
+            ),
+        };
+        let refusal = || Refusal { message: format!("{of_whom} {operation}"), ..Refusal::unknown_operation(operation) };
+        if known { Ok(()) } else { Err(Refused::of_worker(&self.worker.name, refusal())) }
     }
 
     fn add(&self, operation: Option<&str>, lasts: Lasts, what: impl Into<What>) {

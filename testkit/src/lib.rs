@@ -26,7 +26,8 @@
 //! ```
 //!
 //! Whole tests of a service, a question a file, are in the repository's `examples/tests/processor`: resharding, a crash,
-//! a throttled stream, a poison record, a slow lease table.
+//! a throttled stream, a poison record, a slow lease table. What the API references say and how the model, and other
+//! implementations, hold to it is a table in `docs/conformance.md`.
 //!
 //! ```text
 //!  code under test       connector of worker "a"               one cloud
@@ -72,6 +73,9 @@
 //! faults.heal();
 //! ```
 //!
+//! An operation that the cloud does not have is refused: a fault for it would never strike. Methods that ask for what is
+//! not possible panic; those that may have a `try_` twin return a [`Refused`] there.
+//!
 //! [`Faults::during`] gives a fault its time, [`Faults::random`] draws faults from a seed ([`Weather`]).
 //!
 //! *Freeze a worker*: [`Cloud::freeze`] as a stopped process, [`Cloud::suspend`] with its machine, [`Cloud::thaw`].
@@ -96,7 +100,8 @@
 //! would on a real connection.
 //!
 //! *Serve other programs*, in other languages too: `Cloud::serve` puts both services on one port, with HTTP/1.1, HTTP/2
-//! and TLS (features `serve` and `tls`). The example program `cloud` does only that.
+//! and TLS (features `serve` and `tls`). The repository's example program `cloud` does only that:
+//! `cargo run -p examples --bin cloud -- --stream clicks:4`.
 //!
 //! # What the model does not do
 //!

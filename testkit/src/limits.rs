@@ -69,6 +69,9 @@ pub struct Limits {
     pub updating: Duration,
     /// Consumers that can be registered with one stream: 20.
     pub consumers_per_stream: usize,
+    /// The same of an on-demand stream while the account has its commitment to a minimum of throughput, "On-demand
+    /// Advantage": 50.
+    pub consumers_per_advantage_stream: usize,
     /// Consumers in CREATING at one time: 5.
     pub consumers_creating: usize,
     /// How long RegisterStreamConsumer leaves a consumer in CREATING. The service takes some seconds; here 300 ms.
@@ -145,6 +148,7 @@ impl Default for Limits {
             creating: Duration::from_millis(300),
             updating: Duration::from_millis(300),
             consumers_per_stream: 20,
+            consumers_per_advantage_stream: 50,
             consumers_creating: 5,
             consumer_creating: Duration::from_millis(300),
             consumer_deleting: Duration::from_millis(300),

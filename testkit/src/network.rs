@@ -4,6 +4,7 @@
 mod line;
 
 use std::future::pending;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,12 +74,12 @@ impl Network {
         call: u64,
     ) -> (Result<Response<Body>, Failure>, Outcome) {
         let plan = self.worker.plan(target, self.clock.elapsed());
-        if !self.worker.take_connection(target.service) && plan.request == Leg::Vanishes {
+        if !self.worker.take_connection(target.service) && self.cannot_connect(target, &plan) {
             let Some(limit) = timeouts.connect else { return pending().await };
             self.worker_clock().sleep(limit).await;
             return (Err(Failure::NotConnected(limit)), Outcome::TimedOut);
         }
-        let (delay, faults) = (self.latency + plan.response_delay, plan.subscription);
+        let (delay, faults) = (self.latency.saturating_add(plan.response_delay), plan.subscription);
         let clock = self.worker_clock();
         let answered = match timeouts.read {
             None => self.deliver(request, target, plan).await,
@@ -104,6 +105,11 @@ impl Network {
         }
     }
 
+    /// A new connection needs an answer too.
+    fn cannot_connect(&self, target: &Target, plan: &Plan) -> bool {
+        plan.request == Leg::Vanishes || self.worker.swallows_answers(target, self.clock.elapsed())
+    }
+
     pub(crate) fn worker_clock(&self) -> WorkerClock {
         WorkerClock { cloud: self.clock, worker: self.worker.clone() }
     }
@@ -124,7 +130,7 @@ impl Network {
             request.extensions_mut().insert(injected);
         }
         request.extensions_mut().insert(plan.entries);
-        let response = self.arrive(request, plan.request_delay + self.latency).await;
+        let response = self.arrive(request, plan.request_delay.saturating_add(self.latency)).await;
         match plan.response {
             Leg::Vanishes => return pending().await,
             Leg::Breaks => return Err(Outcome::ResponseLost),
@@ -157,8 +163,11 @@ impl Network {
         });
         match arrival.await {
             Ok(response) => response,
-            // The runtime is going down, and this task with it.
-            Err(_) => pending().await,
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The runtime is going down, and this task with it.
+                Err(_) => pending().await,
+            },
         }
     }
 }

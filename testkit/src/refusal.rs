@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::service::ServiceError;
 
-/// What a test asked of a stream or a table is not possible: the service's refusal.
+/// What a test asked of a stream, a table or a worker's network is not possible: the service's refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Of what it was asked, `stream clicks` or `table leases`.
+    /// Of what it was asked, `stream clicks`, `table leases` or `worker a`.
     of: String,
     code: String,
     message: String,
@@ -25,6 +25,11 @@ impl Refused {
         let body: Value = serde_json::from_slice(&error.body).unwrap_or_default();
         let message = body.get("message").or_else(|| body.get("Message")).and_then(Value::as_str);
         Self { of: format!("table {table}"), code: error.code, message: message.unwrap_or_default().to_owned() }
+    }
+
+    /// What was asked of the network of the worker `name`.
+    pub(crate) fn of_worker(name: &str, refusal: Refusal) -> Self {
+        Self { of: format!("worker {name}"), code: refusal.code.to_owned(), message: refusal.message }
     }
 
     /// The service's error code, for example `"ResourceNotFoundException"`.

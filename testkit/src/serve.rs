@@ -5,10 +5,13 @@ mod listen;
 #[cfg(feature = "tls")]
 mod tls;
 
+use std::any::Any;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -94,11 +97,9 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// When the address is wrong or taken, a limit is zero, or the certificate given is of no use.
-    ///
-    /// # Panics
-    ///
-    /// As tokio's sockets do: in a runtime without its I/O driver.
+    /// When the address is wrong or taken, a limit is zero, the certificate given is of no use, or the tokio runtime has no
+    /// I/O driver or no timer (`enable_all` gives it both). Of the last tokio speaks by a panic only, which is caught here:
+    /// the program's panic hook sees it, and with `panic = "abort"` it ends the program.
     pub async fn start(self) -> Result<Server, ServeError> {
         for (name, value) in [
             ("max_connections", self.max_connections),
@@ -118,12 +119,16 @@ impl ServerBuilder {
             }
         };
         let bound = async {
+            // A server without a timer would fail at its first call.
+            drop(tokio::time::sleep(Duration::ZERO));
             let listener = TcpListener::bind(&self.address).await?;
             let address = listener.local_addr()?;
             io::Result::Ok((listener, address))
         };
-        let (listener, address) =
-            bound.await.map_err(|source| ServeError::Bind { address: self.address.clone(), source })?;
+        // Nothing is shared with what panics.
+        let bound =
+            AssertUnwindSafe(bound).catch_unwind().await.map_err(|panic| ServeError::Runtime(words(&*panic)))?;
+        let (listener, address) = bound.map_err(|source| ServeError::Bind { address: self.address.clone(), source })?;
         let listening = Listening {
             listener,
             answers: Answers::new(self.cloud.served(self.worker.as_deref()), self.max_request_bytes),
@@ -215,6 +220,9 @@ pub enum ServeError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The tokio runtime has no I/O driver or no timer, or there is none; tokio's words.
+    #[error("this runtime cannot serve: {0}")]
+    Runtime(String),
     /// This setting has to be at least 1.
     #[error("{0} is 0: nothing could be served")]
     Zero(&'static str),
@@ -222,6 +230,11 @@ pub enum ServeError {
     #[cfg(feature = "tls")]
     #[error("no TLS with this certificate and key")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
 const MAX_CONNECTIONS: usize = 1024;

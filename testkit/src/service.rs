@@ -9,9 +9,9 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 
-use crate::dynamodb::DynamoDb;
+use crate::dynamodb::{self, DynamoDb};
 use crate::faults::{EntryFaults, Injected};
-use crate::kinesis::{Answer, Kinesis};
+use crate::kinesis::{self, Answer, Kinesis};
 use crate::refusal::Refusal;
 use crate::wire::Wire;
 
@@ -23,6 +23,17 @@ pub enum Service {
     Kinesis,
     /// DynamoDB.
     DynamoDb,
+}
+
+impl Service {
+    /// Whether the cloud answers this operation, named as the API names it: `"PutRecords"`.
+    pub(crate) fn knows(self, operation: &str) -> bool {
+        let known: &[&str] = match self {
+            Self::Kinesis => &kinesis::OPERATIONS,
+            Self::DynamoDb => &dynamodb::OPERATIONS,
+        };
+        known.contains(&operation)
+    }
 }
 
 /// The body of an answer. Its error is that of a broken connection.
@@ -98,6 +109,9 @@ impl Services {
             return self.answer(wire, Err(ServiceError::new(&injected.refusal(&target), wire)));
         }
         let answer = match target.service {
+            service if !service.knows(&target.operation) => {
+                Err(ServiceError::new(&Refusal::unknown_operation(&target.operation), wire))
+            }
             Service::Kinesis => {
                 let none = EntryFaults::default();
                 let faults = request.extensions().get::<EntryFaults>().unwrap_or(&none);

@@ -1,16 +1,16 @@
 //! DynamoDB's tables as a test handles them, from outside: how they behave, and what is in them.
 
 mod item;
+mod settings;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value, json};
 
 use self::item::{attributes, item};
 use crate::cloud::Cloud;
-use crate::dynamodb::settings::{Lag, TableSettings, Throughput};
+use crate::dynamodb::settings::{TableSettings, Throughput};
 use crate::refusal::Refused;
 use crate::service::ServiceError;
 use crate::stream::panics;
@@ -49,50 +49,6 @@ pub enum Key {
 impl DynamoDb {
     pub(crate) const fn new(cloud: Cloud) -> Self {
         Self { cloud }
-    }
-
-    /// How long CreateTable leaves a table in CREATING; not at all by default. Until then it can be described and nothing
-    /// else.
-    pub fn creating(&self, time: Duration) {
-        self.set(|settings| settings.creating = Some(time));
-    }
-
-    /// How long DeleteTable leaves a table in DELETING; not at all by default.
-    pub fn deleting(&self, time: Duration) {
-        self.set(|settings| settings.deleting = Some(time));
-    }
-
-    /// How long an index that UpdateTable creates is CREATING and backfilling; not at all by default. Until then it
-    /// cannot be queried.
-    pub fn index_creating(&self, time: Duration) {
-        self.set(|settings| settings.index_creating = Some(time));
-    }
-
-    /// Indexes see each write that much later; at once by default.
-    pub fn index_lag(&self, lag: impl Into<Lag>) {
-        let lag = lag.into();
-        self.set(|settings| settings.index_lag = Some(lag));
-    }
-
-    /// Eventually consistent reads of tables see each write that much later; at once by default. Consistent reads are
-    /// never late.
-    pub fn read_lag(&self, lag: impl Into<Lag>) {
-        let lag = lag.into();
-        self.set(|settings| settings.read_lag = Some(lag));
-    }
-
-    /// Each table takes and gives so much. By default a table gives what it provisioned, without limit when it is on
-    /// demand.
-    pub fn throughput(&self, throughput: Throughput) {
-        self.set(|settings| settings.throughput = Some(Some(throughput)));
-    }
-
-    /// No table is throttled, whatever it provisioned.
-    pub fn without_throughput(&self) {
-        self.set(|settings| {
-            settings.throughput = Some(None);
-            settings.index_throughput.clear();
-        });
     }
 
     fn set(&self, change: impl FnOnce(&mut TableSettings)) {
@@ -198,49 +154,9 @@ impl Table {
         Ok(answer.get("Attributes").is_some())
     }
 
-    /// How long CreateTable leaves it in CREATING.
-    pub fn creating(&self, time: Duration) {
-        self.set(|settings| settings.creating = Some(time));
-    }
-
-    /// How long DeleteTable leaves it in DELETING.
-    pub fn deleting(&self, time: Duration) {
-        self.set(|settings| settings.deleting = Some(time));
-    }
-
-    /// How long an index that UpdateTable creates is CREATING and backfilling.
-    pub fn index_creating(&self, time: Duration) {
-        self.set(|settings| settings.index_creating = Some(time));
-    }
-
-    /// Its indexes see each write that much later.
-    pub fn index_lag(&self, lag: impl Into<Lag>) {
-        let lag = lag.into();
-        self.set(|settings| settings.index_lag = Some(lag));
-    }
-
-    /// Eventually consistent reads see each write that much later; consistent ones do not.
-    pub fn read_lag(&self, lag: impl Into<Lag>) {
-        let lag = lag.into();
-        self.set(|settings| settings.read_lag = Some(lag));
-    }
-
-    /// It takes and gives so much; what is more is throttled. It begins with a full burst.
-    pub fn throughput(&self, throughput: Throughput) {
-        self.set(|settings| settings.throughput = Some(Some(throughput)));
-    }
-
     /// Its index `index` takes and gives so much. A write that the index cannot take is refused as a whole.
     pub fn index_throughput(&self, index: &str, throughput: Throughput) {
         self.set(|settings| _ = settings.index_throughput.insert(index.to_owned(), throughput));
-    }
-
-    /// Neither it nor its indexes are throttled, whatever they provisioned.
-    pub fn without_throughput(&self) {
-        self.set(|settings| {
-            settings.throughput = Some(None);
-            settings.index_throughput.clear();
-        });
     }
 
     fn set(&self, change: impl FnOnce(&mut TableSettings)) {

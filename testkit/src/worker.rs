@@ -11,6 +11,7 @@ use crate::service::{Digest, Service, Target};
 
 #[derive(Debug, Default)]
 pub(crate) struct Worker {
+    pub(crate) name: String,
     script: Mutex<Script>,
     log: Mutex<CallLog>,
     pub(crate) freezing: Freezing,
@@ -21,7 +22,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// A worker whose chance comes from the cloud's seed and its name alone: no other worker's calls change it.
     pub(crate) fn new(seed: u64, name: &str) -> Self {
-        Self { script: Mutex::new(Script::of(seed, name)), ..Self::default() }
+        Self { name: name.to_owned(), script: Mutex::new(Script::of(seed, name)), ..Self::default() }
     }
 
     pub(crate) fn script<T>(&self, f: impl FnOnce(&mut Script) -> T) -> T {

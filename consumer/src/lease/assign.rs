@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::lease::{LeaseKey, Owners, WorkerId};
+use super::lease::{LeaseKey, Owners, Seen, WorkerId};
 use super::store::{EpochTime, Rows};
 use crate::clock::Tick;
 
@@ -32,9 +32,9 @@ pub(crate) struct Assignment {
 /// A change of owner to write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Move {
-    /// A lease that nobody holds any more, or that a hand-off left hanging. `stood_at`: the counter at which it stood
-    /// still; the read that showed this may have lagged behind.
-    Assign { key: LeaseKey, seen: Owners, to: WorkerId, stood_at: Option<u64> },
+    /// A lease that nobody holds any more: `seen` has the counter at which it stood still. Or one that a hand-off left
+    /// hanging, at whatever counter.
+    Assign { key: LeaseKey, seen: Seen, to: WorkerId },
     /// A lease that its owner holds: the owner finishes with it first.
     HandOff { key: LeaseKey, from: WorkerId, to: WorkerId },
 }
@@ -152,8 +152,7 @@ impl Assignment {
             loads.add(&to);
             // A write would only disturb its owner, should that still hold it: an owner finds its own leases.
             if Some(&to) != before || watched.is_in_handoff() {
-                let stood_at = before.map(|_| watched.counter());
-                round.moves.push(Move::Assign { key: key.clone(), seen: watched.owners().clone(), to, stood_at });
+                round.moves.push(Move::Assign { key: key.clone(), seen: watched.seen(), to });
             }
         }
     }
@@ -170,8 +169,8 @@ impl Assignment {
                 None => loads.least(source).filter(|to| Some(to) != source).inspect(|to| loads.add(to)),
             };
             if let Some(to) = to {
-                let seen = watched.owners().clone();
-                round.moves.push(Move::Assign { key: key.clone(), seen, to, stood_at: None });
+                let seen = watched.seen().owners.into();
+                round.moves.push(Move::Assign { key: key.clone(), seen, to });
             }
         }
     }

@@ -94,6 +94,7 @@ checks! {
     leases::every_kind_of_checkpoint: "every checkpoint comes back as it was stored, with numbers of any length",
     leases::assign_counts_switches: "assign adds one to the counter, and to the switches if the owner changes",
     leases::assign_needs_owners_as_seen: "assign is refused if an owner has changed, or the lease is not there",
+    leases::changes_need_the_counter_as_seen: "assign and evict are refused if the counter has moved, unless any will do",
     leases::handoff_leaves_the_counter: "start_handoff names both workers, leaves the counter, and starts only once",
     leases::assign_ends_handoff: "assign ends a hand-off; a change back counts as a switch",
     leases::evict_frees: "evict frees a lease, or ends a hand-off in favour of the new owner",

@@ -17,9 +17,9 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use self::answer::{call, condition_held, written};
-use self::condition::{is_nobody, owners_are, with_nobody, with_owners, with_renewal};
+use self::condition::{is_as_seen, is_nobody, owners_are, with_nobody, with_owners, with_renewal, with_seen};
 use self::item::{Item, Row, n, s, text};
-use super::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
+use super::lease::{Checkpoint, Lease, LeaseKey, Owners, Seen, WorkerId};
 use super::store::{BoxError, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, Written};
 use crate::shard::ShardId;
 
@@ -186,16 +186,17 @@ impl LeaseStore for DynamoDbLeaseStore {
         self.send("checkpoint", with_renewal(update, renewal)).await
     }
 
-    async fn assign(&self, key: &LeaseKey, seen: &Owners, to: &WorkerId) -> Result<Written, StoreError> {
-        let from_another = seen.owner.as_ref().is_some_and(|owner| owner != to);
-        let back_again = seen.checkpoint_owner.as_ref() == Some(to);
+    async fn assign(&self, key: &LeaseKey, seen: &Seen, to: &WorkerId) -> Result<Written, StoreError> {
+        let owners = &seen.owners;
+        let from_another = owners.owner.as_ref().is_some_and(|owner| owner != to);
+        let back_again = owners.checkpoint_owner.as_ref() == Some(to);
         let switches = if from_another || back_again { ", ownerSwitchesSinceCheckpoint :one" } else { "" };
         let expression = format!("SET leaseOwner = :to REMOVE checkpointOwner ADD leaseCounter :one{switches}");
         let update = self
-            .update(key, &expression, &format!("attribute_exists(leaseKey) AND {}", owners_are(seen)))
+            .update(key, &expression, &is_as_seen(seen))
             .expression_attribute_values(":to", s(to.as_str()))
             .expression_attribute_values(":one", n(1));
-        self.send("assign", with_owners(update, seen)).await
+        self.send("assign", with_seen(update, seen)).await
     }
 
     async fn start_handoff(&self, key: &LeaseKey, from: &WorkerId, to: &WorkerId) -> Result<Written, StoreError> {
@@ -206,13 +207,11 @@ impl LeaseStore for DynamoDbLeaseStore {
         self.send("start_handoff", with_owners(update, &seen)).await
     }
 
-    async fn evict(&self, key: &LeaseKey, seen: &Owners) -> Result<Written, StoreError> {
-        let remove = if seen.checkpoint_owner.is_some() { "checkpointOwner" } else { "leaseOwner" };
+    async fn evict(&self, key: &LeaseKey, seen: &Seen) -> Result<Written, StoreError> {
+        let remove = if seen.owners.checkpoint_owner.is_some() { "checkpointOwner" } else { "leaseOwner" };
         let expression = format!("REMOVE {remove} ADD leaseCounter :one");
-        let update = self
-            .update(key, &expression, &format!("attribute_exists(leaseKey) AND {}", owners_are(seen)))
-            .expression_attribute_values(":one", n(1));
-        self.send("evict", with_owners(update, seen)).await
+        let update = self.update(key, &expression, &is_as_seen(seen)).expression_attribute_values(":one", n(1));
+        self.send("evict", with_seen(update, seen)).await
     }
 
     async fn set_children(&self, key: &LeaseKey, children: &[ShardId]) -> Result<Written, StoreError> {

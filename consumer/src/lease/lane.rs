@@ -277,6 +277,8 @@ impl Lane {
 
     /// Writes who is next: the one the leader named, or nobody. After this the lease is not ours, whether the write
     /// was accepted, refused (then somebody has it already), or never answered (then it runs out).
+    ///
+    /// The condition leaves the counter out: an attempt whose answer was lost, or a renewal before it, may have moved it.
     async fn give_up(&mut self) -> LostReason {
         let me = Some(self.context.me.clone());
         let (mut seen, mut to) = match self.state.handoff() {
@@ -291,8 +293,8 @@ impl Lane {
             }
             let call = async {
                 match &to {
-                    Some(to) => self.context.store.assign(&self.lease.key, &seen, to).await,
-                    None => self.context.store.evict(&self.lease.key, &seen).await,
+                    Some(to) => self.context.store.assign(&self.lease.key, &seen.clone().into(), to).await,
+                    None => self.context.store.evict(&self.lease.key, &seen.clone().into()).await,
                 }
             };
             let mut answer = self.answer_in_time(call).await;

@@ -171,6 +171,12 @@ impl Lease {
     pub fn owners(&self) -> Owners {
         Owners { owner: self.owner.clone(), checkpoint_owner: self.checkpoint_owner.clone() }
     }
+
+    /// The owners and the counter as read, for the condition of a write by somebody who does not hold the lease.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        Seen { owners: self.owners(), counter: Some(self.counter) }
+    }
 }
 
 /// The two owner attributes of a lease as a writer last saw them.
@@ -180,4 +186,21 @@ pub struct Owners {
     pub owner: Option<WorkerId>,
     /// The attribute `checkpointOwner`.
     pub checkpoint_owner: Option<WorkerId>,
+}
+
+/// A lease as the writer of a change of owner last saw it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// The owners.
+    pub owners: Owners,
+    /// The counter, by which whoever wants to take a lease has judged that nobody renews it. `None`: any, for a holder
+    /// that gives its own lease away, and for a hand-off that is ended though its source still renews.
+    pub counter: Option<u64>,
+}
+
+impl From<Owners> for Seen {
+    /// These owners, with any counter.
+    fn from(owners: Owners) -> Self {
+        Self { owners, counter: None }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
+use super::lease::{Checkpoint, Lease, LeaseKey, Owners, Seen, WorkerId};
 use super::store::{EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerRow, Written};
 use crate::shard::ShardId;
 
@@ -117,10 +117,10 @@ impl LeaseStore for MemoryLeaseStore {
         )
     }
 
-    async fn assign(&self, key: &LeaseKey, seen: &Owners, to: &WorkerId) -> Result<Written, StoreError> {
+    async fn assign(&self, key: &LeaseKey, seen: &Seen, to: &WorkerId) -> Result<Written, StoreError> {
         self.update(
             key,
-            |lease| lease.owners() == *seen,
+            |lease| is_as_seen(lease, seen),
             |lease| {
                 let from_another = lease.owner.as_ref().is_some_and(|owner| owner != to);
                 let back_again = lease.checkpoint_owner.as_ref() == Some(to);
@@ -143,10 +143,10 @@ impl LeaseStore for MemoryLeaseStore {
         )
     }
 
-    async fn evict(&self, key: &LeaseKey, seen: &Owners) -> Result<Written, StoreError> {
+    async fn evict(&self, key: &LeaseKey, seen: &Seen) -> Result<Written, StoreError> {
         self.update(
             key,
-            |lease| lease.owners() == *seen,
+            |lease| is_as_seen(lease, seen),
             |lease| {
                 if lease.checkpoint_owner.take().is_none() {
                     lease.owner = None;
@@ -231,6 +231,10 @@ fn renew(lease: &mut Lease, renewal: Renewal<'_>) {
     if renewal.throughput_kib_per_s.is_some() {
         lease.throughput_kib_per_s = renewal.throughput_kib_per_s;
     }
+}
+
+fn is_as_seen(lease: &Lease, seen: &Seen) -> bool {
+    lease.owners() == seen.owners && seen.counter.is_none_or(|counter| lease.counter == counter)
 }
 
 fn is_held(lock: &LeaderLock, held: &LeaderLock) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::held::{CheckpointError, HeldLease, Standing};
 use super::lane::pause;
-use super::lease::{Checkpoint, Lease, LeaseKey, Owners};
+use super::lease::{Checkpoint, Lease, LeaseKey};
 use super::renew::LostReason;
 use super::store::{StoreError, Written};
 use crate::shard::{ListedShard, ShardId};
@@ -135,7 +135,7 @@ impl HeldLease {
         {
             return Ok(());
         }
-        let unowned = Owners::default();
+        let unowned = lease.seen();
         let taken = self.until_lost(|| store.assign(&key, &unowned, &self.context().me)).await?;
         tracing::debug!(lease = %key, accepted = matches!(taken, Written::Accepted(_)), "took an unowned child");
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
+use super::lease::{Checkpoint, Lease, LeaseKey, Seen, WorkerId};
 use crate::shard::ShardId;
 
 /// A lease table: leases, the rows by which workers show that they live, and the leader's lock.
@@ -43,16 +43,17 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     async fn checkpoint(&self, renewal: Renewal<'_>, checkpoint: &Checkpoint) -> Result<Written, StoreError>;
 
     /// Makes `to` the owner, ends a hand-off, adds 1 to the counter; adds 1 to the owner switches if there was an owner
-    /// other than `to`, or if `to` was the `checkpointOwner`. Condition: the row exists and its owners are `seen`.
-    async fn assign(&self, key: &LeaseKey, seen: &Owners, to: &WorkerId) -> Result<Written, StoreError>;
+    /// other than `to`, or if `to` was the `checkpointOwner`. Condition: the row exists and its owners, and its counter
+    /// if given, are `seen`.
+    async fn assign(&self, key: &LeaseKey, seen: &Seen, to: &WorkerId) -> Result<Written, StoreError>;
 
     /// Starts a hand-off: `to` becomes the owner and `from` the `checkpointOwner`; the counter stays.
     /// Condition: the row exists, its owner is `from`, and there is no `checkpointOwner`.
     async fn start_handoff(&self, key: &LeaseKey, from: &WorkerId, to: &WorkerId) -> Result<Written, StoreError>;
 
     /// Ends an ownership: removes the `checkpointOwner` if there is one, else the owner; adds 1 to the counter.
-    /// Condition: the row exists and its owners are `seen`.
-    async fn evict(&self, key: &LeaseKey, seen: &Owners) -> Result<Written, StoreError>;
+    /// Condition: the row exists and its owners, and its counter if given, are `seen`.
+    async fn evict(&self, key: &LeaseKey, seen: &Seen) -> Result<Written, StoreError>;
 
     /// Sets the children; the counter stays. Condition: the row exists.
     async fn set_children(&self, key: &LeaseKey, children: &[ShardId]) -> Result<Written, StoreError>;

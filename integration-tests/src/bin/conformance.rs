@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use aws_config::BehaviorVersion;
 use aws_sdk_kinesis::config::{Credentials, Region};
 use integration_tests::conformance::{
-    Check, Differences, Endpoint, Outcome, Service, against_endpoint, against_model, compare, page,
+    Check, Differences, Endpoint, Outcome, Service, again, against_endpoint, against_model, compare, page,
 };
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -47,13 +47,33 @@ fn examine(service: Service, options: &Options, known: &Differences) -> Result<V
     let began = Instant::now();
     let theirs = real_time.block_on(async {
         let peer = Peer::start(service, options).await?;
-        anyhow::Ok(against_endpoint(&peer.endpoint().await, checks).await)
+        let endpoint = peer.endpoint().await;
+        let mut theirs = against_endpoint(&endpoint, checks).await;
+        ask_again(&endpoint, &mut theirs, |result| !compare(service.peer(), result, known).is_empty()).await;
+        anyhow::Ok(theirs)
     })?;
     table(service, &ours, &theirs);
     println!("{} took {:.0?}", service.peer(), began.elapsed());
     let mut wrong = compare(service.ours(), &ours, known);
     wrong.extend(compare(service.peer(), &theirs, known));
     Ok(wrong)
+}
+
+/// Asks once more, one at a time, what came out otherwise than listed: an emulator in real time, with a
+/// dozen checks at once, does now and then what it does not do again.
+async fn ask_again(
+    endpoint: &Endpoint,
+    results: &mut [(&'static Check, Outcome)],
+    unexpected: impl Fn(&[(&'static Check, Outcome)]) -> bool,
+) {
+    for result in results {
+        if unexpected(std::slice::from_ref(result)) {
+            let seen =
+                if let Outcome::Differs(seen) = &result.1 { format!("differs: {seen:#}") } else { "holds".to_owned() };
+            println!("{}: {seen}; asked again", result.0.name);
+            result.1 = again(endpoint, result.0).await;
+        }
+    }
 }
 
 fn table(service: Service, ours: &[(&Check, Outcome)], theirs: &[(&Check, Outcome)]) {

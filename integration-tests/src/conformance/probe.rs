@@ -26,7 +26,7 @@ impl Endpoint {
         Self { kinesis, dynamodb, creating: Arc::new(Semaphore::new(5)) }
     }
 
-    pub(super) fn probe(&self, check: &'static str) -> Probe {
+    pub(super) fn probe(&self, prefix: impl Into<String>) -> Probe {
         let patient = RetryConfig::standard().with_max_attempts(8).with_max_backoff(Duration::from_secs(1));
         let once = RetryConfig::disabled();
         let client = |retries| aws_sdk_kinesis::Client::from_conf(self.kinesis.clone().retry_config(retries).build());
@@ -34,7 +34,7 @@ impl Endpoint {
             kinesis: client(patient.clone()),
             once: client(once),
             dynamodb: aws_sdk_dynamodb::Client::from_conf(self.dynamodb.clone().retry_config(patient).build()),
-            check,
+            prefix: prefix.into(),
             creating: self.creating.clone(),
             made: Arc::default(),
         }
@@ -50,7 +50,7 @@ pub struct Probe {
     pub once: aws_sdk_kinesis::Client,
     /// Repeats a call that was throttled.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    check: &'static str,
+    prefix: String,
     creating: Arc<Semaphore>,
     made: Arc<Mutex<Vec<String>>>,
 }
@@ -58,7 +58,7 @@ pub struct Probe {
 impl Probe {
     /// A name that no other check uses, for a stream or a table. It is removed when the check is over.
     pub fn name(&self, suffix: &str) -> String {
-        let name = format!("{}{suffix}", self.check);
+        let name = format!("{}{suffix}", self.prefix);
         self.made.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
         name
     }

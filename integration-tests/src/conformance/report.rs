@@ -92,7 +92,8 @@ const OPENING: &str = "\
 Each line is one check: a function that calls the service through the AWS SDK for Rust and holds it to one sentence of the
 API reference. All run against the test kit's cloud in every `cargo test`; `just conformance` runs those that need
 neither hours nor the service's rates against npm `kinesis-local` 0.6.2 and DynamoDB Local 2.6.1, and fails when an
-implementation differs where this page does not say so, or no longer differs where it does.
+implementation differs where this page does not say so, or no longer differs where it does. These two run in real time: a
+check that came out otherwise than expected there is asked once more, alone.
 
 *Holds* is not the same for all: a check is our reading of a sentence, and what another implementation makes of the same sentence is
 the second opinion. \"Who is right\" says `reference` when the sentence leaves no doubt, `open` when it can be read both ways.

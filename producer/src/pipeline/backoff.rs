@@ -19,6 +19,9 @@ pub(crate) const ENTRIES: ExponentialBuilder = bounds(Duration::from_millis(100)
 /// For listings of shards that failed: records wait for them, and the service allows 100 a second for a stream.
 pub(crate) const LISTINGS: ExponentialBuilder = bounds(Duration::from_millis(500), Duration::from_secs(5));
 
+/// For the question about the stream at the start, where other producers of the account may be starting too.
+pub(crate) const SUMMARIES: ExponentialBuilder = bounds(Duration::from_millis(500), Duration::from_secs(4));
+
 /// Between two listings of shards that surprises asked for.
 pub(crate) const LISTING_GAP: Duration = Duration::from_secs(1);
 

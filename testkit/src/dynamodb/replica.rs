@@ -50,7 +50,7 @@ impl Replica {
     /// A write that is to be seen `lag` after `now`: the item as it is since then, `None` when it is gone.
     pub(crate) fn wrote(&mut self, place: Place, image: Option<Value>, lag: Duration, now: Tick) {
         let label = label(&place);
-        let due = (now + lag).max(self.last.get(&label).copied().unwrap_or_default());
+        let due = now.saturating_add(lag).max(self.last.get(&label).copied().unwrap_or_default());
         self.last.insert(label, due);
         self.writes += 1;
         self.pending.insert((due, self.writes), (place, image));

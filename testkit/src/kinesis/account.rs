@@ -117,16 +117,22 @@ fn stream_name(name: Option<&str>, arn: Option<&str>) -> Result<String, Refusal>
 }
 
 fn name_in_arn(arn: &str) -> Result<&str, Refusal> {
-    let resource = arn.splitn(6, ':').nth(5).filter(|_| arn.starts_with("arn:aws"));
-    resource.and_then(|resource| resource.strip_prefix("stream/")).filter(|name| is_stream_name(name)).ok_or_else(
-        || {
-            Refusal::constraint(
-                arn,
-                "streamARN",
-                "Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\\d{12}:stream/\\S+",
-            )
-        },
-    )
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let [partition, service, region, account, resource] = match parts[..] {
+        ["arn", partition, service, region, account, resource] => [partition, service, region, account, resource],
+        _ => [""; 5],
+    };
+    let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    let name = resource.strip_prefix("stream/").filter(|name| is_stream_name(name));
+    let name = name.filter(|_| partition.starts_with("aws") && service == "kinesis" && is_account);
+    let name = name.ok_or_else(|| {
+        let pattern = "Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\\d{12}:stream/\\S+";
+        Refusal::constraint(arn, "streamARN", pattern)
+    })?;
+    if region != REGION || account != ACCOUNT_ID {
+        return Err(Refusal::not_found(format!("Stream {arn} not found in {REGION} under account {ACCOUNT_ID}.")));
+    }
+    Ok(name)
 }
 
 pub(crate) fn check_stream_name(name: &str) -> Result<(), Refusal> {

@@ -17,10 +17,11 @@ impl Bucket {
         Self { rate, level: i128::from(rate) * NANOS, at: now }
     }
 
-    /// Whether `n` tokens are there. What is larger than the whole bucket goes through when the bucket is full.
+    /// Whether `n` tokens are there. What is larger than the whole bucket goes through when the bucket is full; a bucket
+    /// without a rate lets nothing through.
     pub(crate) fn holds(&mut self, n: u64, now: Tick) -> bool {
         self.refill(now);
-        self.level >= i128::from(n.min(self.rate)) * NANOS
+        (self.rate > 0 || n == 0) && self.level >= i128::from(n.min(self.rate)) * NANOS
     }
 
     pub(crate) fn take(&mut self, n: u64, now: Tick) {
@@ -31,6 +32,9 @@ impl Bucket {
     /// From when on [`holds`](Self::holds) is true if nothing more is taken.
     pub(crate) fn ready_at(&mut self, n: u64, now: Tick) -> Tick {
         self.refill(now);
+        if self.rate == 0 && n > 0 {
+            return Tick::MAX;
+        }
         let missing = i128::from(n.min(self.rate)) * NANOS - self.level;
         if missing <= 0 {
             return now;
@@ -87,7 +91,13 @@ mod tests {
         bucket.take(1500, ms(0));
         let ready = bucket.ready_at(1, ms(0));
         assert!(!bucket.clone().holds(1, ms(500)) && bucket.holds(1, ready) && ready <= ms(502), "{ready:?}");
-        assert_eq!(Bucket::full(0, ms(0)).ready_at(1, ms(7)), ms(7), "nothing is all that it can ever hold");
+    }
+
+    #[test]
+    fn without_a_rate_lets_nothing_through() {
+        let mut bucket = Bucket::full(0, ms(0));
+        assert!(!bucket.holds(1, ms(0)) && !bucket.holds(1, ms(60_000)) && bucket.holds(0, ms(0)));
+        assert_eq!((bucket.ready_at(1, ms(7)), bucket.ready_at(0, ms(7))), (Tick::MAX, ms(7)));
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Account {
 
     fn check_token(&self, text: &str, now: Tick) -> Result<ConsumersToken, Refusal> {
         let token = ConsumersToken::parse(text).ok_or_else(|| Refusal::invalid_argument("NextToken is invalid."))?;
-        if token.issued + self.limits.token_life < now {
+        if token.issued.saturating_add(self.limits.token_life) < now {
             return Err(Refusal::expired_token("The pagination token has expired.".to_owned()));
         }
         Ok(token)

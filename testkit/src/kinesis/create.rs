@@ -14,7 +14,7 @@ use super::hash_key;
 use super::monitoring::Metrics;
 use super::record_size::check_max_record_size;
 use super::rolling::RollingDay;
-use super::stream::{Change, Mode, Pending, Status, Stream};
+use super::stream::{Change, Mode, Pending, Status, Step, Stream};
 use super::tags::Tags;
 use super::warm::shards_for;
 use crate::clock::Tick;
@@ -162,8 +162,8 @@ impl Stream {
         let open = self.open_shards().count();
         match self.pending.as_ref().map(|pending| &pending.change) {
             Some(Change::Create { ranges }) => ranges.len(),
-            Some(Change::Split { .. }) => open + 1,
-            Some(Change::Reshard { targets }) => open.max(targets.len()),
+            Some(Change::Step(Step::Split { .. })) => open + 1,
+            Some(Change::Reshard { shards, .. }) => open.max(*shards),
             _ => open,
         }
     }

@@ -9,7 +9,7 @@
 //! Streams do not shrink: the service keeps room for double the peak of 30 days, and does not say how it gives it back.
 
 use super::shard::Shard;
-use super::stream::{Change, Mode, Pending, Status, Stream};
+use super::stream::{Mode, Pending, Status, Stream};
 use crate::clock::Tick;
 use crate::limits::Limits;
 
@@ -39,7 +39,7 @@ impl Stream {
     /// Looks at the traffic when the window of observation is over, and begins to split the shards that have too much.
     /// While the stream is changing already, it looks again at the end of the next window. Returns whether a change began.
     pub(crate) fn watch_demand(&mut self, now: Tick, limits: &Limits) -> bool {
-        let end = self.demand_since + limits.on_demand_window;
+        let end = self.demand_since.saturating_add(limits.on_demand_window);
         if self.mode != Mode::OnDemand || now < end {
             return false;
         }
@@ -53,7 +53,8 @@ impl Stream {
             began = targets.len() > self.open_shards().count();
             if began {
                 self.status = Status::Updating;
-                self.pending = Some(Pending { due: end + limits.updating, change: Change::Reshard { targets } });
+                let change = self.reshard_to(&targets);
+                self.pending = Some(Pending { due: end + limits.updating, change });
             }
         }
         for shard in &mut self.shards {

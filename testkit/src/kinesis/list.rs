@@ -89,7 +89,7 @@ impl Account {
             return Err(Refusal::invalid_argument("NextToken and ShardFilter cannot be provided together."));
         }
         let page = ListToken::parse(token).ok_or_else(|| Refusal::invalid_argument("NextToken is invalid."))?;
-        if page.issued + self.limits.token_life < now {
+        if page.issued.saturating_add(self.limits.token_life) < now {
             return Err(Refusal::expired_token("The pagination token has expired.".to_owned()));
         }
         Ok(page)
@@ -115,9 +115,17 @@ impl FilterRequest {
     fn parse(&self, stream: &Stream, now: Tick) -> Result<Filter, Refusal> {
         let kind = self.r#type.as_deref().ok_or_else(|| Refusal::missing("shardFilter.type"))?;
         let trim_horizon = stream.trim_horizon(now);
+        let misplaced = [
+            ("ShardId", self.shard_id.is_some() && kind != "AFTER_SHARD_ID"),
+            ("Timestamp", self.timestamp.is_some() && !matches!(kind, "AT_TIMESTAMP" | "FROM_TIMESTAMP")),
+        ];
+        if let Some((member, _)) = misplaced.into_iter().find(|(_, is_misplaced)| *is_misplaced) {
+            let refusal = format!("{member} cannot be specified for ShardFilter type {kind}.");
+            return Err(Refusal::invalid_argument(refusal));
+        }
         let with_time = |make: fn(Tick) -> Filter| match self.timestamp {
             // What has been trimmed does not count: a time before the trim horizon means the trim horizon.
-            Some(Timestamp(at)) if at <= now => Ok(make(at.max(trim_horizon))),
+            Some(Timestamp(at)) if at.as_millis() <= now.as_millis() => Ok(make(at.max(trim_horizon))),
             Some(Timestamp(at)) => Err(future_timestamp(at, now)),
             None => Err(Refusal::invalid_argument(format!("Timestamp must be specified for ShardFilter type {kind}."))),
         };

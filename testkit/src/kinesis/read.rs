@@ -33,7 +33,7 @@ impl Account {
         let limit = check_limit(request.limit, limits.get_records_entries)?;
         let text = request.shard_iterator.as_deref().ok_or_else(|| Refusal::missing("shardIterator"))?;
         let iterator = ShardIterator::parse(text).ok_or_else(|| Refusal::invalid_argument("Invalid ShardIterator."))?;
-        if iterator.issued + limits.token_life < now {
+        if iterator.issued.saturating_add(limits.token_life) < now {
             return Err(expired(&iterator, now, limits.token_life));
         }
         let id = shard_id(iterator.shard);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::account::Account;
 use super::consumer::{Consumer, ConsumerStatus, check_consumer_name};
 use super::consumers::ConsumerAnswer;
+use super::stream::Mode;
 use super::tags::Tags;
 use crate::clock::Tick;
 use crate::refusal::Refusal;
@@ -47,6 +48,7 @@ impl Account {
         // Over all streams: the limit is the account's.
         let creating: usize = self.streams.values().map(|stream| stream.consumers.creating()).sum();
         let limits = self.limits.clone();
+        let advantage = self.commitment.is_enabled(now);
         let stream = self.stream(None, Some(stream_arn))?;
         if !stream.takes_calls() {
             return Err(Refusal::in_use(format!(
@@ -55,6 +57,10 @@ impl Account {
                 stream.status.as_str()
             )));
         }
+        let most = match stream.mode {
+            Mode::OnDemand if advantage => limits.consumers_per_advantage_stream,
+            _ => limits.consumers_per_stream,
+        };
         let stream_name = stream.name.clone();
         let consumers = &mut stream.consumers;
         if consumers.by_name.contains_key(&name) {
@@ -62,7 +68,7 @@ impl Account {
                 "Consumer {name} under stream {stream_name} already exists for account {ACCOUNT_ID}."
             )));
         }
-        if consumers.by_name.len() >= limits.consumers_per_stream {
+        if consumers.by_name.len() >= most {
             return Err(Refusal::limit_exceeded(format!(
                 "Stream {stream_name} under account {ACCOUNT_ID} has {} consumers, and may not have more.",
                 consumers.by_name.len()

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::account::{Account, check_name};
 use super::hash_key;
 use super::shard::Shard;
-use super::stream::{Change, Mode, Pending, Status, Stream};
+use super::stream::{Change, Mode, Pending, Status, Step, Stream};
 use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;
@@ -78,7 +78,7 @@ impl Account {
             )));
         };
         self.check_room_for(1)?;
-        self.stream(Some(&name), None)?.update(now + updating, Change::Split { parent, at });
+        self.stream(Some(&name), None)?.update(now + updating, Change::Step(Step::Split { parent, at }));
         Ok(())
     }
 
@@ -106,7 +106,7 @@ impl Account {
                  shards eligible for merging"
             )));
         }
-        stream.update(now + updating, Change::Merge { parent, adjacent });
+        stream.update(now + updating, Change::Step(Step::Merge { parent, adjacent }));
         Ok(())
     }
 }

@@ -10,8 +10,8 @@ use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::wire::Timestamp;
 
-/// The account's commitment to a minimum of throughput ("On-demand Advantage"), which unlocks warm throughput. It holds
-/// for a day at least; ended earlier it ends when the day is over.
+/// The account's commitment to a minimum of throughput ("On-demand Advantage"), which unlocks warm throughput and more
+/// consumers of an on-demand stream. It holds for a day at least; ended earlier it ends when the day is over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Commitment {
     started: Option<Tick>,

@@ -1,12 +1,12 @@
 //! UpdateShardCount: the splits and merges that lead to shards of one size.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::hash_key;
-use super::stream::{Change, Stream};
+use super::stream::{Change, Step, Stream};
 use crate::clock::Tick;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
@@ -59,8 +59,8 @@ impl Account {
         self.check_room_for((target as usize).saturating_sub(current))?;
         let stream = self.stream(Some(&answer.stream_name), None)?;
         stream.shard_count_updates.count(limits.shard_count_updates_per_day, now);
-        let targets = stream.uniform_targets(target);
-        stream.update(now + limits.updating, Change::Reshard { targets });
+        let change = stream.reshard_to(&stream.uniform_targets(target));
+        stream.update(now + limits.updating, change);
         Ok(answer)
     }
 }
@@ -110,31 +110,43 @@ impl Stream {
         targets
     }
 
-    /// The next split or merge on the way to the ranges `targets`, from the lowest hash key up; `None` when all is done.
+    /// The splits and merges on the way to the ranges `targets`, from the lowest hash key up, in one pass.
     ///
     /// As the service has been seen to do it (4 shards to 3: shard 1 is split at a third, its lower part merged with
     /// shard 0, then shard 2 is split at two thirds, and so on): what reaches over the end of a target is split there,
     /// what lies within it is merged from the left. So every shard has parents, and some live only for a moment.
-    pub(crate) fn next_step(&self, targets: &[(u128, u128)]) -> Option<Change> {
+    pub(crate) fn reshard_to(&self, targets: &[(u128, u128)]) -> Change {
         let mut open: Vec<_> = self.open_shards().map(|shard| (shard.range, shard.index)).collect();
-        open.sort_unstable();
-        let mut open = open.into_iter();
-        for &(_, last) in targets {
+        // The lowest hash key last, where it is taken from.
+        open.sort_unstable_by(|a, b| b.cmp(a));
+        let mut steps = VecDeque::new();
+        // No other change comes between, so the children's numbers are known.
+        let mut next = self.shards.len() as u32;
+        for &(_, end) in targets {
             // All targets before this one are shards already, so this one begins where the next shard begins.
-            let (range, index) = open.next()?;
-            if range.1 == last {
-                continue;
+            while let Some((range, index)) = open.pop()
+                && range.1 != end
+            {
+                let (first, last) = range;
+                if last > end {
+                    steps.push_back(Step::Split { parent: index, at: end + 1 });
+                    open.extend([((end + 1, last), next + 1), ((first, end), next)]);
+                    next += 2;
+                    continue;
+                }
+                let Some(((from, last), adjacent)) = open.pop() else { break };
+                if last > end {
+                    steps.push_back(Step::Split { parent: adjacent, at: end + 1 });
+                    open.extend([((end + 1, last), next + 1), ((from, end), next), (range, index)]);
+                    next += 2;
+                } else {
+                    steps.push_back(Step::Merge { parent: index, adjacent });
+                    open.push(((first, last), next));
+                    next += 1;
+                }
             }
-            if range.1 > last {
-                return Some(Change::Split { parent: index, at: last + 1 });
-            }
-            let (range, adjacent) = open.next()?;
-            return Some(match range.1 > last {
-                true => Change::Split { parent: adjacent, at: last + 1 },
-                false => Change::Merge { parent: index, adjacent },
-            });
         }
-        None
+        Change::Reshard { steps, shards: targets.len() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One stream: its state, its shards, and the change it is going through.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::bucket::Bucket;
@@ -97,18 +98,11 @@ pub(crate) enum Change {
     Create {
         ranges: Vec<(u128, u128)>,
     },
-    /// `at` is the first hash key of the second child.
-    Split {
-        parent: u32,
-        at: u128,
-    },
-    Merge {
-        parent: u32,
-        adjacent: u32,
-    },
-    /// Splits and merges, one after the other, until the open shards are these.
+    Step(Step),
+    /// Splits and merges, one after the other; then `shards` are open.
     Reshard {
-        targets: Vec<(u128, u128)>,
+        steps: VecDeque<Step>,
+        shards: usize,
     },
     /// And then the shards that `warm` MiB a second need.
     Mode {
@@ -121,6 +115,19 @@ pub(crate) enum Change {
     Delete,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// `at` is the first hash key of the second child.
+    Split {
+        parent: u32,
+        at: u128,
+    },
+    Merge {
+        parent: u32,
+        adjacent: u32,
+    },
+}
+
 impl Stream {
     /// Makes the pending changes whose time has come. `opened` gives each new generation of shards its mark, see
     /// [`SequenceNumber`].
@@ -131,20 +138,20 @@ impl Stream {
                 let at = pending.due;
                 match pending.change {
                     Change::Delete => return Settled::Gone,
-                    Change::Reshard { targets } => {
-                        if let Some(step) = self.next_step(&targets) {
-                            self.make(step, at, opened, limits, rng);
+                    Change::Reshard { mut steps, shards } => {
+                        if let Some(step) = steps.pop_front() {
+                            self.take_step(step, at, opened, limits, rng);
                         }
-                        if self.next_step(&targets).is_some() {
+                        if !steps.is_empty() {
                             let due = at + limits.updating;
-                            self.pending = Some(Pending { due, change: Change::Reshard { targets } });
+                            self.pending = Some(Pending { due, change: Change::Reshard { steps, shards } });
                             continue;
                         }
                     }
                     Change::Mode { mode, warm } => {
                         self.switch_mode(mode, warm, at);
                         if let Some(warm) = warm {
-                            let change = Change::Reshard { targets: self.uniform_targets(shards_for(warm)) };
+                            let change = self.reshard_to(&self.uniform_targets(shards_for(warm)));
                             self.pending = Some(Pending { due: at + limits.updating, change });
                             continue;
                         }
@@ -167,20 +174,26 @@ impl Stream {
                     self.open(range, self.created, opened, limits);
                 }
             }
-            Change::Split { parent, at: second } => {
+            Change::Step(step) => self.take_step(step, at, opened, limits, rng),
+            Change::Encryption { key } => self.encryption.key = key,
+            Change::Mode { .. } | Change::Reshard { .. } | Change::Delete => {}
+        }
+    }
+
+    fn take_step(&mut self, step: Step, at: Tick, opened: &mut u64, limits: &Limits, rng: &mut fastrand::Rng) {
+        match step {
+            Step::Split { parent, at: second } => {
                 let (first, last) = self.close(parent, at, rng);
                 for range in [(first, second - 1), (second, last)] {
                     self.open(range, at, opened, limits).parent = Some(parent);
                 }
             }
-            Change::Merge { parent, adjacent } => {
+            Step::Merge { parent, adjacent } => {
                 let (a, b) = (self.close(parent, at, rng), self.close(adjacent, at, rng));
                 let child = self.open((a.0, b.1), at, opened, limits);
                 child.parent = Some(parent);
                 child.adjacent_parent = Some(adjacent);
             }
-            Change::Encryption { key } => self.encryption.key = key,
-            Change::Mode { .. } | Change::Reshard { .. } | Change::Delete => {}
         }
     }
 

@@ -88,7 +88,7 @@ impl Account {
             shard: index,
             from,
             last_event: now,
-            until: now + limits.subscription_life,
+            until: now.saturating_add(limits.subscription_life),
             over: false,
         };
         Ok((subscription, notify))

@@ -97,7 +97,7 @@ impl Subscription {
         let next = last.map_or(self.from, |last| last.sequence.counter + 1);
         let at_end = !shard.is_open() && shard.position(next) == shard.records.len();
         let earliest = if page.is_empty() && !at_end {
-            self.last_event + limits.subscription_heartbeat
+            self.last_event.saturating_add(limits.subscription_heartbeat)
         } else {
             seat.bytes.ready_at(bytes, now)
         };

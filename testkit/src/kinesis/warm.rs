@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::create::ON_DEMAND_SHARDS;
-use super::stream::{Change, Mode, Stream};
+use super::stream::{Mode, Stream};
 use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;
@@ -48,8 +48,8 @@ impl Account {
             )));
         }
         stream.warm_mib_per_second = (target > 0).then_some(target);
-        let targets = stream.uniform_targets(shards_for(target));
-        stream.update(now + updating, Change::Reshard { targets });
+        let change = stream.reshard_to(&stream.uniform_targets(shards_for(target)));
+        stream.update(now + updating, change);
         Ok(Answer {
             stream_name: stream.name.clone(),
             stream_arn: stream.arn.clone(),

@@ -57,10 +57,6 @@ impl Listening {
         #[cfg(feature = "tls")]
         let acceptor = self.acceptor.clone();
         async move {
-            // An answer of several frames would wait for the client's delayed ACK otherwise, 40 ms.
-            if socket.set_nodelay(true).is_err() {
-                return;
-            }
             #[cfg(feature = "tls")]
             if let Some(acceptor) = acceptor
                 && is_tls(&socket).await
@@ -123,12 +119,15 @@ async fn end(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-/// The next connection and its place among those that may be open.
+/// The next connection, which sends at once, and its place among those that may be open.
 async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
     let place = room.clone().acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => return (socket, place),
+            // An answer of several frames would wait for the client's delayed ACK otherwise, 40 ms.
+            Ok((socket, _)) if socket.set_nodelay(true).is_ok() => return (socket, place),
+            // The client is gone, and the socket with it.
+            Ok(_) => {}
             // The client is gone already, or the process has no descriptors left: there will be some when others close.
             Err(_) => tokio::time::sleep(AFTER_FAILED_ACCEPT).await,
         }
@@ -144,3 +143,19 @@ async fn is_tls(socket: &TcpStream) -> bool {
 }
 
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_connection_sends_at_once_and_takes_a_place() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let client = TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("it listens");
+        assert!(!client.nodelay().expect("the socket is open"), "what the system does unless it is told otherwise");
+        let room = Arc::new(Semaphore::new(1));
+        let (socket, place) = accept(&listener, &room).await;
+        assert!(socket.nodelay().expect("the socket is open"));
+        assert_eq!((place.is_some(), room.available_permits()), (true, 0));
+    }
+}

@@ -1,5 +1,6 @@
 //! What no SDK would send, of which nothing may bring the cloud down, and what the SDK for Rust does not: CBOR.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition};
@@ -11,7 +12,7 @@ use http_body_util::BodyExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use super::{Body, EVENT_STREAM, Services};
+use super::{Body, EVENT_STREAM, Services, dynamodb, kinesis};
 use crate::cloud::Cloud;
 use crate::wire::{Blob, Timestamp, Wire};
 
@@ -305,6 +306,38 @@ async fn each_service_has_its_json() {
         let request = Request::post("http://cloud.test/").header("x-amz-target", target).body("{}".into()).unwrap();
         assert_eq!(cloud.services.handle(&request).headers()[CONTENT_TYPE], kind);
     }
+}
+
+/// No operation gets to the dispatch that its list lacks.
+#[tokio::test(start_paused = true)]
+async fn every_operation_of_the_lists_is_answered() {
+    let cloud = Cloud::new();
+    for (prefix, operations) in
+        [("Kinesis_20131202", &kinesis::OPERATIONS[..]), ("DynamoDB_20120810", &dynamodb::OPERATIONS[..])]
+    {
+        for operation in operations {
+            let (_, code) = send(&cloud.services, Some(&format!("{prefix}.{operation}")), b"{}").await;
+            assert_ne!(code, "UnknownOperationException", "{operation} is in the list alone");
+        }
+    }
+}
+
+/// The other way round, from the source: what the dispatch has an arm for is in the list.
+#[test]
+fn every_operation_of_the_dispatch_is_in_its_list() {
+    fn arms(source: &'static str) -> BTreeSet<&'static str> {
+        source
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix('"')?.split_once("\" =>"))
+            .map(|arm| arm.0)
+            .collect()
+    }
+    let mut kinesis = arms(include_str!("../kinesis.rs"));
+    kinesis.insert("SubscribeToShard");
+    assert_eq!(kinesis, BTreeSet::from(kinesis::OPERATIONS));
+    let mut dynamodb = arms(include_str!("../dynamodb/engine.rs"));
+    dynamodb.extend(dynamodb::OWN);
+    assert_eq!(dynamodb, BTreeSet::from(dynamodb::OPERATIONS));
 }
 
 const CBOR: &str = "application/x-amz-cbor-1.1";

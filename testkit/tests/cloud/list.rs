@@ -143,6 +143,13 @@ async fn what_list_shards_refuses() {
     assert_eq!(code(with(filter(Type::AfterShardId)).await), "InvalidArgumentException");
     assert_eq!(code(with(filter(Type::AtTimestamp)).await), "InvalidArgumentException");
     assert_eq!(code(with(filter("ALL".into())).await), "ValidationException");
+    for kind in [Type::AtLatest, Type::AtTrimHorizon, Type::FromTrimHorizon, Type::AtTimestamp, Type::FromTimestamp] {
+        assert_eq!(code(with(filter(kind).shard_id(FIRST)).await), "InvalidArgumentException");
+    }
+    let now = at(cloud.clock().now());
+    for kind in [Type::AtLatest, Type::AtTrimHorizon, Type::FromTrimHorizon] {
+        assert_eq!(code(with(filter(kind).timestamp(now)).await), "InvalidArgumentException");
+    }
     let tomorrow = at(cloud.clock().now() + Duration::from_secs(86_400));
     assert_eq!(code(with(filter(Type::FromTimestamp).timestamp(tomorrow)).await), "InvalidArgumentException");
 

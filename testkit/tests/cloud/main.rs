@@ -7,6 +7,7 @@ mod distribution;
 mod dry_run;
 mod dynamodb;
 mod encryption;
+mod extremes;
 mod faults;
 mod freeze;
 mod lag;

@@ -1,6 +1,6 @@
 //! A test that asks for what is not possible is told so.
 
-use kinesis_testkit::{Cloud, Refused};
+use kinesis_testkit::{Cloud, Fault, Refused};
 
 use super::*;
 
@@ -78,4 +78,41 @@ async fn a_record_that_no_stream_takes_is_refused() {
 async fn the_methods_that_assert_fail_the_test_with_the_same_words() {
     let (_, stream, _) = clicks(1).await;
     stream.split(5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_for_an_operation_that_the_cloud_does_not_have_is_refused() {
+    let (cloud, stream, a) = clicks(1).await;
+    let faults = cloud.faults("a");
+    let (kinesis, dynamodb) = (faults.clone().kinesis(), faults.clone().dynamodb());
+    let neither = |operation| format!("neither Kinesis nor DynamoDB has an operation {operation}");
+    let refused = [
+        (faults.try_next("PutRecrods", Fault::LoseRequest), neither("PutRecrods")),
+        (faults.try_next_n("putRecord", 2, Fault::LoseRequest), neither("putRecord")),
+        (faults.try_next_n("", 0, Fault::LoseRequest), neither("")),
+        (faults.try_always_for("GetObject", Fault::LoseRequest), neither("GetObject")),
+        (kinesis.try_next("GetItem", Fault::LoseRequest), "Kinesis has no operation GetItem".to_owned()),
+        (dynamodb.try_always_for("PutRecord", Fault::LoseRequest), "DynamoDB has no operation PutRecord".to_owned()),
+    ];
+    for (result, message) in refused {
+        let refused = result.expect_err("a refusal");
+        assert_eq!((refused.code(), refused.message()), ("UnknownOperationException", message.as_str()));
+        assert_eq!(refused.to_string(), format!("worker a: UnknownOperationException: {message}"));
+    }
+    let put = |data| a.put_record().stream_name("clicks").partition_key("key").data(Blob::new(data)).send();
+    put("no fault was left behind").await.expect("nothing is wrong");
+
+    faults.try_next("PutRecord", Fault::LoseRequest).expect("Kinesis has it");
+    put("lost").await.expect_err("the fault strikes");
+    assert_eq!(stream.records().len(), 1);
+    kinesis.try_always_for("SubscribeToShard", Fault::LoseRequest).expect("Kinesis has it");
+    dynamodb.try_next_n("DescribeLimits", 1, Fault::LoseRequest).expect("DynamoDB has it");
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(
+    expected = "worker a: UnknownOperationException: neither Kinesis nor DynamoDB has an operation PutRecrods"
+)]
+async fn a_fault_that_would_never_strike_fails_the_test() {
+    Cloud::new().faults("a").next("PutRecrods", Fault::LoseRequest);
 }

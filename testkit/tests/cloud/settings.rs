@@ -164,3 +164,43 @@ async fn a_resource_policy_is_kept() {
     let other = arn.replace("clicks", "other");
     assert_eq!(code(a.get_resource_policy().resource_arn(other).send().await), "ResourceNotFoundException");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_on_demand_stream_has_fifty_consumers_while_the_commitment_holds() {
+    let mut limits = Limits::without_rates();
+    limits.consumers_creating = usize::MAX;
+    let (cloud, stream, a) = on_demand(limits).await;
+    let provisioned = cloud.create_stream("provisioned", 1).await;
+    /// Registers as many more as it gets, named by `prefix`, and says how many consumers the refusal counts.
+    async fn fill(a: &Client, arn: String, prefix: &str) -> String {
+        for n in 0.. {
+            let name = format!("{prefix}{n}");
+            let call = a.register_stream_consumer().stream_arn(&arn).consumer_name(name).send().await;
+            if call.is_err() {
+                let (code, message) = refusal(call);
+                assert_eq!(code, "LimitExceededException");
+                return message;
+            }
+        }
+        unreachable!("names do not end")
+    }
+    let message = fill(&a, stream.arn(), "before").await;
+    assert!(message.contains("has 20 consumers"), "{message}");
+    assert_eq!(commit(&a, Wish::Enabled).await, Ok(Status::Enabled));
+    let message = fill(&a, stream.arn(), "advantage").await;
+    assert!(message.contains("has 50 consumers"), "{message}");
+    let message = fill(&a, provisioned.arn(), "provisioned").await;
+    assert!(message.contains("has 20 consumers"), "{message}");
+
+    commit(&a, Wish::Disabled).await.expect("it ends in a day");
+    sleep(DAY).await;
+    a.deregister_stream_consumer()
+        .stream_arn(stream.arn())
+        .consumer_name("before0")
+        .send()
+        .await
+        .expect("it was there");
+    sleep(1000).await;
+    let message = fill(&a, stream.arn(), "after").await;
+    assert!(message.contains("has 49 consumers"), "those that were there stay: {message}");
+}

@@ -91,6 +91,20 @@ async fn rounding_does_not_add_up_over_many_changes() {
     assert_eq!(stream.open_shards().len(), 75);
 }
 
+/// As many as a stream may have. It ends in a moment only if a step costs the same however many shards there are.
+#[tokio::test(start_paused = true)]
+async fn thousands_of_shards_are_doubled_and_halved() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 5000).await;
+    let ranges = || stream.open_shards().into_iter().map(|shard| shard.hash_keys).collect::<Vec<_>>();
+    let before = ranges();
+    stream.update_shard_count(10_000).await;
+    assert_eq!((ranges().len(), stream.shards().len()), (10_000, 15_000), "each was split once");
+    stream.update_shard_count(5000).await;
+    assert!(ranges() == before, "each pair was merged once");
+    assert_eq!(stream.shards().len(), 20_000);
+}
+
 /// The lineage that the service made of 4 shards when it was asked for 3.
 #[tokio::test(start_paused = true)]
 async fn where_ranges_do_not_line_up_there_are_shards_that_live_for_a_moment() {

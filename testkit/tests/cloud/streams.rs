@@ -68,6 +68,14 @@ async fn a_stream_has_to_be_named_rightly() {
     for arn in ["", "clicks", "arn:aws:kinesis:us-east-1:1:table/clicks", "arn:aws:kinesis:us-east-1:1:stream/"] {
         assert_eq!(code(summary.clone().stream_arn(arn).send().await), "ValidationException", "{arn}");
     }
+    for arn in ["arn:aws:sqs:us-east-1:123456789012:stream/clicks", "arn:aws:kinesis:us-east-1:123:stream/clicks"] {
+        assert_eq!(code(summary.clone().stream_arn(arn).send().await), "ValidationException", "{arn}");
+    }
+    for arn in
+        ["arn:aws:kinesis:eu-west-1:123456789012:stream/clicks", "arn:aws:kinesis:us-east-1:999999999999:stream/clicks"]
+    {
+        assert_eq!(code(summary.clone().stream_arn(arn).send().await), "ResourceNotFoundException", "{arn}");
+    }
     for name in ["", "with space", "ü", &"n".repeat(129)] {
         assert_eq!(code(summary.clone().stream_name(name).send().await), "ValidationException", "{name}");
     }

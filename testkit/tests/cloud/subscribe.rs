@@ -11,10 +11,10 @@ use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
 use aws_sdk_kinesis::types::{
     ShardIteratorType, StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream as Event,
 };
-use kinesis_testkit::Stream;
+use kinesis_testkit::{Cloud, Limits, Stream};
 use tokio::time::{Instant, timeout};
 
-use crate::{FIRST, clicks, code, refusal, sleep};
+use crate::{FIRST, clicks, code, refusal, sleep, without_retries};
 
 pub(crate) type Events = EventReceiver<Event, SubscribeToShardEventStreamError>;
 
@@ -83,7 +83,7 @@ pub(crate) async fn exception(events: &mut Events) -> (String, String) {
 }
 
 /// The stream "clicks" with records "0" to "4" a second apart, and the consumer "app".
-async fn five() -> (kinesis_testkit::Cloud, Stream, Client, String, Vec<kinesis_testkit::Record>) {
+async fn five() -> (Cloud, Stream, Client, String, Vec<kinesis_testkit::Record>) {
     let (cloud, stream, a) = clicks(1).await;
     let app = consumer(&a, &stream, "app").await;
     let mut stored = Vec::new();
@@ -358,4 +358,39 @@ async fn a_shard_that_has_been_trimmed_away_cannot_be_subscribed_to() {
     sleep(24 * 3_600_000 + 1000).await;
     let gone = try_subscribe(&a, &app, FIRST, from(ShardIteratorType::TrimHorizon)).await;
     assert_eq!(code(gone), "ResourceNotFoundException");
+}
+
+/// The third record waits for the rate until the shard is older than the retention period: it is lost, and the subscriber
+/// is told.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_trimmed_away_ends_its_subscription_with_an_exception() {
+    let mut limits = Limits::default();
+    limits.subscription_event_bytes = 1;
+    limits.subscription_bytes_per_second = 1;
+    let cloud = Cloud::builder().limits(limits).build();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let a = without_retries(&cloud.connect("a").await);
+    let app = consumer(&a, &stream, "app").await;
+    let record = |letter: &str| letter.repeat(60);
+    for letter in ["a", "b", "c"] {
+        stream.put("k", record(letter)).await;
+    }
+    let [child, _] = stream.split(0).await;
+    sleep((24 * 3600 - 90) * 1000).await;
+    let start = Instant::now();
+    let mut events = subscribe(&a, &app, FIRST, from(ShardIteratorType::TrimHorizon)).await;
+    for letter in ["a", "b"] {
+        assert_eq!(texts(&next(&mut events).await.expect("an event")), [record(letter)]);
+    }
+    assert!(start.elapsed() < Duration::from_secs(90), "before the shard is gone: {:?}", start.elapsed());
+    let error = events.recv().await.expect_err("no third event").into_service_error();
+    assert!(matches!(error, SubscribeToShardEventStreamError::ResourceNotFoundException(_)), "{error:?}");
+    let message = format!("Shard {FIRST} in stream clicks under account 123456789012 does not exist");
+    assert_eq!(error.message(), Some(message.as_str()));
+    assert!((90..=130).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert_eq!(
+        code(try_subscribe(&a, &app, FIRST, from(ShardIteratorType::TrimHorizon)).await),
+        "ResourceNotFoundException"
+    );
+    subscribe(&a, &app, &child, from(ShardIteratorType::TrimHorizon)).await;
 }

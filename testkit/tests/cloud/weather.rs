@@ -22,15 +22,27 @@ async fn answered(a: &Client, data: &str) -> bool {
 async fn a_network_can_be_cut_in_one_direction() {
     let (cloud, stream, a) = clicks(1).await;
     let faults = cloud.faults("a");
+    assert!(answered(&a, "0").await);
     faults.cut_answers();
     assert!(!answered(&a, "1").await);
-    assert_eq!(stream.records().len(), 1, "the request arrived");
+    assert_eq!(stream.records().len(), 2, "the request arrived");
     faults.heal();
     faults.cut_requests();
     assert!(!answered(&a, "2").await);
-    assert_eq!(stream.records().len(), 1, "the request did not arrive");
+    assert_eq!(stream.records().len(), 2, "the request did not arrive");
     faults.heal();
     assert!(answered(&a, "3").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_answers_there_is_no_new_connection() {
+    let (cloud, stream, a) = clicks(1).await;
+    assert!(answered(&a, "0").await);
+    cloud.faults("a").cut_answers();
+    for _ in 0..5 {
+        assert!(!answered(&a, "x").await);
+    }
+    assert_eq!(stream.records().len(), 2, "the only connection took one request more");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use aws_sdk_kinesis::primitives::Blob;
+use futures::FutureExt;
 use futures::future::join_all;
 use kinesis_testkit::{Cloud, Fault, Outcome, ServeError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::calls::served;
@@ -21,6 +23,24 @@ async fn a_taken_address_a_wrong_one_and_a_zero_are_errors() {
     assert_eq!(wrong.to_string(), "cannot listen on nowhere");
     let zero = cloud.serve().max_concurrent_streams(0).start().await.expect_err("zero");
     assert_eq!(zero.to_string(), "max_concurrent_streams is 0: nothing could be served");
+}
+
+#[test]
+fn a_runtime_that_cannot_serve_is_an_error() {
+    let start = |builder: &mut Builder| {
+        let runtime = builder.build().expect("a runtime");
+        runtime.block_on(Cloud::new().serve().start()).map(drop)
+    };
+    let without = |builder: &mut Builder, what: &str| match start(builder).expect_err("no server") {
+        ServeError::Runtime(words) => assert!(words.contains(what), "{words}"),
+        other => panic!("{other:?}"),
+    };
+    without(&mut Builder::new_current_thread(), "enable_time");
+    without(Builder::new_current_thread().enable_io(), "enable_time");
+    without(Builder::new_current_thread().enable_time(), "enable_io");
+    start(Builder::new_current_thread().enable_io().enable_time()).expect("a server");
+    let none = Cloud::new().serve().start().now_or_never().expect("at once").expect_err("no runtime at all");
+    assert!(none.to_string().starts_with("this runtime cannot serve: "), "{none}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::lease::{Checkpoint, Lease, Owners, WorkerId};
+use crate::lease::{Checkpoint, Lease, Owners, Seen, WorkerId};
 
 /// What has been seen of a lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,8 +77,9 @@ impl Watched {
         self.owners = owners;
     }
 
-    pub(super) const fn owners(&self) -> &Owners {
-        &self.owners
+    /// As last seen, for the condition of a write.
+    pub(super) fn seen(&self) -> Seen {
+        Seen { owners: self.owners.clone(), counter: Some(self.counter) }
     }
 
     /// The owner, or who will be once a hand-off is done.
@@ -110,10 +111,6 @@ impl Watched {
 
     pub(super) const fn is_awaited(&self) -> bool {
         self.awaited.is_some()
-    }
-
-    pub(super) const fn counter(&self) -> u64 {
-        self.counter
     }
 
     pub(super) const fn last_moved(&self) -> Tick {

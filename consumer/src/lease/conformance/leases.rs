@@ -8,7 +8,7 @@ use kinesis_aggregation::HashKeyRange;
 use super::Outcome;
 use super::expect::{accepted, at, found, lease, made, refused, renewal, same, with, worker};
 use crate::lease::store::LeaseStore;
-use crate::lease::{Checkpoint, Lease, Owners, PendingCheckpoint, Renewal, StoreError, Written};
+use crate::lease::{Checkpoint, Lease, Owners, PendingCheckpoint, Renewal, Seen, StoreError, Written};
 use crate::shard::ShardId;
 
 pub(super) async fn created_as_given(store: Arc<dyn LeaseStore>) -> Outcome {
@@ -135,11 +135,11 @@ pub(super) async fn every_kind_of_checkpoint(store: Arc<dyn LeaseStore>) -> Outc
 
 pub(super) async fn assign_counts_switches(store: Arc<dyn LeaseStore>) -> Outcome {
     let free = made(&store, |_| {}).await?;
-    let a = accepted(store.assign(&free.key, &free.owners(), &worker("a")).await)?;
+    let a = accepted(store.assign(&free.key, &free.seen(), &worker("a")).await)?;
     same("from nobody", (a.owner.clone(), a.counter, a.owner_switches), (Some(worker("a")), 1, 0))?;
-    let again = accepted(store.assign(&free.key, &a.owners(), &worker("a")).await)?;
+    let again = accepted(store.assign(&free.key, &a.seen(), &worker("a")).await)?;
     same("to the same", (again.counter, again.owner_switches), (2, 0))?;
-    let b = accepted(store.assign(&free.key, &a.owners(), &worker("b")).await)?;
+    let b = accepted(store.assign(&free.key, &again.seen(), &worker("b")).await)?;
     same("to another", (b.owner.clone(), b.counter, b.owner_switches), (Some(worker("b")), 3, 1))?;
     same("the row", found(store.read(&free.key).await)?, Some(b))
 }
@@ -149,11 +149,34 @@ pub(super) async fn assign_needs_owners_as_seen(store: Arc<dyn LeaseStore>) -> O
     let other = Owners { owner: Some(worker("b")), checkpoint_owner: None };
     let handoff = Owners { owner: Some(worker("a")), checkpoint_owner: Some(worker("b")) };
     for (what, seen) in [("nobody seen", Owners::default()), ("another", other), ("a hand-off", handoff)] {
-        refused(what, store.assign(&owned.key, &seen, &worker("c")).await, Some(&owned))?;
+        refused(what, store.assign(&owned.key, &seen.into(), &worker("c")).await, Some(&owned))?;
     }
     let absent = lease(2);
-    refused("no row", store.assign(&absent.key, &Owners::default(), &worker("c")).await, None)?;
+    refused("no row", store.assign(&absent.key, &Seen::default(), &worker("c")).await, None)?;
     same("no row is made", found(store.read(&absent.key).await)?, None)
+}
+
+pub(super) async fn changes_need_the_counter_as_seen(store: Arc<dyn LeaseStore>) -> Outcome {
+    let judged = made(&store, |lease| {
+        lease.owner = Some(worker("a"));
+        lease.counter = 6;
+    })
+    .await?;
+    let row = accepted(store.renew(renewal(&judged, 6)).await)?;
+    let ahead = Seen { counter: Some(8), ..row.seen() };
+    for (what, seen) in [("renewed meanwhile", judged.seen()), ("not renewed yet", ahead)] {
+        refused(what, store.assign(&row.key, &seen, &worker("b")).await, Some(&row))?;
+        refused(what, store.evict(&row.key, &seen).await, Some(&row))?;
+    }
+    same("the row", found(store.read(&row.key).await)?, Some(row.clone()))?;
+    let taken = accepted(store.assign(&row.key, &row.seen(), &worker("b")).await)?;
+    same("as it is", (taken.owner.clone(), taken.counter), (Some(worker("b")), 8))?;
+    accepted(store.renew(renewal(&taken, 8)).await)?;
+    let any = Seen::from(taken.owners());
+    let taken = accepted(store.assign(&row.key, &any, &worker("b")).await)?;
+    same("any counter", taken.counter, 10)?;
+    let freed = accepted(store.evict(&row.key, &any).await)?;
+    same("freed", (freed.owner, freed.counter), (None, 11))
 }
 
 pub(super) async fn handoff_leaves_the_counter(store: Arc<dyn LeaseStore>) -> Outcome {
@@ -181,7 +204,7 @@ pub(super) async fn assign_ends_handoff(store: Arc<dyn LeaseStore>) -> Outcome {
         lease.checkpoint_owner = Some(worker("a"));
     };
     let first = made(&store, handing_over).await?;
-    let done = accepted(store.assign(&first.key, &first.owners(), &worker("b")).await)?;
+    let done = accepted(store.assign(&first.key, &first.owners().into(), &worker("b")).await)?;
     same(
         "completed",
         (done.owner.clone(), done.checkpoint_owner, done.counter, done.owner_switches),
@@ -189,7 +212,7 @@ pub(super) async fn assign_ends_handoff(store: Arc<dyn LeaseStore>) -> Outcome {
     )?;
     let second = with(lease(2), handing_over);
     accepted(store.create(&second).await)?;
-    let back = accepted(store.assign(&second.key, &second.owners(), &worker("a")).await)?;
+    let back = accepted(store.assign(&second.key, &second.seen(), &worker("a")).await)?;
     same(
         "called off",
         (back.owner, back.checkpoint_owner, back.counter, back.owner_switches),
@@ -199,17 +222,17 @@ pub(super) async fn assign_ends_handoff(store: Arc<dyn LeaseStore>) -> Outcome {
 
 pub(super) async fn evict_frees(store: Arc<dyn LeaseStore>) -> Outcome {
     let owned = made(&store, |lease| lease.owner = Some(worker("a"))).await?;
-    refused("by another", store.evict(&owned.key, &Owners::default()).await, Some(&owned))?;
-    let free = accepted(store.evict(&owned.key, &owned.owners()).await)?;
+    refused("by another", store.evict(&owned.key, &Seen::default()).await, Some(&owned))?;
+    let free = accepted(store.evict(&owned.key, &owned.owners().into()).await)?;
     same("freed", (free.owner, free.counter, free.owner_switches), (None, 1, 0))?;
     let handed = with(lease(2), |lease| {
         lease.owner = Some(worker("b"));
         lease.checkpoint_owner = Some(worker("a"));
     });
     accepted(store.create(&handed).await)?;
-    let ended = accepted(store.evict(&handed.key, &handed.owners()).await)?;
+    let ended = accepted(store.evict(&handed.key, &handed.seen()).await)?;
     same("in a hand-off", (ended.owner, ended.checkpoint_owner, ended.counter), (Some(worker("b")), None, 1))?;
-    refused("no row", store.evict(&lease(3).key, &Owners::default()).await, None)
+    refused("no row", store.evict(&lease(3).key, &Seen::default()).await, None)
 }
 
 pub(super) async fn children_are_set(store: Arc<dyn LeaseStore>) -> Outcome {

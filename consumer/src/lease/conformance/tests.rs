@@ -4,8 +4,8 @@ use kinesis_testkit::Cloud;
 use super::expect::{renewal, worker};
 use super::*;
 use crate::lease::{
-    Checkpoint, DynamoDbLeaseStore, EpochTime, LeaderLock, Lease, LeaseKey, MemoryLeaseStore, Owners, PrepareError,
-    Renewal, Rows, StoreError, WorkerId, Written,
+    Checkpoint, DynamoDbLeaseStore, EpochTime, LeaderLock, Lease, LeaseKey, MemoryLeaseStore, PrepareError, Renewal,
+    Rows, Seen, StoreError, WorkerId, Written,
 };
 use crate::shard::ShardId;
 
@@ -39,6 +39,8 @@ async fn faulty_stores_do_not_conform() {
     for (fault, expected) in [
         (Fault::RenewsAnyCounter, "renew is refused for another counter, and for a lease that is not there"),
         (Fault::ForgetsPending, "create writes every attribute, and read gives them back"),
+        (Fault::AssignsAnyCounter, "assign and evict are refused if the counter has moved, unless any will do"),
+        (Fault::EvictsAnyCounter, "assign and evict are refused if the counter has moved, unless any will do"),
         (Fault::HandoffMovesCounter, "start_handoff names both workers, leaves the counter, and starts only once"),
         (Fault::DeletesUnfinished, "delete_finished deletes at SHARD_END only; deleted twice is deleted"),
         (Fault::LockForAll, "take_leadership gives the lock to one of two"),
@@ -53,6 +55,8 @@ async fn faulty_stores_do_not_conform() {
 enum Fault {
     RenewsAnyCounter,
     ForgetsPending,
+    AssignsAnyCounter,
+    EvictsAnyCounter,
     HandoffMovesCounter,
     DeletesUnfinished,
     LockForAll,
@@ -104,7 +108,10 @@ impl LeaseStore for Faulty {
         self.inner.checkpoint(renewal, checkpoint).await
     }
 
-    async fn assign(&self, key: &LeaseKey, seen: &Owners, to: &WorkerId) -> Result<Written, StoreError> {
+    async fn assign(&self, key: &LeaseKey, seen: &Seen, to: &WorkerId) -> Result<Written, StoreError> {
+        if self.fault == Fault::AssignsAnyCounter {
+            return self.inner.assign(key, &seen.owners.clone().into(), to).await;
+        }
         self.inner.assign(key, seen, to).await
     }
 
@@ -117,7 +124,10 @@ impl LeaseStore for Faulty {
         }
     }
 
-    async fn evict(&self, key: &LeaseKey, seen: &Owners) -> Result<Written, StoreError> {
+    async fn evict(&self, key: &LeaseKey, seen: &Seen) -> Result<Written, StoreError> {
+        if self.fault == Fault::EvictsAnyCounter {
+            return self.inner.evict(key, &seen.owners.clone().into()).await;
+        }
         self.inner.evict(key, seen).await
     }
 

@@ -1,9 +1,9 @@
-//! Conditions on the owners of a lease, and the values that go with them.
+//! Conditions on the owners and the counter of a lease, and the values that go with them.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 
 use super::item::{self, n, s};
-use crate::lease::{Owners, Renewal, WorkerId};
+use crate::lease::{Owners, Renewal, Seen, WorkerId};
 
 pub(super) fn with_renewal(update: UpdateItemFluentBuilder, renewal: Renewal<'_>) -> UpdateItemFluentBuilder {
     let update = update
@@ -14,6 +14,20 @@ pub(super) fn with_renewal(update: UpdateItemFluentBuilder, renewal: Renewal<'_>
     update
         .update_expression(expression.replacen("SET ", "SET throughputKBps = :throughput, ", 1))
         .expression_attribute_values(":throughput", throughput)
+}
+
+/// The condition that there is a row, and that it is as a writer saw it. [`with_seen`] brings its values.
+pub(super) fn is_as_seen(seen: &Seen) -> String {
+    let counter = if seen.counter.is_some() { " AND leaseCounter = :counter" } else { "" };
+    format!("attribute_exists(leaseKey) AND {}{counter}", owners_are(&seen.owners))
+}
+
+pub(super) fn with_seen(update: UpdateItemFluentBuilder, seen: &Seen) -> UpdateItemFluentBuilder {
+    let update = with_owners(update, &seen.owners);
+    match seen.counter {
+        Some(counter) => update.expression_attribute_values(":counter", n(counter)),
+        None => update,
+    }
 }
 
 /// The condition that the owners are as a writer saw them. [`with_owners`] brings its values.

@@ -64,7 +64,8 @@ async fn each_write_touches_its_own_attributes_only() {
     let cloud = Cloud::new();
     let (store, client) = prepared(&cloud).await;
     let (a, b) = (worker("a"), worker("b"));
-    let seen = Owners { owner: Some(a.clone()), checkpoint_owner: None };
+    let owners = Owners { owner: Some(a.clone()), checkpoint_owner: None };
+    let seen = Seen { owners, counter: Some(3) };
     let key = key();
     type Check<'a> = (&'a str, futures::future::BoxFuture<'a, Result<Written, StoreError>>, &'a [&'a str]);
     let with_rate = Renewal { throughput_kib_per_s: Some(2.5), ..renewal(&key, 3) };
@@ -135,7 +136,7 @@ async fn an_edited_row_that_names_an_empty_worker_can_be_written_to() {
     assert_eq!(row.checkpoint_owner, None);
     let renewed = store.renew(renewal(&key(), 3)).await;
     assert!(matches!(renewed, Ok(Written::Accepted(_))), "{renewed:?}");
-    let assigned = store.assign(&key(), &row.owners(), &worker("b")).await;
+    let assigned = store.assign(&key(), &row.owners().into(), &worker("b")).await;
     assert!(matches!(assigned, Ok(Written::Accepted(_))), "{assigned:?}");
 }
 

@@ -226,7 +226,7 @@ async fn a_dropped_lease_is_not_renewed_and_a_released_one_is_free_at_once() {
 async fn a_taken_lease_is_noticed_at_the_next_write_and_its_late_checkpoint_is_refused() {
     let scene = Scene::start().await;
     let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
-    let taken = scene.other.assign(&scene.key, &scene.row().await.owners(), &WorkerId::from("other")).await;
+    let taken = scene.other.assign(&scene.key, &scene.row().await.seen(), &WorkerId::from("other")).await;
     assert!(matches!(taken, Ok(Written::Accepted(_))));
     assert!(held.checkpoint(at(1)).await.is_err());
     assert_eq!(lane.await.expect("no panic").0, LostReason::Taken { by: Some(WorkerId::from("other")) });

@@ -232,19 +232,11 @@ impl Duties {
     }
 }
 
-/// Writes a change of owner. The condition of an assignment is on the owners alone, which a renewal leaves as they are;
-/// so a lease that stood still is looked at once more, by a read that does not lag.
+/// Writes a change of owner. The read by which it was decided may have lagged behind, and the owner may renew until the
+/// write lands; the counter in the condition of an assignment sees both.
 pub(super) async fn write(store: &dyn LeaseStore, change: &Move) -> Result<Written, StoreError> {
     match change {
-        Move::Assign { key, seen, to, stood_at } => {
-            if let Some(counter) = stood_at {
-                let row = store.read(key).await?;
-                if row.as_ref().is_none_or(|row| row.counter != *counter) {
-                    return Ok(Written::Refused(row.map(Box::new)));
-                }
-            }
-            store.assign(key, seen, to).await
-        }
+        Move::Assign { key, seen, to } => store.assign(key, seen, to).await,
         Move::HandOff { key, from, to } => store.start_handoff(key, from, to).await,
     }
 }
