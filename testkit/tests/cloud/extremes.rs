@@ -20,10 +20,7 @@ async fn what_is_to_take_for_ever_does() {
     assert_eq!(a.kinesis.get_records().shard_iterator(iterator).send().await.unwrap().records.len(), 1);
     cloud.faults("a").next("PutRecord", Fault::DelayRequest(Duration::MAX));
     let put = a.kinesis.put_record().stream_name("clicks").partition_key("k").data(b"x".to_vec().into());
-    assert!(
-        timeout(Duration::from_secs(3600), put.send()).await.is_ok_and(|answer| answer.is_err()),
-        "the SDK gives up"
-    );
+    assert!(timeout(Duration::from_secs(1_000_000), put.send()).await.is_err(), "it is still under way");
 }
 
 #[tokio::test(start_paused = true)]
