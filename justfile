@@ -36,6 +36,14 @@ determinism seed="7":
     target/release/trace {{ seed }} >target/trace-release.txt
     cmp target/trace-debug.txt target/trace-release.txt
 
+# Runs simulated fleets: `just sim --seed 42` replays one with its trace, `just sim --pairs 5` runs seeds twice and compares.
+sim *arguments:
+    cargo run --locked --release --package integration-tests --bin sim -- {{ arguments }}
+
+# Runs many simulated fleets on all cores, those that failed before first: `just sim-long --seeds 0..1000`.
+sim-long *arguments:
+    cargo run --locked --release --package integration-tests --bin sim -- --ledger target/sim-ledger.txt {{ arguments }}
+
 # Makes a new package with `cargo new` from nothing but testkit's crate page, and runs it.
 stranger:
     integration-tests/stranger

@@ -11,6 +11,8 @@ pub mod conformance;
 mod dynamodb;
 pub(crate) mod leader;
 mod memory;
+#[cfg(test)]
+mod model;
 mod sync;
 
 pub(crate) mod find;

@@ -1,0 +1,83 @@
+//! All that can happen to a few leases: the product's own states ([`Ownership`](super::renew::Ownership),
+//! [`Finder`](super::find::Finder), [`Assignment`](super::assign::Assignment)) over the product's own table in memory, and
+//! between them a network that delays and loses at will. A worker that does nothing while time goes on is frozen, slow or
+//! cut off; so these need no steps of their own.
+
+use stateright::{Checker, Model, Property};
+
+use self::step::Step;
+use self::world::World;
+
+mod step;
+mod world;
+
+/// What the search starts from, and how far it goes.
+#[derive(Clone, Copy, Debug)]
+struct Leases {
+    workers: usize,
+    /// How many crashes, and how many messages that are lost or late, a history may have.
+    crashes: u8,
+    mishaps: u8,
+}
+
+impl Model for Leases {
+    type State = World;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<World> {
+        World::starts(self.workers, self.crashes, self.mishaps)
+    }
+
+    fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        world.steps(steps);
+    }
+
+    fn next_state(&self, world: &World, step: Step) -> Option<World> {
+        let mut next = world.clone();
+        next.take(step);
+        (next != *world).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("C2: a checkpoint is not ahead of what is done", |_, world: &World| {
+                world.checkpoints_are_done()
+            }),
+            Property::always("C4: a child starts after its parent's end", |_, world: &World| world.children_wait()),
+            Property::always("C6: only the present epoch writes", |_, world: &World| {
+                !world.seen.write_of_a_former_epoch
+            }),
+            Property::always("C6: checkpoints never go back", |_, world: &World| !world.seen.checkpoint_went_back),
+            Property::always("C7: a lease has one holder", |_, world: &World| world.holders_are_alone()),
+            Property::always("what was accepted is in the table", |_, world: &World| {
+                !world.seen.accepted_and_not_written
+            }),
+            Property::sometimes("a lease of a dead worker is taken", |_, world: &World| world.seen.taken_from_the_dead),
+            Property::sometimes("a worker finds its leases again after a restart", |_, world: &World| {
+                world.seen.found_again
+            }),
+            Property::sometimes("a hand-off completes", |_, world: &World| world.seen.handed_over),
+            Property::sometimes("a lost answer is made out", |_, world: &World| world.seen.doubt_resolved),
+            Property::sometimes("a holder is refused", |_, world: &World| world.seen.refused),
+            Property::sometimes("a leader is refused", |_, world: &World| world.seen.leader_refused),
+            Property::sometimes("a lease runs out", |_, world: &World| world.seen.ran_out),
+            Property::sometimes("a late write is refused", |_, world: &World| world.seen.late_write_refused),
+            Property::sometimes("a late write is accepted", |_, world: &World| world.seen.late_write_accepted),
+            Property::sometimes("a child is read", |_, world: &World| world.seen.child_read),
+        ]
+    }
+}
+
+#[test]
+fn every_history_keeps_the_promises() {
+    let model = Leases { workers: 2, crashes: 1, mishaps: 2 };
+    let checker = model.checker().threads(2).target_state_count(1_000_000).spawn_bfs().join();
+    println!(
+        "{} states, {} of them different, {} steps deep",
+        checker.state_count(),
+        checker.unique_state_count(),
+        checker.max_depth()
+    );
+    checker.assert_properties();
+    assert!(checker.unique_state_count() >= 1_000_000 || checker.is_done());
+}

@@ -1,0 +1,364 @@
+//! What can happen next, and what comes of it.
+
+use super::super::assign::{Assignment, Move};
+use super::super::find::{Find, Finder};
+use super::super::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
+use super::super::renew::{Answer, LostReason, Ownership, Verdict, Write};
+use super::super::store::{LeaseStore, Renewal, StoreError, Written};
+use super::world::{
+    Call, D, HANDOFF, Held, LAST_BEAT, Life, Message, RECORDS, Row, World, after, before, child, parent,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Step {
+    /// Time goes on.
+    Beat,
+    /// A worker does a round as the leader, whoever led before.
+    Lead(WorkerId),
+    /// A worker looks at a lease that is named as its own, and adopts it.
+    Find(WorkerId, LeaseKey),
+    /// A holder sends this write, or gives up when it is too late for it.
+    Send(WorkerId, LeaseKey, Write),
+    /// A holder processes a record.
+    Process(WorkerId, LeaseKey),
+    /// A holder lets go of a lease that is to be handed over.
+    Leave(WorkerId, LeaseKey),
+    /// A message of the network arrives and is answered.
+    Answer(usize),
+    /// It arrives, and the answer is lost.
+    LoseAnswer(usize),
+    /// It is lost.
+    Lose(usize),
+    /// Its sender waits no longer.
+    GiveUpWaiting(usize),
+    /// It arrives, and nobody waits for the answer.
+    ArriveLate(usize),
+    Crash(WorkerId),
+    /// Under the same name.
+    Restart(WorkerId),
+}
+
+impl World {
+    pub(super) fn steps(&self, steps: &mut Vec<Step>) {
+        if self.beat < LAST_BEAT {
+            steps.push(Step::Beat);
+        }
+        for (index, message) in self.network.iter().enumerate() {
+            if message.late {
+                steps.push(Step::ArriveLate(index));
+                continue;
+            }
+            steps.push(Step::Answer(index));
+            if self.mishaps > 0 {
+                steps.extend([Step::LoseAnswer(index), Step::Lose(index), Step::GiveUpWaiting(index)]);
+            }
+        }
+        for (name, worker) in &self.workers {
+            if !worker.alive {
+                steps.push(Step::Restart(name.clone()));
+                continue;
+            }
+            if self.crashes > 0 {
+                steps.push(Step::Crash(name.clone()));
+            }
+            let asks = |message: &Message| message.from == (name.clone(), worker.life) && !message.late;
+            if !self.network.iter().any(|message| asks(message) && matches!(message.call, Call::Lead(_))) {
+                steps.push(Step::Lead(name.clone()));
+            }
+            for (key, row) in &self.table {
+                match worker.held.get(key) {
+                    None if row.0.owner.as_ref() == Some(name) => steps.push(Step::Find(name.clone(), key.clone())),
+                    Some(held) if held.sent.is_none() => self.holder_steps(name, key, held, steps),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn holder_steps(&self, name: &WorkerId, key: &LeaseKey, held: &Held, steps: &mut Vec<Step>) {
+        let send = |write: Write| Step::Send(name.clone(), key.clone(), write);
+        if held.leaving {
+            steps.push(Step::Leave(name.clone(), key.clone()));
+            return;
+        }
+        if let Some(write) = &held.writing {
+            steps.push(send(write.clone()));
+            return;
+        }
+        if self.now() >= held.state.renew_at() {
+            steps.push(send(Write::Renew));
+        }
+        if held.done > before(held.state.checkpoint()) {
+            steps.push(send(Write::Checkpoint(after(held.done))));
+        }
+        if held.done == RECORDS {
+            steps.push(send(Write::Checkpoint(Checkpoint::ShardEnd)));
+        } else if !held.state.has_expired(self.now()) && self.parents_done(key) {
+            steps.push(Step::Process(name.clone(), key.clone()));
+        }
+        if held.state.handoff().is_some() {
+            steps.push(Step::Leave(name.clone(), key.clone()));
+        }
+    }
+
+    fn parents_done(&self, key: &LeaseKey) -> bool {
+        *key == parent() || self.table.get(&parent()).is_none_or(|row| row.0.checkpoint.is_shard_end())
+    }
+
+    pub(super) fn take(&mut self, step: Step) {
+        match step {
+            Step::Beat => self.beat += 1,
+            Step::Lead(name) => self.lead(name),
+            Step::Find(name, key) => self.find(&name, &key),
+            Step::Send(name, key, write) => self.send(&name, &key, write),
+            Step::Process(name, key) => self.process(&name, &key),
+            Step::Leave(name, key) => self.leave(&name, &key),
+            Step::Answer(index) => {
+                let message = self.network.remove(index);
+                let answer = self.arrive(&message);
+                self.answered(&message, answer);
+            }
+            Step::LoseAnswer(index) => {
+                self.mishaps -= 1;
+                let message = self.network.remove(index);
+                self.arrive(&message);
+                self.answered(&message, Answer::Unknown);
+            }
+            Step::Lose(index) => {
+                self.mishaps -= 1;
+                let message = self.network.remove(index);
+                self.answered(&message, Answer::Unknown);
+            }
+            Step::GiveUpWaiting(index) => {
+                self.mishaps -= 1;
+                self.network[index].late = true;
+                let message = self.network[index].clone();
+                self.answered(&message, Answer::Unknown);
+            }
+            Step::ArriveLate(index) => {
+                let message = self.network.remove(index);
+                match self.arrive(&message) {
+                    Answer::Accepted(_) => self.seen.late_write_accepted = true,
+                    _ => self.seen.late_write_refused = true,
+                }
+            }
+            Step::Crash(name) => self.crash(&name),
+            Step::Restart(name) => {
+                let worker = self.workers.get_mut(&name).expect("it is there");
+                (worker.alive, worker.life, worker.finder) = (true, worker.life + 1, Finder::new(name.clone(), D));
+            }
+        }
+    }
+
+    fn lead(&mut self, name: WorkerId) {
+        let (now, wall_clock, rows) = (self.now(), self.wall_clock(), self.rows());
+        let led = self.leader.take().filter(|(leader, _)| *leader == name);
+        let (_, mut assignment) = led.unwrap_or_else(|| (name.clone(), Assignment::new(name.clone(), D, usize::MAX)));
+        assignment.observe(now, wall_clock, &rows);
+        let from = (name.clone(), self.workers[&name].life);
+        for change in assignment.round(now).moves {
+            let (Move::Assign { key, .. } | Move::HandOff { key, .. }) = &change;
+            let key = key.clone();
+            self.network.push(Message { from: from.clone(), key, call: Call::Lead(change), late: false });
+        }
+        self.leader = Some((name, assignment));
+    }
+
+    fn find(&mut self, name: &WorkerId, key: &LeaseKey) {
+        let now = self.now();
+        let row = &self.table[key].0;
+        let worker = self.workers.get_mut(name).expect("it is there");
+        if worker.finder.judge(now, row) != Find::Adopt {
+            return;
+        }
+        let state = Ownership::adopting(row, name.clone(), D, now);
+        let done = before(&row.checkpoint);
+        let held = Held { state, writing: None, sent: None, landed: false, adopted: false, leaving: false, done };
+        worker.held.insert(key.clone(), held);
+        self.send(name, key, Write::Renew);
+    }
+
+    fn send(&mut self, name: &WorkerId, key: &LeaseKey, write: Write) {
+        let now = self.now();
+        if write == Write::Checkpoint(Checkpoint::ShardEnd) && *key == parent() {
+            let mut lease = Lease::new(child(), Checkpoint::TrimHorizon);
+            lease.owner = Some(name.clone());
+            self.table.entry(child()).or_insert(Row(lease));
+        }
+        let worker = self.workers.get_mut(name).expect("it is there");
+        let held = worker.held.get_mut(key).expect("it is held");
+        if held.state.has_expired(now) {
+            let counter = held.state.counter();
+            worker.finder.lost(now, key.clone(), &LostReason::Expired, counter);
+            worker.held.remove(key);
+            self.seen.ran_out = true;
+            return;
+        }
+        held.sent = Some(now);
+        if held.writing.is_none() {
+            held.landed = false;
+        }
+        held.writing = Some(write.clone());
+        let (counter, in_handoff, adopting) = (held.state.counter(), held.state.handoff().is_some(), !held.adopted);
+        let call = Call::Write { counter, in_handoff, adopting, write };
+        self.network.push(Message { from: (name.clone(), worker.life), key: key.clone(), call, late: false });
+    }
+
+    fn process(&mut self, name: &WorkerId, key: &LeaseKey) {
+        let held = self.workers.get_mut(name).and_then(|worker| worker.held.get_mut(key)).expect("it is held");
+        held.done += 1;
+        let done = self.done.get_mut(key).expect("both are there");
+        *done = held.done.max(*done);
+        self.seen.child_read |= *key == child();
+    }
+
+    fn leave(&mut self, name: &WorkerId, key: &LeaseKey) {
+        let now = self.now();
+        let worker = self.workers.get_mut(name).expect("it is there");
+        let held = worker.held.get_mut(key).expect("it is held");
+        if held.state.has_expired(now) {
+            worker.held.remove(key);
+            return;
+        }
+        let to = held.state.handoff().map(|handoff| handoff.to.clone()).expect("it is being handed over");
+        (held.leaving, held.sent) = (true, Some(now));
+        let seen = Owners { owner: Some(to.clone()), checkpoint_owner: Some(name.clone()) };
+        let call = Call::Leave { seen, to };
+        self.network.push(Message { from: (name.clone(), worker.life), key: key.clone(), call, late: false });
+    }
+
+    fn crash(&mut self, name: &WorkerId) {
+        self.crashes -= 1;
+        let worker = self.workers.get_mut(name).expect("it is there");
+        (worker.alive, worker.held) = (false, std::collections::BTreeMap::new());
+        for message in self.network.iter_mut().filter(|message| message.from.0 == *name) {
+            message.late = true;
+        }
+        self.leader = self.leader.take().filter(|(leader, _)| leader != name);
+    }
+
+    /// The table does what a message asks for.
+    fn arrive(&mut self, message: &Message) -> Answer {
+        let key = &message.key;
+        let former = self.table.get(key).map(|row| row.0.clone());
+        let written = self.with_table(key, async |table| call(table, message).await);
+        let answer = Answer::from(written);
+        let Answer::Accepted(Some(row)) = &answer else { return answer };
+        let former = former.expect("what is not there is not written");
+        self.seen.checkpoint_went_back |= row.checkpoint < former.checkpoint;
+        match &message.call {
+            Call::Write { adopting: true, .. } => {
+                self.epochs.insert(key.clone(), message.from.clone());
+                self.seen.found_again |= message.from.1 > 0;
+            }
+            Call::Write { .. } => {
+                self.seen.write_of_a_former_epoch |= self.epochs.get(key) != Some(&message.from);
+            }
+            Call::Lead(Move::HandOff { .. }) => {}
+            Call::Leave { .. } | Call::Lead(Move::Assign { .. }) => {
+                self.epochs.remove(key);
+                let dead = |owner| !self.workers[owner].alive;
+                self.seen.taken_from_the_dead |= former.actual_owner().is_some_and(dead);
+            }
+        }
+        if let Some(held) = self.holder(&message.from, key)
+            && matches!(message.call, Call::Write { .. })
+        {
+            held.landed = true;
+        }
+        answer
+    }
+
+    fn holder(&mut self, life: &Life, key: &LeaseKey) -> Option<&mut Held> {
+        let worker = self.workers.get_mut(&life.0).filter(|worker| worker.alive && worker.life == life.1)?;
+        worker.held.get_mut(key)
+    }
+
+    /// The sender takes in an answer.
+    fn answered(&mut self, message: &Message, answer: Answer) {
+        match &message.call {
+            Call::Lead(change) => self.move_answered(message, change, &answer),
+            Call::Leave { .. } => {
+                let accepted = matches!(answer, Answer::Accepted(_));
+                self.seen.handed_over |= accepted;
+                let Some(held) = self.holder(&message.from, &message.key) else { return };
+                held.sent = None;
+                if !matches!(answer, Answer::Unknown) {
+                    self.let_go(message);
+                }
+            }
+            Call::Write { write, .. } => self.write_answered(message, write, answer),
+        }
+    }
+
+    fn move_answered(&mut self, message: &Message, change: &Move, answer: &Answer) {
+        let now = self.now();
+        match (answer, &mut self.leader) {
+            (Answer::Accepted(Some(row)), Some((name, assignment))) if *name == message.from.0 => {
+                assignment.moved(now, change, row.counter);
+            }
+            (Answer::Refused(_), _) => self.seen.leader_refused = true,
+            _ => {}
+        }
+    }
+
+    fn write_answered(&mut self, message: &Message, write: &Write, answer: Answer) {
+        let (now, epoch) = (self.now(), self.epochs.get(&message.key).cloned());
+        let is_dead = |life: &Life| {
+            let worker = &self.workers[&life.0];
+            !worker.alive || worker.life != life.1
+        };
+        // A message of the former life under our name, that came late, has written what we wanted to.
+        let former_life = epoch.filter(|life| life.0 == message.from.0 && *life != message.from && is_dead(life));
+        let Some(held) = self.holder(&message.from, &message.key) else { return };
+        let sent = held.sent.take().expect("it waits");
+        // The wait for an answer ends with the lease.
+        let answer = if held.state.has_expired(now) { Answer::Unknown } else { answer };
+        let refused = matches!(answer, Answer::Refused(_));
+        let verdict = held.state.judge(write, sent, &answer, HANDOFF);
+        match verdict {
+            Verdict::Accepted => {
+                let written = held.landed;
+                (held.writing, held.adopted) = (None, true);
+                if *write == Write::Checkpoint(Checkpoint::ShardEnd) {
+                    self.let_go(message);
+                }
+                self.seen.doubt_resolved |= refused;
+                if !written && former_life.is_some() {
+                    self.epochs.insert(message.key.clone(), message.from.clone());
+                } else {
+                    self.seen.accepted_and_not_written |= !written;
+                }
+            }
+            Verdict::Retry | Verdict::RetryInHandoff => {}
+            Verdict::ReadBack => unreachable!("the table gives the row"),
+            Verdict::Lost(reason) => {
+                let counter = held.state.counter();
+                self.seen.refused = true;
+                self.let_go(message);
+                let worker = self.workers.get_mut(&message.from.0).expect("it is there");
+                worker.finder.lost(now, message.key.clone(), &reason, counter);
+            }
+        }
+    }
+
+    fn let_go(&mut self, message: &Message) {
+        self.workers.get_mut(&message.from.0).expect("it is there").held.remove(&message.key);
+    }
+}
+
+async fn call(table: &impl LeaseStore, message: &Message) -> Result<Written, StoreError> {
+    let key = &message.key;
+    match &message.call {
+        Call::Write { counter, in_handoff, write, .. } => {
+            let renewal = Renewal { key, counter: *counter, in_handoff: *in_handoff, throughput_kib_per_s: None };
+            match write {
+                Write::Renew => table.renew(renewal).await,
+                Write::Checkpoint(checkpoint) => table.checkpoint(renewal, checkpoint).await,
+            }
+        }
+        Call::Leave { seen, to } => table.assign(key, &seen.clone().into(), to).await,
+        Call::Lead(Move::Assign { key, seen, to }) => table.assign(key, seen, to).await,
+        Call::Lead(Move::HandOff { key, from, to }) => table.start_handoff(key, from, to).await,
+    }
+}

@@ -1,0 +1,252 @@
+//! The state of the world: table, workers, network, and what an onlooker knows who sees all of it.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use futures::FutureExt;
+
+use super::super::MemoryLeaseStore;
+use super::super::assign::{Assignment, Move};
+use super::super::find::Finder;
+use super::super::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
+use super::super::renew::{Ownership, Write};
+use super::super::store::{EpochTime, LeaseStore, Rows, WorkerRow};
+use crate::clock::Tick;
+use crate::record::Position;
+
+/// A lease duration.
+pub(super) const D: Duration = Duration::from_secs(10);
+/// What a hand-off may take.
+pub(super) const HANDOFF: Duration = Duration::from_secs(30);
+/// How long a step of the clock is. Half a lease duration, so that a lease has run out after two.
+const BEAT: u64 = 5;
+/// When a history ends: before the first hand-off that began in it is overdue, when the leader takes a lease from a
+/// holder that lives, as the KCL does (C7 does not hold then).
+pub(super) const LAST_BEAT: u8 = 7;
+/// How many records a shard has.
+pub(super) const RECORDS: u8 = 2;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    pub(super) beat: u8,
+    pub(super) table: BTreeMap<LeaseKey, Row>,
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
+    pub(super) leader: Option<(WorkerId, Assignment)>,
+    /// On their way to the table, in no order.
+    pub(super) network: Vec<Message>,
+    pub(super) crashes: u8,
+    pub(super) mishaps: u8,
+    /// Records of each lease that somebody has processed, from the first without a gap.
+    pub(super) done: BTreeMap<LeaseKey, u8>,
+    /// Whose adoption was accepted last, and nothing since that ended it.
+    pub(super) epochs: BTreeMap<LeaseKey, Life>,
+    pub(super) seen: Happened,
+}
+
+/// One run of a worker's process.
+pub(super) type Life = (WorkerId, u8);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Worker {
+    pub(super) life: u8,
+    pub(super) alive: bool,
+    /// When it last wrote its row.
+    pub(super) reported: u8,
+    pub(super) finder: Finder,
+    pub(super) held: BTreeMap<LeaseKey, Held>,
+}
+
+/// A lease that a worker holds, or is about to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Held {
+    pub(super) state: Ownership,
+    /// The write that is repeated until it is decided.
+    pub(super) writing: Option<Write>,
+    /// When the attempt that is waited for was sent.
+    pub(super) sent: Option<Tick>,
+    /// The write is in the table: what the holder may doubt, the onlooker knows.
+    pub(super) landed: bool,
+    /// The first renewal was accepted.
+    pub(super) adopted: bool,
+    pub(super) leaving: bool,
+    pub(super) done: u8,
+}
+
+/// A call of the table, once sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Message {
+    pub(super) from: Life,
+    pub(super) key: LeaseKey,
+    pub(super) call: Call,
+    /// Nobody waits for its answer any more.
+    pub(super) late: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Call {
+    Write {
+        counter: u64,
+        in_handoff: bool,
+        adopting: bool,
+        write: Write,
+    },
+    /// The end of an ownership, in favour of another worker.
+    Leave {
+        seen: Owners,
+        to: WorkerId,
+    },
+    Lead(Move),
+}
+
+/// A row of the table. The throughput is not looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row(pub(super) Lease);
+
+impl Eq for Row {}
+
+impl Hash for Row {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Lease { owner, checkpoint_owner, counter, owner_switches, checkpoint, .. } = &self.0;
+        (owner, checkpoint_owner, counter, owner_switches, checkpoint).hash(state);
+    }
+}
+
+/// What has happened in a history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "a list of things to have seen")]
+pub(super) struct Happened {
+    pub(super) write_of_a_former_epoch: bool,
+    pub(super) checkpoint_went_back: bool,
+    pub(super) accepted_and_not_written: bool,
+    pub(super) taken_from_the_dead: bool,
+    pub(super) found_again: bool,
+    pub(super) handed_over: bool,
+    pub(super) doubt_resolved: bool,
+    pub(super) refused: bool,
+    pub(super) leader_refused: bool,
+    pub(super) ran_out: bool,
+    pub(super) late_write_refused: bool,
+    pub(super) late_write_accepted: bool,
+    pub(super) child_read: bool,
+}
+
+pub(super) fn parent() -> LeaseKey {
+    LeaseKey::from("shardId-000000000000")
+}
+
+pub(super) fn child() -> LeaseKey {
+    LeaseKey::from("shardId-000000000001")
+}
+
+/// The checkpoint after so many records.
+pub(super) fn after(records: u8) -> Checkpoint {
+    match records {
+        0 => Checkpoint::TrimHorizon,
+        n => Checkpoint::At(Position { sequence_number: n.to_string().parse().expect("a number"), sub_sequence: 0 }),
+    }
+}
+
+/// How many records are done at a checkpoint.
+pub(super) fn before(checkpoint: &Checkpoint) -> u8 {
+    if checkpoint.is_shard_end() {
+        RECORDS
+    } else {
+        (0..=RECORDS).find(|n| after(*n) == *checkpoint).expect("one of ours")
+    }
+}
+
+impl World {
+    /// Free leases; a shard in the middle; a hand-off under way; a worker that died.
+    pub(super) fn starts(workers: usize, crashes: u8, mishaps: u8) -> Vec<Self> {
+        let names: Vec<WorkerId> = ["a", "b", "c"].into_iter().take(workers).map(WorkerId::from).collect();
+        let worker = |name: &WorkerId| {
+            let finder = Finder::new(name.clone(), D);
+            (name.clone(), Worker { life: 0, alive: true, reported: 0, finder, held: BTreeMap::new() })
+        };
+        let free = Self {
+            beat: 0,
+            table: BTreeMap::from([(parent(), Row(Lease::new(parent(), Checkpoint::TrimHorizon)))]),
+            workers: names.iter().map(worker).collect(),
+            leader: None,
+            network: Vec::new(),
+            crashes,
+            mishaps,
+            done: BTreeMap::from([(parent(), 0), (child(), 0)]),
+            epochs: BTreeMap::new(),
+            seen: Happened::default(),
+        };
+        let mut held = free.clone();
+        held.give(&names[0]);
+        let mut handing_over = held.clone();
+        let row = &mut handing_over.table.get_mut(&parent()).expect("it is there").0;
+        row.checkpoint_owner = row.owner.replace(names[1].clone());
+        let mut orphaned = held.clone();
+        let dead = orphaned.workers.get_mut(&names[0]).expect("it is there");
+        (dead.alive, dead.held) = (false, BTreeMap::new());
+        vec![free, held, handing_over, orphaned]
+    }
+
+    /// Lets a worker hold the parent's lease, which it has just renewed.
+    fn give(&mut self, name: &WorkerId) {
+        let now = self.now();
+        let row = &mut self.table.get_mut(&parent()).expect("it is there").0;
+        row.owner = Some(name.clone());
+        let state = Ownership::adopting(row, name.clone(), D, now);
+        let held = Held { state, writing: None, sent: None, landed: false, adopted: true, leaving: false, done: 0 };
+        self.epochs.insert(parent(), (name.clone(), 0));
+        self.workers.get_mut(name).expect("it is there").held.insert(parent(), held);
+    }
+
+    pub(super) fn now(&self) -> Tick {
+        Tick::new(Duration::from_secs(u64::from(self.beat) * BEAT))
+    }
+
+    /// A leader's look at the table.
+    pub(super) fn rows(&self) -> Rows {
+        let report = |worker: &Worker| EpochTime(1_000 + u64::from(worker.reported) * BEAT);
+        Rows {
+            leases: self.table.values().map(|row| row.0.clone()).collect(),
+            workers: self.workers.iter().map(|(name, worker)| WorkerRow::new(name.clone(), report(worker))).collect(),
+            unreadable: Vec::new(),
+        }
+    }
+
+    pub(super) fn wall_clock(&self) -> EpochTime {
+        EpochTime(1_000 + u64::from(self.beat) * BEAT)
+    }
+
+    /// Lets the product's table do a call.
+    pub(super) fn with_table<T>(&mut self, key: &LeaseKey, call: impl AsyncFnOnce(&MemoryLeaseStore) -> T) -> T {
+        let (store, former) = (MemoryLeaseStore::new(), self.table.get(key));
+        let ready = async {
+            if let Some(row) = former {
+                store.create(&row.0).await.expect("memory does not fail");
+            }
+            let answer = call(&store).await;
+            (answer, store.read(key).await.expect("memory does not fail"))
+        };
+        let (answer, row) = ready.now_or_never().expect("memory does not wait");
+        match row {
+            Some(row) => self.table.insert(key.clone(), Row(row)),
+            None => self.table.remove(key),
+        };
+        answer
+    }
+
+    pub(super) fn checkpoints_are_done(&self) -> bool {
+        self.table.values().all(|row| before(&row.0.checkpoint) <= self.done[&row.0.key])
+    }
+
+    pub(super) fn children_wait(&self) -> bool {
+        self.done[&child()] == 0 || self.done[&parent()] == RECORDS
+    }
+
+    pub(super) fn holders_are_alone(&self) -> bool {
+        let now = self.now();
+        self.table.keys().all(|key| {
+            let holders = self.workers.values().filter(|worker| worker.alive).filter_map(|worker| worker.held.get(key));
+            holders.filter(|held| held.adopted && !held.leaving && !held.state.has_expired(now)).count() <= 1
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! The workers: real consumers, started, stopped and killed.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kinesis_consumer::{Backoff, Batch, Concurrency, Consumer, ConsumerHandle, OnError, Record};
+use kinesis_testkit::{Cloud, Connection};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::history::{Recorder, What};
+use super::processor::Processor;
+use super::shape::{Face, Shape};
+use super::table::APPLICATION;
+use super::workload::STREAM;
+
+/// Places for workers, each with a network of its own that all its lives share.
+#[derive(Debug, Clone)]
+pub(crate) struct Fleet {
+    cloud: Cloud,
+    shape: Shape,
+    recorder: Recorder,
+    places: Arc<Mutex<Vec<Place>>>,
+    /// From the heal on user code does not fail and is not slow.
+    pub(crate) healed: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    lives: usize,
+    /// Its id in the table, which a new life may keep.
+    id: String,
+    life: Option<Life>,
+}
+
+#[derive(Debug)]
+struct Life {
+    name: String,
+    task: JoinHandle<()>,
+    /// There when the worker is up.
+    handle: Arc<Mutex<Option<ConsumerHandle>>>,
+}
+
+/// Of a place in the network.
+pub(crate) fn network(place: usize) -> String {
+    format!("place-{place}")
+}
+
+impl Fleet {
+    pub(crate) fn new(cloud: &Cloud, shape: &Shape, recorder: &Recorder) -> Self {
+        let places = (0..shape.workers).map(|_| Place::default()).collect();
+        Self {
+            cloud: cloud.clone(),
+            shape: shape.clone(),
+            recorder: recorder.clone(),
+            places: Arc::new(Mutex::new(places)),
+            healed: Arc::default(),
+        }
+    }
+
+    /// Starts a worker where there is none.
+    pub(crate) fn start(&self, at: usize, same_id: bool) {
+        let mut places = self.lock();
+        let place = &mut places[at];
+        if place.life.is_some() {
+            return;
+        }
+        if !same_id || place.id.is_empty() {
+            place.id = format!("w{at}-{}", place.lives);
+        }
+        let name = format!("w{at}.{}", place.lives);
+        place.lives += 1;
+        let handle = Arc::default();
+        let life = self.clone().live(at, name.clone(), place.id.clone(), Arc::clone(&handle));
+        place.life = Some(Life { name, task: tokio::spawn(life), handle });
+    }
+
+    /// Kills the worker at this place without a word.
+    pub(crate) fn crash(&self, at: usize) {
+        let Some(life) = self.lock()[at].life.take() else { return };
+        life.task.abort();
+        self.recorder.add(&life.name, "", What::Down("crash".to_owned()));
+    }
+
+    /// Lets the worker at this place leave in good order.
+    pub(crate) async fn leave(&self, at: usize) {
+        let Some(life) = self.lock()[at].life.take() else { return };
+        let handle = life.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match handle {
+            Some(handle) => handle.shutdown(self.shape.handoff_time).await,
+            // Still on its way up.
+            None => life.task.abort(),
+        }
+        self.recorder.add(&life.name, "", What::Down("left".to_owned()));
+    }
+
+    /// The places where a worker lives.
+    pub(crate) fn living(&self) -> Vec<usize> {
+        self.lock().iter().enumerate().filter(|(_, place)| place.life.is_some()).map(|(at, _)| at).collect()
+    }
+
+    /// The ids in the table of those that live.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.lock().iter().filter(|place| place.life.is_some()).map(|place| place.id.clone()).collect()
+    }
+
+    /// A life: up as soon as the services let it, and up again when it ends by itself, as under a supervisor.
+    async fn live(self, at: usize, name: String, id: String, handle: Arc<Mutex<Option<ConsumerHandle>>>) {
+        let connection = self.cloud.connect(&network(at)).await;
+        loop {
+            match Box::pin(self.build(&connection, &id)).await {
+                Ok(consumer) => {
+                    *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(consumer.handle());
+                    self.recorder.add(&name, "", What::Up(id.clone()));
+                    let processor = Processor::new(&self, &connection, &name);
+                    match connection.run(self.process(consumer, processor)).await {
+                        Ok(()) => return,
+                        Err(error) => self.recorder.add(&name, "", What::Down(format!("error: {error}"))),
+                    }
+                }
+                Err(error) => self.recorder.add(&name, "", What::Trouble(format!("cannot start: {error}"))),
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn build(&self, connection: &Connection, id: &str) -> Result<Consumer, kinesis_consumer::BuildError> {
+        let Shape { lease_duration, handoff_time, checkpoint_every, seed, .. } = self.shape;
+        let starting = Consumer::builder(APPLICATION, STREAM)
+            .kinesis(connection.kinesis.clone())
+            .dynamodb(connection.dynamodb.clone())
+            .worker_id(id)
+            .lease_duration(lease_duration)
+            .handoff_time(handoff_time)
+            .checkpoint_every(checkpoint_every)
+            .on_error(OnError::Retry(RETRY))
+            .seed(seed)
+            .build();
+        connection.run(Box::pin(starting)).await
+    }
+
+    async fn process(&self, consumer: Consumer, processor: Processor) -> Result<(), kinesis_consumer::RunError> {
+        match self.shape.face {
+            Face::Batches => {
+                let take = move |batch: Batch| {
+                    let epoch = Some(batch.epoch().0);
+                    processor.take(batch.shard().as_str(), epoch, batch.records())
+                };
+                consumer.run(take).await
+            }
+            Face::Records(lanes) => {
+                let take = move |record: Record| processor.take_one(&record);
+                consumer.run_records(Concurrency::per_key(lanes), take).await
+            }
+        }
+    }
+
+    pub(crate) fn is_healed(&self) -> bool {
+        self.healed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn cloud(&self) -> &Cloud {
+        &self.cloud
+    }
+
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The error of a call that fails.
+pub(crate) fn failure() -> io::Error {
+    io::Error::other("as the seed wants it")
+}
+
+/// Short: the pauses add to every bound of the liveness phase.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));

@@ -1,0 +1,249 @@
+//! What happened in a run, as data: the oracles read nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kinesis_consumer::Position;
+use kinesis_testkit::{Clock, Cloud};
+
+use super::shape::Shape;
+use super::table::{self, Row};
+use super::workload::Put;
+
+/// A run from its beginning to its end.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    pub(crate) shape: Shape,
+    /// In the order in which they happened.
+    pub(crate) events: Vec<Event>,
+    /// All puts, by their number.
+    pub(crate) puts: Vec<Put>,
+    /// What the stream held at the end.
+    pub(crate) stored: Vec<Stored>,
+    /// The shards at the end.
+    pub(crate) shards: BTreeMap<String, Lineage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// Since the making of the cloud.
+    pub(crate) at: Duration,
+    /// One life of a worker: a restarted one has another name here, whatever it calls itself in the table.
+    pub(crate) worker: String,
+    pub(crate) shard: String,
+    pub(crate) what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    Phase(&'static str),
+    Trouble(String),
+    /// A worker is up, under this id in the table.
+    Up(String),
+    Down(String),
+    Put(u32),
+    Acked {
+        put: u32,
+        position: Position,
+        attempts: u32,
+    },
+    /// Given up by the producer. Whether it can be in the stream, and how many attempts may have put it there.
+    GivenUp {
+        put: u32,
+        unknown: bool,
+        ambiguous: u32,
+    },
+    /// User code was called with these records. No epoch: the face does not tell.
+    Begin {
+        call: u64,
+        epoch: Option<u64>,
+        records: Vec<Delivered>,
+    },
+    Done(u64),
+    Failed(u64),
+    /// The call was dropped before it was done.
+    Dropped(u64),
+    /// A lease as it is from now on.
+    Lease(Row),
+    /// The lease's row is not there any more.
+    LeaseGone,
+    /// Every open shard has one live owner, the load is even, and everything written is done.
+    Converged,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Delivered {
+    pub(crate) position: Position,
+    /// Which put it is; none when no put had these bytes.
+    pub(crate) put: Option<u32>,
+}
+
+/// A user record in the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) shard: String,
+    pub(crate) position: Position,
+    pub(crate) put: Option<u32>,
+    /// In an aggregate that a consumer drops, because it lies on a shard that does not hold all its keys.
+    pub(crate) misrouted: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Lineage {
+    pub(crate) parents: Vec<String>,
+    pub(crate) open: bool,
+}
+
+/// Writes down what happens. Clones write the same history.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorder {
+    clock: Clock,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: Vec<Event>,
+    puts: Vec<Put>,
+    rows: BTreeMap<String, Row>,
+    calls: u64,
+    /// The records of the calls that are under way.
+    under_way: BTreeMap<u64, Vec<Position>>,
+    done: BTreeSet<Position>,
+}
+
+impl Recorder {
+    pub(crate) fn new(cloud: &Cloud) -> Self {
+        Self { clock: cloud.clock(), state: Arc::default() }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    pub(crate) fn add(&self, worker: &str, shard: &str, what: What) {
+        let event = Event { at: self.now(), worker: worker.to_owned(), shard: shard.to_owned(), what };
+        let mut state = self.lock();
+        match &event.what {
+            What::Begin { call, records, .. } => {
+                let positions = records.iter().map(|record| record.position.clone()).collect();
+                state.under_way.insert(*call, positions);
+            }
+            What::Done(call) => {
+                let positions = state.under_way.remove(call).unwrap_or_default();
+                state.done.extend(positions);
+            }
+            What::Failed(call) | What::Dropped(call) => _ = state.under_way.remove(call),
+            _ => {}
+        }
+        state.events.push(event);
+    }
+
+    /// A number for a call of user code.
+    pub(crate) fn call(&self) -> u64 {
+        let mut state = self.lock();
+        state.calls += 1;
+        state.calls
+    }
+
+    /// Writes a put down and returns its number.
+    pub(crate) fn put(&self, put: impl FnOnce(u32) -> Put) -> Put {
+        let mut state = self.lock();
+        let number = u32::try_from(state.puts.len()).expect("a run has fewer records than that");
+        let put = put(number);
+        state.puts.push(put.clone());
+        drop(state);
+        self.add("producer", "", What::Put(number));
+        put
+    }
+
+    /// Which put has these bytes.
+    pub(crate) fn recognise(&self, key: &str, data: &[u8]) -> Option<u32> {
+        let number = Put::number_in(data)?;
+        let state = self.lock();
+        state.puts.get(number as usize).filter(|put| put.is(key, data)).map(|put| put.number)
+    }
+
+    /// Looks at the lease table and writes down what has changed since the last look.
+    pub(crate) fn look(&self, cloud: &Cloud) {
+        let Some(rows) = table::rows(cloud) else { return };
+        let before = std::mem::replace(&mut self.lock().rows, rows.clone());
+        for (shard, row) in &rows {
+            if before.get(shard) != Some(row) {
+                self.add(row.owner.as_deref().unwrap_or("-"), shard, What::Lease(row.clone()));
+            }
+        }
+        for shard in before.keys().filter(|shard| !rows.contains_key(*shard)) {
+            self.add("", shard, What::LeaseGone);
+        }
+    }
+
+    /// Whether all of these records are done.
+    pub(crate) fn are_done<'a>(&self, mut records: impl Iterator<Item = &'a Position>) -> bool {
+        let state = self.lock();
+        records.all(|position| state.done.contains(position))
+    }
+
+    pub(crate) fn finish(&self) -> (Vec<Event>, Vec<Put>) {
+        let mut state = self.lock();
+        (std::mem::take(&mut state.events), std::mem::take(&mut state.puts))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, micros) = (self.at.as_secs(), self.at.subsec_micros());
+        let shard = self.shard.trim_start_matches("shardId-").trim_start_matches('0');
+        let shard = if self.shard.is_empty() || !shard.is_empty() { shard } else { "0" };
+        write!(f, "{seconds:>4}.{micros:06}  {:<12} {shard:>4}  {}", self.worker, self.what)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Phase(phase) => write!(f, "=== {phase}"),
+            Self::Trouble(trouble) => write!(f, "!!! {trouble}"),
+            Self::Up(id) => write!(f, "up as {id}"),
+            Self::Down(why) => write!(f, "down: {why}"),
+            Self::Put(put) => write!(f, "put      #{put}"),
+            Self::Acked { put, position, attempts } => {
+                write!(f, "acked    #{put} {} tries {attempts}", short(position))
+            }
+            Self::GivenUp { put, unknown, ambiguous } => {
+                write!(
+                    f,
+                    "given up #{put} {} ({ambiguous} ambiguous)",
+                    if *unknown { "unknown" } else { "not written" }
+                )
+            }
+            Self::Begin { call, epoch, records } => {
+                write!(f, "begin    call {call}")?;
+                epoch.map_or(Ok(()), |epoch| write!(f, " epoch {epoch}"))?;
+                write!(f, ", {} records", records.len())?;
+                if let (Some(first), Some(last)) = (records.first(), records.last()) {
+                    write!(f, " {}..{}", short(&first.position), short(&last.position))?;
+                }
+                Ok(())
+            }
+            Self::Done(call) => write!(f, "done     call {call}"),
+            Self::Failed(call) => write!(f, "failed   call {call}"),
+            Self::Dropped(call) => write!(f, "dropped  call {call}"),
+            Self::Lease(row) => write!(f, "lease    {row}"),
+            Self::LeaseGone => write!(f, "lease    gone"),
+            Self::Converged => write!(f, "converged"),
+        }
+    }
+}
+
+/// Of a sequence number the digits that tell a run's records apart.
+pub(crate) fn short(position: &Position) -> String {
+    let number = position.sequence_number.as_str();
+    format!("…{}/{}", &number[number.len().saturating_sub(20)..], position.sub_sequence)
+}

@@ -1,0 +1,129 @@
+//! P1–P4 and C1: what was put, what the stream holds, what was acknowledged, and what was done agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Violation;
+use crate::sim::history::{History, What};
+use crate::sim::run::done;
+
+/// P1: each put is resolved exactly once, in time.
+pub(crate) fn puts(history: &History) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut pending = BTreeMap::new();
+    for event in &history.events {
+        match event.what {
+            What::Put(put) => _ = pending.insert(put, event.at),
+            What::Acked { put, .. } | What::GivenUp { put, .. } => match pending.remove(&put) {
+                None => violations.push(broken("P1", event.at, format!("put #{put} is resolved twice"))),
+                Some(began) if event.at - began > RESOLVED_WITHIN => {
+                    violations.push(broken(
+                        "P1",
+                        event.at,
+                        format!("put #{put} was pending for {:?}", event.at - began),
+                    ));
+                }
+                Some(_) => {}
+            },
+            _ => {}
+        }
+    }
+    violations
+        .extend(pending.into_iter().map(|(put, began)| broken("P1", began, format!("put #{put} is never resolved"))));
+    violations
+}
+
+/// P2, P3, P4: the stream against the acknowledgements, both ways.
+pub(crate) fn stream(history: &History) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut copies: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut placed = BTreeMap::new();
+    for stored in &history.stored {
+        match stored.put {
+            None => violations.push(Violation::new(
+                "P2",
+                Duration::ZERO,
+                &stored.shard,
+                format!("the stream holds what was never put, at {}", stored.position),
+            )),
+            Some(put) => {
+                *copies.entry(put).or_default() += 1;
+                placed.insert((&stored.shard, &stored.position), stored);
+            }
+        }
+    }
+    for event in &history.events {
+        match &event.what {
+            What::Acked { put, position, attempts } => {
+                match placed.get(&(&event.shard, position)) {
+                    Some(stored) if stored.put == Some(*put) && !stored.misrouted => {}
+                    other => violations.push(Violation::new(
+                        "P2",
+                        event.at,
+                        &event.shard,
+                        format!("put #{put} has a receipt for {position}, where the stream holds {other:?}"),
+                    )),
+                }
+                let copies = copies.get(put).copied().unwrap_or_default();
+                if copies > *attempts {
+                    violations.push(broken(
+                        "P4",
+                        event.at,
+                        format!("put #{put} is there {copies} times after {attempts} attempts"),
+                    ));
+                }
+            }
+            What::GivenUp { put, unknown, ambiguous } => {
+                let copies = copies.get(put).copied().unwrap_or_default();
+                if !unknown && copies > 0 {
+                    violations.push(broken(
+                        "P3",
+                        event.at,
+                        format!("put #{put} is not written, and there {copies} times"),
+                    ));
+                }
+                if copies > *ambiguous {
+                    violations.push(broken(
+                        "P4",
+                        event.at,
+                        format!("put #{put} is there {copies} times after {ambiguous} ambiguous attempts"),
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    violations
+}
+
+/// C1: each record of the stream is done; and nothing is delivered that the stream does not hold there.
+pub(crate) fn deliveries(history: &History) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let stored: BTreeMap<_, _> =
+        history.stored.iter().map(|stored| ((&stored.shard, &stored.position), stored)).collect();
+    let mut said = BTreeSet::new();
+    for event in &history.events {
+        let What::Begin { records, .. } = &event.what else { continue };
+        for record in records {
+            let right = stored.get(&(&event.shard, &record.position)).is_some_and(|stored| stored.put == record.put);
+            if (record.put.is_none() || !right) && said.insert(record.position.clone()) {
+                let what = format!("{} was given {record:?}, which the stream does not hold there", event.worker);
+                violations.push(Violation::new("P2", event.at, &event.shard, what));
+            }
+        }
+    }
+    let end = history.events.last().map_or(Duration::ZERO, |event| event.at);
+    let done = done(&history.events);
+    for stored in history.stored.iter().filter(|stored| !stored.misrouted && !done.contains_key(&stored.position)) {
+        let what = format!("put {:?} at {} is in the stream and never done", stored.put, stored.position);
+        violations.push(Violation::new("C1", end, &stored.shard, what));
+    }
+    violations
+}
+
+fn broken(promise: &'static str, at: Duration, what: String) -> Violation {
+    Violation::new(promise, at, "", what)
+}
+
+/// The producer's record TTL and one request timeout, by default 30 s and 6 s.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(36);

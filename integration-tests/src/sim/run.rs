@@ -1,0 +1,217 @@
+//! A run: warm-up, safety, liveness, audit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kinesis_aggregation::{HashKey, HashKeyRange, Payload};
+use kinesis_consumer::Position;
+use kinesis_testkit::{Cloud, Stream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until};
+
+use super::fleet::{Fleet, network};
+use super::history::{Event, History, Lineage, Recorder, Stored, What};
+use super::schedule::{Timed, WARM_UP};
+use super::shape::Shape;
+use super::table::{Mark, rows};
+use super::trouble::{heal, strike};
+use super::workload::{Put, STREAM, write};
+
+/// What a run leaves behind.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) history: History,
+    /// All calls to the cloud.
+    pub(crate) calls: String,
+}
+
+/// Runs this shape under this schedule, in a runtime of its own with a paused clock.
+pub(crate) fn run(shape: &Shape, schedule: &[Timed]) -> Ran {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime without sockets");
+    runtime.block_on(live(shape.clone(), schedule.to_vec()))
+}
+
+async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
+    let start = tokio::time::Instant::now();
+    let cloud = Cloud::builder().seed(shape.seed).build();
+    let stream = cloud.create_stream(STREAM, shape.shards).await;
+    let recorder = Recorder::new(&cloud);
+    let fleet = Fleet::new(&cloud, &shape, &recorder);
+    recorder.add("", "", What::Phase("warm-up"));
+    (0..shape.workers).for_each(|at| fleet.start(at, false));
+    let mut watching = JoinSet::new();
+    watching.spawn(watch(cloud.clone(), recorder.clone()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut writing = tokio::spawn(write(cloud.clone(), shape.clone(), recorder.clone(), Arc::clone(&stop)));
+
+    sleep_until(start + WARM_UP).await;
+    recorder.add("", "", What::Phase("safety"));
+    let mut troubles = JoinSet::new();
+    for timed in schedule {
+        troubles.spawn(strike(timed, start, fleet.clone(), stream.clone()));
+    }
+    sleep_until(start + WARM_UP + shape.safety).await;
+
+    recorder.add("", "", What::Phase("liveness"));
+    troubles.shutdown().await;
+    heal(&fleet);
+    keep_a_core(&fleet, &shape);
+    sleep(STILL_WRITING).await;
+    stop.store(true, Ordering::Relaxed);
+    let cap = tokio::time::Instant::now() + CAP;
+    while tokio::time::Instant::now() < cap {
+        if writing.is_finished() && has_converged(&cloud, &stream, &fleet) {
+            recorder.add("", "", What::Converged);
+            // Whatever comes late is still seen.
+            sleep(Duration::from_secs(3)).await;
+            break;
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+    writing.abort();
+    if let Err(error) = (&mut writing).await
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+    recorder.add("", "", What::Phase("audit"));
+    recorder.look(&cloud);
+    watching.shutdown().await;
+    let (events, puts) = recorder.finish();
+    let calls = cloud.trace();
+    Ran { history: audit(shape, events, puts, &stream), calls }
+}
+
+async fn watch(cloud: Cloud, recorder: Recorder) {
+    loop {
+        recorder.look(&cloud);
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Some of the living stay, the others die at the heal and stay dead. Where nobody lives, one comes.
+fn keep_a_core(fleet: &Fleet, shape: &Shape) {
+    let mut rng = fastrand::Rng::with_seed(shape.seed ^ SALT);
+    let mut living = fleet.living();
+    if living.is_empty() {
+        fleet.start(0, rng.bool());
+        return;
+    }
+    rng.shuffle(&mut living);
+    let core = rng.usize(1..=living.len());
+    living[core..].iter().for_each(|at| fleet.crash(*at));
+}
+
+/// Every open shard has one live owner, the load is even to one lease, and everything in the stream is done.
+fn has_converged(cloud: &Cloud, stream: &Stream, fleet: &Fleet) -> bool {
+    let Some(rows) = rows(cloud) else { return false };
+    let mut load: BTreeMap<String, usize> = fleet.ids().into_iter().map(|id| (id, 0)).collect();
+    let shards = stream.shards();
+    for shard in &shards {
+        let row = rows.get(&shard.id);
+        match row {
+            Some(row) if row.checkpoint == Mark::ShardEnd => continue,
+            // Finished and cleaned up.
+            None if !shard.open => continue,
+            Some(row) if row.checkpoint_owner.is_none() => {
+                match row.owner.as_ref().and_then(|owner| load.get_mut(owner)) {
+                    Some(load) => *load += 1,
+                    None => return false,
+                }
+            }
+            _ => return false,
+        }
+    }
+    let (least, most) = (load.values().min(), load.values().max());
+    if least.zip(most).is_some_and(|(least, most)| most - least > 1) {
+        return false;
+    }
+    let stored = stored(stream, &[]);
+    fleet.recorder().are_done(stored.iter().filter(|stored| !stored.misrouted).map(|stored| &stored.position))
+}
+
+/// When each position was done for the first time.
+pub(crate) fn done(events: &[Event]) -> BTreeMap<Position, Duration> {
+    let mut calls = BTreeMap::new();
+    let mut done = BTreeMap::new();
+    for event in events {
+        match &event.what {
+            What::Begin { call, records, .. } => _ = calls.insert(*call, records),
+            What::Done(call) => {
+                for record in calls.remove(call).into_iter().flatten() {
+                    done.entry(record.position.clone()).or_insert(event.at);
+                }
+            }
+            _ => {}
+        }
+    }
+    done
+}
+
+fn audit(shape: Shape, events: Vec<Event>, puts: Vec<Put>, stream: &Stream) -> History {
+    let stored = stored(stream, &puts);
+    let shards =
+        stream.shards().into_iter().map(|shard| (shard.id, Lineage { parents: shard.parents, open: shard.open }));
+    History { shape, events, puts, stored, shards: shards.collect() }
+}
+
+/// The user records in the stream, in the order of each shard.
+fn stored(stream: &Stream, puts: &[Put]) -> Vec<Stored> {
+    let ranges: BTreeMap<String, HashKeyRange> = stream
+        .shards()
+        .into_iter()
+        .map(|shard| {
+            (shard.id, HashKeyRange::new(HashKey::new(*shard.hash_keys.start()), HashKey::new(*shard.hash_keys.end())))
+        })
+        .collect();
+    let recognise = |key: &str, data: &[u8]| {
+        let put = puts.get(Put::number_in(data)? as usize)?;
+        put.is(key, data).then_some(put.number)
+    };
+    let mut stored = Vec::new();
+    for record in stream.records() {
+        let position = |sub_sequence| Position {
+            sequence_number: record.sequence_number.parse().expect("the cloud's sequence numbers are numbers"),
+            sub_sequence,
+        };
+        match Payload::parse(&record.data) {
+            Payload::Aggregate(aggregate) => {
+                let misrouted = !aggregate.is_within(&ranges[&record.shard_id]);
+                stored.extend(aggregate.into_iter().map(|user| Stored {
+                    shard: record.shard_id.clone(),
+                    position: position(user.sub_sequence_number),
+                    put: recognise(user.partition_key.as_deref().unwrap_or_default(), &user.data),
+                    misrouted,
+                }));
+            }
+            _ => stored.push(Stored {
+                shard: record.shard_id.clone(),
+                position: position(0),
+                put: recognise(&record.partition_key, &record.data),
+                misrouted: false,
+            }),
+        }
+    }
+    stored.sort_by(|a, b| (&a.shard, &a.position).cmp(&(&b.shard, &b.position)));
+    stored
+}
+
+/// The name of each place's network, for whoever heals them all.
+pub(crate) fn networks(shape: &Shape) -> impl Iterator<Item = String> {
+    (0..shape.workers).map(network)
+}
+
+/// How long the producer goes on after the heal: what it writes then has to be read too.
+const STILL_WRITING: Duration = Duration::from_secs(5);
+
+/// A run that has not converged by then never will, or much too late.
+const CAP: Duration = Duration::from_secs(150);
+
+/// Between two looks at the lease table, beside those at the first delivery of each epoch.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Keeps the core's chance apart.
+const SALT: u64 = 0x5ea1_0000_0000_0004;

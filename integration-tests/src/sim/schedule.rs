@@ -1,0 +1,148 @@
+//! What goes wrong, and when, as data: a failing schedule is shrunk by leaving things out.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::shape::Shape;
+
+/// One trouble, and its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Timed {
+    /// Since the making of the cloud.
+    pub(crate) at: Duration,
+    /// How long it stays, where it is something that stays.
+    pub(crate) lasts: Duration,
+    pub(crate) what: Trouble,
+}
+
+/// Workers are named by their place in the fleet, shards by their place among the open ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Calls are late, lost, refused, at random and until the world heals. `None`: the producer's.
+    Weather {
+        worker: Option<usize>,
+        harsh: bool,
+    },
+    /// A worker dies without a word; its place stays empty.
+    Crash {
+        worker: usize,
+    },
+    /// A worker dies and comes again at once, under its old id or a new one. An empty place is filled.
+    Restart {
+        worker: usize,
+        same_id: bool,
+    },
+    /// A worker leaves in good order.
+    Leave {
+        worker: usize,
+    },
+    Freeze {
+        worker: usize,
+    },
+    Cut {
+        worker: usize,
+        from: From,
+        leg: Leg,
+    },
+    Split {
+        shard: usize,
+    },
+    /// Of a shard with the next one.
+    Merge {
+        shard: usize,
+    },
+    /// The table takes that many units a second.
+    ThrottleTable {
+        units: u64,
+    },
+    IndexLag,
+    ReadLag,
+    /// An operator deletes the row of an open shard.
+    DeleteLease {
+        shard: usize,
+    },
+    /// No call of the producer gets through.
+    CutProducer,
+    /// Never drawn: a promise broken from outside, to see that it is noticed.
+    #[cfg(test)]
+    Sabotage(super::sabotage::Sabotage),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    Table,
+    Stream,
+    Both,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leg {
+    Both,
+    Requests,
+    Answers,
+}
+
+/// The schedule of a shape, in the order of time. A seed has a few kinds of trouble, not all of them: what hides behind
+/// another kind comes out where that kind is absent.
+pub(crate) fn draw(shape: &Shape) -> Vec<Timed> {
+    let mut rng = fastrand::Rng::with_seed(shape.seed ^ SALT);
+    let kinds: Vec<usize> = (0..KINDS).filter(|_| rng.u8(0..3) == 0).collect();
+    let count = if kinds.is_empty() { 0 } else { rng.usize(1..=12) };
+    let mut schedule: Vec<Timed> = (0..count)
+        .map(|_| {
+            let at = WARM_UP + Duration::from_millis(rng.u64(0..shape.safety.as_millis() as u64));
+            let lasts = Duration::from_millis(rng.u64(500..=40_000));
+            let kind = kinds[rng.usize(0..kinds.len())];
+            Timed { at, lasts, what: trouble(kind, shape, &mut rng) }
+        })
+        .collect();
+    schedule.sort_by_key(|timed| timed.at);
+    schedule
+}
+
+fn trouble(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Trouble {
+    let worker = rng.usize(0..shape.workers);
+    let shard = rng.usize(0..64);
+    match kind {
+        0 => Trouble::Weather { worker: Some(worker), harsh: rng.bool() },
+        1 => Trouble::Weather { worker: None, harsh: rng.bool() },
+        2 => Trouble::Crash { worker },
+        3 => Trouble::Restart { worker, same_id: true },
+        4 => Trouble::Restart { worker, same_id: false },
+        5 => Trouble::Leave { worker },
+        6 => Trouble::Freeze { worker },
+        7 => {
+            let from = [From::Table, From::Stream, From::Both][rng.usize(0..3)];
+            Trouble::Cut { worker, from, leg: [Leg::Both, Leg::Requests, Leg::Answers][rng.usize(0..3)] }
+        }
+        8 => Trouble::Split { shard },
+        9 => Trouble::Merge { shard },
+        10 => Trouble::ThrottleTable { units: rng.u64(1..=20) },
+        11 => Trouble::IndexLag,
+        12 => Trouble::ReadLag,
+        13 => Trouble::DeleteLease { shard },
+        _ => Trouble::CutProducer,
+    }
+}
+
+impl fmt::Display for Timed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:>4}.{:03} for {:>6.3} s  {:?}",
+            self.at.as_secs(),
+            self.at.subsec_millis(),
+            self.lasts.as_secs_f64(),
+            self.what
+        )
+    }
+}
+
+/// The fleet finds itself and reads its first records before anything goes wrong.
+pub(crate) const WARM_UP: Duration = Duration::from_secs(15);
+
+/// Kinds that [`trouble`] knows.
+const KINDS: usize = 15;
+
+/// Keeps the schedule's chance apart from that of the shape.
+const SALT: u64 = 0x5ea1_0000_0000_0002;

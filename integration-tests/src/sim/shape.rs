@@ -1,0 +1,75 @@
+//! What kind of world a seed makes: most are small, a few large, because bugs hide in shapes.
+
+use std::time::Duration;
+
+/// A run's shape, all of it drawn from the seed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shape {
+    /// What it was drawn from.
+    pub seed: u64,
+    /// Places for workers; each holds one at a time.
+    pub workers: usize,
+    /// At the beginning.
+    pub shards: i32,
+    /// That are put, each second.
+    pub records_per_second: u64,
+    /// Bytes of each record.
+    pub record_bytes: usize,
+    /// Partition keys.
+    pub keys: u64,
+    /// Whether the producer aggregates.
+    pub aggregation: bool,
+    /// After its last sign of life a worker's leases go to others.
+    pub lease_duration: Duration,
+    /// A processor gets to finish when its shard is to go.
+    pub handoff_time: Duration,
+    /// Checkpoints are written that often.
+    pub checkpoint_every: Duration,
+    /// How user code takes the records.
+    pub face: Face,
+    /// The longest that a call of user code takes.
+    pub slowest_call: Duration,
+    /// Of a thousand calls of user code so many fail, until the world heals.
+    pub failing_calls: u64,
+    /// How long troubles come.
+    pub safety: Duration,
+}
+
+/// How user code takes the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// A closure per batch.
+    Batches,
+    /// A closure per record, several at a time.
+    Records(usize),
+}
+
+impl Shape {
+    /// The shape of this seed.
+    pub fn of(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed ^ SALT);
+        let large = rng.u8(0..20) == 0;
+        let longest = if rng.u8(0..8) == 0 { 4000 } else { 200 };
+        let pick = |rng: &mut fastrand::Rng, from: &[u64]| from[rng.usize(0..from.len())];
+        Self {
+            seed,
+            workers: if large { rng.usize(4..=8) } else { rng.usize(1..=4) },
+            shards: if large { rng.i32(8..=20) } else { rng.i32(1..=4) },
+            records_per_second: if large { rng.u64(20..=100) } else { rng.u64(1..=15) },
+            record_bytes: rng.usize(40..=longest),
+            keys: rng.u64(1..=40),
+            aggregation: rng.bool(),
+            lease_duration: Duration::from_secs(pick(&mut rng, &[10, 10, 10, 5, 3, 20])),
+            handoff_time: Duration::from_secs(pick(&mut rng, &[30, 5, 1])),
+            checkpoint_every: Duration::from_millis(pick(&mut rng, &[1000, 1000, 200, 5000])),
+            face: if rng.u8(0..3) == 0 { Face::Records(rng.usize(1..=8)) } else { Face::Batches },
+            slowest_call: Duration::from_millis(pick(&mut rng, &[0, 20, 300, 3000])),
+            failing_calls: pick(&mut rng, &[0, 0, 10, 100]),
+            safety: Duration::from_secs(if large { 40 } else { rng.u64(30..=90) }),
+        }
+    }
+}
+
+/// Keeps the shape's chance apart from that of the schedule and the cloud.
+const SALT: u64 = 0x5ea1_0000_0000_0001;

@@ -1,0 +1,77 @@
+//! The lease table as it is, read around all faults.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use kinesis_consumer::Position;
+use kinesis_testkit::{Cloud, Item};
+
+use super::history::short;
+
+/// The application, and so the lease table.
+pub(crate) const APPLICATION: &str = "app";
+
+/// What the table says of one shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) owner: Option<String>,
+    pub(crate) checkpoint_owner: Option<String>,
+    pub(crate) counter: u64,
+    pub(crate) checkpoint: Mark,
+}
+
+/// How far the table says that a shard is processed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mark {
+    Nothing,
+    At(Position),
+    ShardEnd,
+}
+
+/// All leases by shard; none while there is no table.
+pub(crate) fn rows(cloud: &Cloud) -> Option<BTreeMap<String, Row>> {
+    let items = cloud.table(APPLICATION).try_items().ok()?;
+    Some(items.iter().filter_map(|item| Some((text(item, "leaseKey")?, row(item)?))).collect())
+}
+
+/// `None` for rows that are no leases.
+fn row(item: &Item) -> Option<Row> {
+    text(item, "leaseKey").filter(|key| key.starts_with("shardId-"))?;
+    let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok());
+    let checkpoint = match text(item, "checkpoint")?.as_str() {
+        "SHARD_END" => Mark::ShardEnd,
+        "TRIM_HORIZON" | "LATEST" | "AT_TIMESTAMP" => Mark::Nothing,
+        digits => Mark::At(Position {
+            sequence_number: digits.parse().expect("a checkpoint is a sequence number or one of the KCL's words"),
+            sub_sequence: number("checkpointSubSequenceNumber").unwrap_or_default(),
+        }),
+    };
+    let (owner, checkpoint_owner) = (text(item, "leaseOwner"), text(item, "checkpointOwner"));
+    Some(Row { owner, checkpoint_owner, counter: number("leaseCounter")?, checkpoint })
+}
+
+fn text(item: &Item, name: &str) -> Option<String> {
+    item.get(name).and_then(|value: &AttributeValue| value.as_s().ok()).cloned()
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { owner, checkpoint_owner, counter, checkpoint } = self;
+        write!(f, "counter {counter} owner {}", owner.as_deref().unwrap_or("-"))?;
+        if let Some(holder) = checkpoint_owner {
+            write!(f, " still held by {holder}")?;
+        }
+        write!(f, " checkpoint {checkpoint}")
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.pad("-"),
+            Self::At(position) => f.pad(&short(position)),
+            Self::ShardEnd => f.pad("SHARD_END"),
+        }
+    }
+}

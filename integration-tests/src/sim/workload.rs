@@ -1,0 +1,116 @@
+//! What is put: numbered records, through the real producer, some of whose acknowledgements fail.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kinesis_producer::{Aggregation, Outcome, Producer, Record};
+use kinesis_testkit::Cloud;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::history::{Recorder, What};
+use super::shape::Shape;
+
+/// The stream that is written and read.
+pub(crate) const STREAM: &str = "clicks";
+
+/// The producer's name in the cloud.
+pub(crate) const PRODUCER: &str = "producer";
+
+/// One put: its bytes follow from this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Put {
+    /// Among all puts of the run.
+    pub(crate) number: u32,
+    pub(crate) key: String,
+    /// Among the puts of its key.
+    pub(crate) of_key: u64,
+    pub(crate) bytes: usize,
+}
+
+impl Put {
+    /// The number first, the rest filled up with what depends on it, so that exchanged bytes are seen.
+    pub(crate) fn data(&self) -> Vec<u8> {
+        let Self { number, key, of_key, bytes } = self;
+        let mut data = format!("{number}|{key}|{of_key}|").into_bytes();
+        let mut filling = (b'a'..=b'z').cycle().skip(*number as usize % 26);
+        while data.len() < *bytes {
+            data.extend(filling.next());
+        }
+        data
+    }
+
+    pub(crate) fn number_in(data: &[u8]) -> Option<u32> {
+        let digits = data.split(|byte| *byte == b'|').next()?;
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    pub(crate) fn is(&self, key: &str, data: &[u8]) -> bool {
+        self.key == key && self.data() == data
+    }
+}
+
+/// Writes until it is told to stop, and then until all puts are resolved.
+pub(crate) async fn write(cloud: Cloud, shape: Shape, recorder: Recorder, stop: Arc<AtomicBool>) {
+    let producer = start(&cloud, &shape).await;
+    let mut rng = fastrand::Rng::with_seed(shape.seed ^ SALT);
+    let mut of_key = vec![0; shape.keys as usize];
+    let mut ticks = interval(Duration::from_secs(1) / shape.records_per_second as u32);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut waiting = JoinSet::new();
+    while !stop.load(Ordering::Relaxed) {
+        ticks.tick().await;
+        let key = rng.usize(0..of_key.len());
+        let put = recorder.put(|number| Put {
+            number,
+            key: format!("user-{key}"),
+            of_key: of_key[key],
+            bytes: shape.record_bytes,
+        });
+        of_key[key] += 1;
+        let data = put.data();
+        let delivery = producer.put(Record::new(&put.key, &data[..])).await.expect("the records are small and few");
+        let recorder = recorder.clone();
+        waiting.spawn(async move {
+            let number = put.number;
+            match delivery.await {
+                Ok(receipt) => {
+                    let sequence_number = receipt.sequence_number.parse().expect("a receipt has a sequence number");
+                    let position = kinesis_consumer::Position { sequence_number, sub_sequence: receipt.sub_sequence };
+                    recorder.add(
+                        PRODUCER,
+                        &receipt.shard,
+                        What::Acked { put: number, position, attempts: receipt.attempts },
+                    );
+                }
+                Err(error) => {
+                    let ambiguous =
+                        error.attempts().iter().filter(|attempt| attempt.outcome == Outcome::Unknown).count();
+                    let unknown = error.outcome() == Outcome::Unknown;
+                    recorder.add(PRODUCER, "", What::GivenUp { put: number, unknown, ambiguous: ambiguous as u32 });
+                }
+            }
+        });
+        while waiting.try_join_next().is_some() {}
+    }
+    let report = producer.close(Duration::from_secs(60)).await;
+    recorder.add(PRODUCER, "", What::Down(format!("closed with {} undelivered", report.undelivered.len())));
+    while waiting.join_next().await.is_some() {}
+}
+
+/// As a service does that is started again when it cannot start.
+async fn start(cloud: &Cloud, shape: &Shape) -> Producer {
+    let client = cloud.connect(PRODUCER).await.kinesis;
+    let aggregation = if shape.aggregation { Aggregation::On } else { Aggregation::Off };
+    loop {
+        let builder = Producer::builder(client.clone(), STREAM).seed(shape.seed).aggregation(aggregation);
+        if let Ok(producer) = builder.build().await {
+            return producer;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Keeps the keys' chance apart.
+const SALT: u64 = 0x5ea1_0000_0000_0003;
