@@ -221,8 +221,8 @@ impl Faults {
     /// When the cloud has no such operation, or the service it is narrowed to has not.
     pub fn try_next_n(&self, operation: &str, n: usize, fault: Fault) -> Result<(), Refused> {
         self.check(operation)?;
-        for _ in 0..n {
-            self.add(Some(operation), Lasts::OneCall, fault.clone());
+        if n > 0 {
+            self.add(Some(operation), Lasts::Calls(n), fault);
         }
         Ok(())
     }

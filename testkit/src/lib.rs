@@ -113,7 +113,8 @@
 //! - DynamoDB: unless told otherwise tables and indexes are ACTIVE at once, all reads are consistent, and a table on
 //!   demand has no limit. A throughput counts for a table or an index as a whole, not for its partitions. A transaction is
 //!   let in when its tables hold two units for each of its items. Continuous backups can be switched and read, nothing is
-//!   backed up.
+//!   backed up. An item's time to live can be switched on and deletes nothing. PartiQL, streams, backups and exports are refused
+//!   as unknown operations.
 //! - No permissions, no signatures: any credentials will do.
 
 mod cloud;

@@ -26,8 +26,8 @@ pub(crate) struct Rule {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Lasts {
-    /// For the next call that it fits.
-    OneCall,
+    /// For so many calls that it fits, the next ones.
+    Calls(usize),
     /// For calls made in this time since the making of the cloud.
     During(Range<Duration>),
     /// Until it is healed.
@@ -60,7 +60,7 @@ impl Rule {
     /// Holds for all calls now, not only for one.
     fn stands(&self, now: Duration) -> bool {
         match &self.lasts {
-            Lasts::OneCall => false,
+            Lasts::Calls(_) => false,
             Lasts::During(time) => time.contains(&now),
             Lasts::Standing => true,
         }
@@ -86,9 +86,16 @@ impl Script {
                 }
             }
         }
-        let next = self.rules.iter().position(|rule| rule.lasts == Lasts::OneCall && rule.matches(service, operation));
-        if let Some(What::Fault(fault)) = next.and_then(|at| self.rules.remove(at)).map(|rule| rule.what) {
-            plan.add(&fault, operation, &mut self.rng);
+        let waits = |rule: &Rule| matches!(rule.lasts, Lasts::Calls(_)) && rule.matches(service, operation);
+        if let Some(at) = self.rules.iter().position(waits) {
+            let rule = &mut self.rules[at];
+            if let What::Fault(fault) = &rule.what {
+                plan.add(fault, operation, &mut self.rng);
+            }
+            match &mut rule.lasts {
+                Lasts::Calls(left) if *left > 1 => *left -= 1,
+                _ => drop(self.rules.remove(at)),
+            }
         }
         plan
     }

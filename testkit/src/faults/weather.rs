@@ -16,7 +16,12 @@ impl Weather {
     }
 
     /// Beside the rest `fault` happens with this probability, 0 (never) to 1 (always).
+    ///
+    /// # Panics
+    ///
+    /// When the probability is neither of these nor between them.
     pub fn chance(mut self, probability: f64, fault: Fault) -> Self {
+        assert!((0.0..=1.0).contains(&probability), "a probability is between 0 and 1, not {probability}");
         self.chances.push((probability, fault));
         self
     }

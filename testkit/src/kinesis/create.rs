@@ -98,7 +98,7 @@ impl Account {
             created: now,
             status: Status::Creating,
             pending: Some(Pending {
-                due: now + self.limits.creating,
+                due: now.saturating_add(self.limits.creating),
                 change: Change::Create { ranges: hash_key::split_evenly(shards) },
             }),
             shards: Vec::new(),
@@ -110,6 +110,7 @@ impl Account {
             mode_switches: RollingDay::default(),
             distribution: Distribution::new(strategy),
             demand_since: now,
+            trimmed: now,
             warm_mib_per_second,
             control: Buckets::new(),
             dry_runs: Bucket::full(self.limits.dry_runs_per_second, now),

@@ -83,7 +83,7 @@ impl Account {
             created: now,
             mark: consumers.next_mark(now),
             status: ConsumerStatus::Creating,
-            due: Some(now + limits.consumer_creating),
+            due: Some(now.saturating_add(limits.consumer_creating)),
             tags,
             policy: None,
             seats: BTreeMap::new(),

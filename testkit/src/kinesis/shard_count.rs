@@ -60,7 +60,7 @@ impl Account {
         let stream = self.stream(Some(&answer.stream_name), None)?;
         stream.shard_count_updates.count(limits.shard_count_updates_per_day, now);
         let change = stream.reshard_to(&stream.uniform_targets(target));
-        stream.update(now + limits.updating, change);
+        stream.update(now.saturating_add(limits.updating), change);
         Ok(answer)
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Stream {
     pub(crate) distribution: Distribution,
     /// When the present window of observing an on-demand stream began.
     pub(crate) demand_since: Tick,
+    /// When the expired records of all shards were last dropped.
+    pub(crate) trimmed: Tick,
     /// Warm throughput, when it has been set.
     pub(crate) warm_mib_per_second: Option<u32>,
     /// Calls of the control plane that are counted stream by stream.
@@ -129,10 +131,21 @@ pub(crate) enum Step {
 }
 
 impl Stream {
+    /// Nobody may ever look at a shard again whose records have expired.
+    fn trim_all(&mut self, now: Tick) {
+        if now < self.trimmed.saturating_add(TRIM_PERIOD) {
+            return;
+        }
+        self.trimmed = now;
+        let horizon = self.trim_horizon(now);
+        self.shards.iter_mut().for_each(|shard| shard.trim(horizon));
+    }
+
     /// Makes the pending changes whose time has come. `opened` gives each new generation of shards its mark, see
     /// [`SequenceNumber`].
     pub(crate) fn settle(&mut self, now: Tick, opened: &mut u64, limits: &Limits, rng: &mut fastrand::Rng) -> Settled {
         self.consumers.settle(now);
+        self.trim_all(now);
         loop {
             while let Some(pending) = self.pending.take_if(|pending| pending.due <= now) {
                 let at = pending.due;
@@ -143,7 +156,7 @@ impl Stream {
                             self.take_step(step, at, opened, limits, rng);
                         }
                         if !steps.is_empty() {
-                            let due = at + limits.updating;
+                            let due = at.saturating_add(limits.updating);
                             self.pending = Some(Pending { due, change: Change::Reshard { steps, shards } });
                             continue;
                         }
@@ -152,7 +165,7 @@ impl Stream {
                         self.switch_mode(mode, warm, at);
                         if let Some(warm) = warm {
                             let change = self.reshard_to(&self.uniform_targets(shards_for(warm)));
-                            self.pending = Some(Pending { due: at + limits.updating, change });
+                            self.pending = Some(Pending { due: at.saturating_add(limits.updating), change });
                             continue;
                         }
                     }
@@ -241,3 +254,6 @@ pub(crate) enum Settled {
     Stays,
     Gone,
 }
+
+/// Between two rounds of dropping what has expired.
+const TRIM_PERIOD: Duration = Duration::from_secs(60);

@@ -278,3 +278,16 @@ async fn real_time_works_with_the_same_code() {
     assert!(start.elapsed() >= Duration::from_millis(30));
     assert_eq!(stream.records()[0].shard_id, FIRST);
 }
+
+#[tokio::test(start_paused = true)]
+async fn as_many_calls_as_one_likes_can_be_struck() {
+    let (cloud, stream, a) = clicks(1).await;
+    cloud.faults("a").next_n("PutRecord", 2, Fault::ServerError);
+    cloud.faults("a").next_n("ListShards", usize::MAX, Fault::ServerError);
+    let put = || a.put_record().stream_name("clicks").partition_key("k").data(b"x".to_vec().into()).send();
+    assert!(put().await.is_err() && put().await.is_err() && put().await.is_ok());
+    assert_eq!(stream.records().len(), 1);
+    for _ in 0..3 {
+        assert!(a.list_shards().stream_name("clicks").send().await.is_err());
+    }
+}
