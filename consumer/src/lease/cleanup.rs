@@ -95,11 +95,11 @@ impl<'a> View<'a> {
         let named: BTreeSet<&ShardId> = lease.children.iter().collect();
         let children: BTreeSet<&ShardId> =
             named.into_iter().chain(self.children.get(&id).into_iter().flatten()).collect();
-        if self.listed.as_ref().is_some_and(|listed| !listed.contains(&id)) {
+        if self.has_expired(&id) {
             // Expired: it can never be read again, and a child that has a lease starts without it.
             return children
                 .iter()
-                .all(|child| self.leases.contains_key(*child) || self.is_past(child) || !self.is_listed(child));
+                .all(|child| self.leases.contains_key(*child) || self.is_past(child) || self.has_expired(child));
         }
         !children.is_empty()
             && children
@@ -107,8 +107,11 @@ impl<'a> View<'a> {
                 .all(|child| self.leases.get(*child).map_or_else(|| self.is_past(child), |child| has_progress(child)))
     }
 
-    fn is_listed(&self, id: &ShardId) -> bool {
-        self.listed.as_ref().is_none_or(|listed| listed.contains(id))
+    /// Whether the shard is not listed any more. One above all that are listed is newer than the listing: ids are given in
+    /// order, and whatever has expired has open descendants.
+    fn has_expired(&self, id: &ShardId) -> bool {
+        let Some(listed) = &self.listed else { return false };
+        !listed.contains(id) && listed.last().is_some_and(|newest| *newest > id)
     }
 
     /// Whether a shard without a lease has had one: a descendant of its has one.

@@ -66,6 +66,16 @@ fn a_finished_lease_goes_when_all_children_have_moved() {
     }
 }
 
+/// The listing was made before shard 1 was split: that it lacks 1 does not mean that 1 has expired.
+#[test]
+fn a_shard_newer_than_the_listing_has_not_expired() {
+    let rows = rows([lease(1, "end", &[0], &[3, 4]), lease(3, "trim", &[1], &[]), lease(4, "trim", &[1], &[])]);
+    let before = [listed(0, &[], false)];
+    assert_eq!(deleted(&rows, Some(&before)), []);
+    let long_after = [listed(3, &[1], false), listed(4, &[1], false)];
+    assert_eq!(deleted(&rows, Some(&long_after)), [id(1)]);
+}
+
 #[test]
 fn an_unfinished_lease_stays() {
     let rows = rows([lease(0, "7", &[], &[1, 2]), lease(1, "5", &[0], &[]), lease(2, "5", &[0], &[])]);
@@ -121,7 +131,8 @@ fn nobody_knows_the_children_of_a_closed_shard_that_the_listing_has_not_caught_u
 #[test]
 fn an_expired_shard_s_lease_goes_unless_a_listed_child_lacks_its_own() {
     let alone = rows([lease(0, "end", &[], &[])]);
-    assert_eq!(deleted(&alone, Some(&[])), [id(0)]);
+    assert_eq!(deleted(&alone, Some(&[listed(7, &[], false)])), [id(0)]);
+    assert_eq!(deleted(&alone, Some(&[])), [], "a stream has open shards: this is no listing to go by");
     let with_child = rows([lease(0, "end", &[], &[1]), lease(1, "trim", &[0], &[])]);
     assert_eq!(deleted(&with_child, Some(&[listed(1, &[0], false)])), [id(0)], "its child starts without it");
     assert_eq!(deleted(&alone, Some(&[listed(1, &[0], false)])), [], "its child has no lease yet");
