@@ -135,7 +135,7 @@ impl World {
 }
 
 /// A bad day: one call in thirty fails in one way or another, one in five is late.
-fn rough() -> Weather {
+pub(crate) fn rough() -> Weather {
     Weather::calm()
         .chance(0.01, Fault::LoseRequest)
         .chance(0.01, Fault::LoseResponse)

@@ -8,6 +8,21 @@ use kinesis_consumer::{Consumer, Event};
 use kinesis_testkit::Cloud;
 use tokio::time::{Instant, sleep, timeout};
 
+/// Worker "a", whose leases run out by the clock that the cloud freezes.
+async fn consumer(cloud: &Cloud) -> Consumer {
+    let connection = cloud.connect("a").await;
+    let clock = connection.clock();
+    Consumer::builder("app", "clicks")
+        .clock(move || clock.boottime())
+        .kinesis(connection.kinesis)
+        .dynamodb(connection.dynamodb)
+        .worker_id("a")
+        .seed(7)
+        .build()
+        .await
+        .expect("stream and table are there")
+}
+
 /// While it stands still it cannot learn anything, and when it goes on nothing more comes from a shard whose lease ran
 /// out meanwhile (C7): not the record that was read ahead, not the one that was put since, and no checkpoint is written.
 #[tokio::test(start_paused = true)]
@@ -16,17 +31,7 @@ async fn a_worker_that_stood_still_learns_when_it_goes_on_that_its_lease_has_run
         let cloud = Cloud::new();
         let stream = cloud.create_stream("clicks", 1).await;
         stream.put("user-7", "before").await;
-        let connection = cloud.connect("a").await;
-        let clock = connection.clock();
-        let mut consumer = Consumer::builder("app", "clicks")
-            .clock(move || clock.boottime())
-            .kinesis(connection.kinesis)
-            .dynamodb(connection.dynamodb)
-            .worker_id("a")
-            .seed(7)
-            .build()
-            .await
-            .expect("stream and table are there");
+        let mut consumer = consumer(&cloud).await;
         let mut shard = consumer.next_shard().await.expect("it is the only worker");
         let Some(Event::Batch(batch)) = shard.next().await else { panic!("there is a record") };
         let last = batch.records().last().expect("a batch is not empty").position();
@@ -54,17 +59,7 @@ async fn a_worker_that_stood_still_learns_when_it_goes_on_that_its_lease_has_run
 async fn a_worker_that_stood_still_for_less_than_its_lease_goes_on() {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 1).await;
-    let connection = cloud.connect("a").await;
-    let clock = connection.clock();
-    let mut consumer = Consumer::builder("app", "clicks")
-        .clock(move || clock.boottime())
-        .kinesis(connection.kinesis)
-        .dynamodb(connection.dynamodb)
-        .worker_id("a")
-        .seed(7)
-        .build()
-        .await
-        .expect("stream and table are there");
+    let mut consumer = consumer(&cloud).await;
     let mut shard = consumer.next_shard().await.expect("it is the only worker");
     sleep(Duration::from_secs(5)).await;
     cloud.freeze_for("a", Duration::from_secs(4)).await;

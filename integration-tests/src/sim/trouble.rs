@@ -12,6 +12,7 @@ use super::run::networks;
 use super::schedule::{From, Leg, Timed, Trouble};
 use super::table::{APPLICATION, rows};
 use super::workload::PRODUCER;
+use crate::world::rough;
 
 /// Lets one trouble happen when its time has come.
 pub(crate) async fn strike(timed: Timed, start: Instant, fleet: Fleet, stream: Stream) {
@@ -111,18 +112,6 @@ pub(crate) fn heal(fleet: &Fleet) {
     cloud.dynamodb().read_lag(Lag::None);
     cloud.table(APPLICATION).without_throughput();
     fleet.healed.store(true, Ordering::Relaxed);
-}
-
-/// One call in thirty fails in one way or another, one in five is late.
-fn rough() -> Weather {
-    Weather::calm()
-        .chance(0.01, Fault::LoseRequest)
-        .chance(0.01, Fault::LoseResponse)
-        .chance(0.005, Fault::ServerError)
-        .chance(0.01, Fault::Throttle)
-        .chance(0.002, Fault::ExpireIterator)
-        .chance(0.05, Fault::FailEntries(Entries::Percent(20), EntryError::InternalFailure))
-        .chance(0.2, Fault::Latency(Duration::ZERO..=Duration::from_millis(150)))
 }
 
 /// Every fourth call fails, and some answers take seconds.
