@@ -199,6 +199,7 @@ impl ConsumerBuilder {
             duration: self.settings.lease_duration,
             handoff_time: self.settings.handoff_time,
             hints: Arc::new(Hints::default()),
+            moved: Arc::default(),
             seed: rng.u64(..),
         };
         let read = ReadContext {

@@ -1,6 +1,7 @@
 //! One worker of the fleet: shows that it lives, finds its leases, holds them, and lets them go.
 
 mod offers;
+mod report;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -11,15 +12,16 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use self::offers::{Offers, Taker};
+use self::report::report;
 use crate::clock::Tick;
 use crate::lease::find::{Find, Finder};
 use crate::lease::held::{HeldLease, HoldContext};
-use crate::lease::lane::{adopt, pause};
+use crate::lease::lane::adopt;
 use crate::lease::leader::{self, LeaderContext};
-use crate::lease::{EpochTime, Lease, LeaseKey, LostReason, StoreError};
+use crate::lease::{Lease, LeaseKey, LostReason, StoreError};
 
 /// What a worker is made of.
 pub(crate) struct WorkerContext {
@@ -379,41 +381,6 @@ async fn is_wanted(wanted: &Semaphore) {
     }
 }
 
-/// Writes the worker's row at once and every 30 s, and deletes it when the worker leaves, so that no leader gives it
-/// more leases.
-async fn report(
-    hold: HoldContext,
-    wall_clock: Arc<dyn Fn() -> EpochTime + Send + Sync>,
-    mut shutdown: watch::Receiver<Option<Tick>>,
-) {
-    let mut rng = fastrand::Rng::with_seed(hold.seed.wrapping_add(1));
-    let mut failures = 0;
-    loop {
-        let wait = match hold.store.report(&hold.me, wall_clock()).await {
-            Ok(()) => {
-                failures = 0;
-                REPORT_EVERY
-            }
-            Err(error) => {
-                log(&error, "writing the worker's row failed");
-                failures += 1;
-                pause(&mut rng, hold.duration, failures)
-            }
-        };
-        tokio::select! { biased;
-            _ = shutdown.changed() => break,
-            () = sleep(wait) => {}
-        }
-    }
-    for attempt in 0..WITHDRAW_ATTEMPTS {
-        match hold.store.withdraw(&hold.me, None).await {
-            Ok(()) => return,
-            Err(error) => log(&error, "deleting the worker's row failed"),
-        }
-        sleep(pause(&mut rng, hold.duration, attempt)).await;
-    }
-}
-
 fn log(error: &StoreError, what: &'static str) {
     tracing::warn!(error = error as &dyn std::error::Error, "{what}");
 }
@@ -443,9 +410,3 @@ const FIND_EVERY: Duration = Duration::from_secs(2);
 
 /// A worker of a thousand shards starts in seconds, and a small table is not asked for more than it gives.
 const READS_AT_A_TIME: usize = 16;
-
-/// As the KCL: a row is taken for dead after two missed reports.
-const REPORT_EVERY: Duration = Duration::from_secs(30);
-
-/// The row dies by itself after a minute; a few tries are worth their time, a hanging shutdown is not.
-const WITHDRAW_ATTEMPTS: u32 = 5;

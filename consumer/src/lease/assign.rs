@@ -49,7 +49,7 @@ pub(crate) struct Round {
 
 impl Assignment {
     pub(crate) fn new(me: WorkerId, duration: Duration, max_leases: usize) -> Self {
-        let fleet = Fleet::new(me.clone());
+        let fleet = Fleet::new(me.clone(), duration);
         Self { me, duration, max_leases, leases: BTreeMap::new(), fleet }
     }
 
@@ -102,15 +102,20 @@ impl Assignment {
     /// When the next lease will have run out if nothing moves, after a round at `now`.
     pub(crate) fn next_expiry(&self, now: Tick) -> Option<Tick> {
         let unfinished = self.leases.values().filter(|watched| !watched.is_settled());
-        unfinished.filter_map(|watched| watched.runs_out(self.duration)).filter(|expiry| *expiry > now).min()
+        let ends = unfinished.flat_map(|watched| [watched.runs_out(self.duration), self.given_up_at(watched)]);
+        ends.flatten().filter(|end| *end > now).min()
     }
 
     /// The workers that can be given leases.
     fn loads(&self, now: Tick) -> Loads {
-        let mut loads: BTreeMap<WorkerId, usize> = self.fleet.able(now).map(|worker| (worker.clone(), 0)).collect();
+        let able = self.fleet.able(now).map(|worker| {
+            let sure = self.fleet.is_sure(now, worker);
+            (worker.clone(), Load { leases: 0, sure })
+        });
+        let mut loads: BTreeMap<WorkerId, Load> = able.collect();
         for watched in self.leases.values().filter(|watched| !watched.is_settled() && !self.is_free(now, watched)) {
             if let Some(load) = watched.owner().and_then(|owner| loads.get_mut(owner)) {
-                *load += 1;
+                load.leases += 1;
             }
         }
         Loads { loads, max: self.max_leases }
@@ -133,7 +138,13 @@ impl Assignment {
         let Some(holder) = watched.actual_owner() else { return true };
         // Given to a worker that has left or died before it wrote: it will not come for it.
         let in_vain = watched.is_awaited() && !self.fleet.is_able(now, holder);
-        in_vain || watched.has_run_out(now, self.duration)
+        in_vain || self.given_up_at(watched).is_some_and(|at| at <= now) || watched.has_run_out(now, self.duration)
+    }
+
+    /// When a worker is given up that was given this lease, has not written to it yet, and does not show the life that it
+    /// shows by its own word.
+    fn given_up_at(&self, watched: &Watched) -> Option<Tick> {
+        watched.actual_owner().filter(|_| watched.is_awaited()).and_then(|holder| self.fleet.silent_at(holder))
     }
 
     /// Gives free leases to the workers with the fewest, those that waited longest first.
@@ -191,7 +202,7 @@ impl Assignment {
             // Popped from the end: the longest settled leaves first.
             leases.sort_by(|a, b| b.cmp(a));
         }
-        while let Some(to) = loads.least(None) {
+        while let Some(to) = loads.least_sure() {
             let worth_it = |from: &WorkerId| loads.of(from) >= loads.of(&to) + 2;
             let donors = movable.iter().filter(|(from, leases)| !leases.is_empty() && worth_it(from));
             let most = donors.max_by_key(|(from, _)| (loads.of(from), std::cmp::Reverse(**from)));
@@ -204,39 +215,54 @@ impl Assignment {
     }
 }
 
-/// How many unfinished leases each able worker has, or will have once its hand-offs are done.
+/// The workers that can be given leases.
 #[derive(Debug)]
 struct Loads {
-    loads: BTreeMap<WorkerId, usize>,
+    loads: BTreeMap<WorkerId, Load>,
     max: usize,
 }
 
+#[derive(Debug)]
+struct Load {
+    /// The unfinished leases that it has, or will have once its hand-offs are done.
+    leases: usize,
+    /// It has been seen to live just now.
+    sure: bool,
+}
+
 impl Loads {
-    /// The worker with the fewest leases among those with room; `last` only if there is no other.
+    /// The worker with the fewest leases among those with room: one that surely lives if there is one, `last` only if
+    /// there is no other.
     fn least(&self, last: Option<&WorkerId>) -> Option<WorkerId> {
-        let with_room = self.loads.iter().filter(|(_, load)| **load < self.max);
+        let with_room = self.loads.iter().filter(|(_, load)| load.leases < self.max);
         with_room
-            .min_by_key(|(worker, load)| (Some(*worker) == last, **load, *worker))
+            .min_by_key(|(worker, load)| (Some(*worker) == last, !load.sure, load.leases, *worker))
             .map(|(worker, _)| worker.clone())
     }
 
+    /// The worker with the fewest leases among those that surely live and have room. A lease that somebody reads goes to
+    /// no other.
+    fn least_sure(&self) -> Option<WorkerId> {
+        self.least(None).filter(|worker| self.loads.get(worker).is_some_and(|load| load.sure))
+    }
+
     fn has_room(&self, worker: &WorkerId) -> bool {
-        self.loads.get(worker).is_some_and(|load| *load < self.max)
+        self.loads.get(worker).is_some_and(|load| load.leases < self.max)
     }
 
     fn of(&self, worker: &WorkerId) -> usize {
-        self.loads.get(worker).copied().unwrap_or(0)
+        self.loads.get(worker).map_or(0, |load| load.leases)
     }
 
     fn add(&mut self, worker: &WorkerId) {
         if let Some(load) = self.loads.get_mut(worker) {
-            *load += 1;
+            load.leases += 1;
         }
     }
 
     fn remove(&mut self, worker: &WorkerId) {
         if let Some(load) = self.loads.get_mut(worker) {
-            *load -= 1;
+            load.leases -= 1;
         }
     }
 }

@@ -237,15 +237,17 @@ impl LeaseStore for DynamoDbLeaseStore {
         written("delete_finished", answer, |_| None)
     }
 
-    async fn report(&self, worker: &WorkerId, now: EpochTime) -> Result<(), StoreError> {
+    async fn report(&self, worker: &WorkerId, now: EpochTime, shows_life: Duration) -> Result<(), StoreError> {
         // Without measurements (two empty maps) a leader of either kind weighs a worker by its leases.
-        let expression = "SET entityType = :worker, lut = :now, sts = :none, opr = :none, sup = :supported, slu = :now";
+        let expression = "SET entityType = :worker, lut = :now, sts = :none, opr = :none, sup = :supported, slu = :now, \
+                          properties = :properties";
         let update = self
             .update(worker, expression, WORKER_ROW)
             .expression_attribute_values(":worker", s(item::WORKER))
             .expression_attribute_values(":now", n(now.0))
             .expression_attribute_values(":none", AttributeValue::M(Item::new()))
-            .expression_attribute_values(":supported", n(SINGLE_TABLE_SUPPORT));
+            .expression_attribute_values(":supported", n(SINGLE_TABLE_SUPPORT))
+            .expression_attribute_values(":properties", item::from_shows_life(shows_life));
         let answer = call(self.call_timeout, "report", update.send()).await;
         if condition_held("report", answer)? { Ok(()) } else { Err(taken_name("report", worker)) }
     }

@@ -63,7 +63,29 @@ pub(crate) struct HoldContext {
     /// How long a processor gets to finish when the lease is to be handed over.
     pub(crate) handoff_time: Duration,
     pub(crate) hints: Arc<Hints>,
+    pub(crate) moved: Arc<Moved>,
     pub(crate) seed: u64,
+}
+
+/// When a lease of this worker last moved in the table: a sign of life to all who look.
+#[derive(Debug, Default)]
+pub(crate) struct Moved(AtomicU64);
+
+impl Moved {
+    /// Takes in that a write sent at this time was accepted.
+    pub(super) fn note(&self, sent: Tick) {
+        self.0.fetch_max(nanos(sent), Ordering::Relaxed);
+    }
+
+    /// The start of the clock if none has moved yet.
+    pub(crate) fn last(&self) -> Tick {
+        Tick::new(Duration::from_nanos(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+/// Since the start of the clock.
+pub(super) fn nanos(tick: Tick) -> u64 {
+    u64::try_from(tick.since_start().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A lease that this worker holds, from take to loss. Clones share it.

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::cleanup;
-use super::held::{CheckpointError, Command, HeldLease, HoldContext, Standing};
+use super::held::{CheckpointError, Command, HeldLease, HoldContext, Standing, nanos};
 use super::lease::{Checkpoint, Lease, LeaseKey, Owners};
 use super::renew::{Answer, LostReason, Ownership, Verdict, Write};
 use super::store::{Renewal, StoreError, Written};
@@ -203,7 +203,7 @@ impl Lane {
             }
             match verdict {
                 Verdict::Accepted => {
-                    self.note_accepted();
+                    self.note_accepted(sent);
                     self.throughput.sample(self.context.clock.now(), self.delivered.load(Ordering::Relaxed));
                     return Ok(());
                 }
@@ -258,9 +258,9 @@ impl Lane {
         }
     }
 
-    fn note_accepted(&self) {
-        let nanos = self.state.expires_at().since_start().as_nanos();
-        self.runs_out.store(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Relaxed);
+    fn note_accepted(&self, sent: Tick) {
+        self.runs_out.store(nanos(self.state.expires_at()), Ordering::Relaxed);
+        self.context.moved.note(sent);
         self.finished.store(self.is_finished(), Ordering::Relaxed);
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -181,8 +182,9 @@ impl LeaseStore for MemoryLeaseStore {
         }
     }
 
-    async fn report(&self, worker: &WorkerId, now: EpochTime) -> Result<(), StoreError> {
-        self.table().workers.insert(worker.clone(), WorkerRow::new(worker.clone(), now));
+    async fn report(&self, worker: &WorkerId, now: EpochTime, shows_life: Duration) -> Result<(), StoreError> {
+        let row = WorkerRow { shows_life: Some(shows_life), ..WorkerRow::new(worker.clone(), now) };
+        self.table().workers.insert(worker.clone(), row);
         Ok(())
     }
 

@@ -61,8 +61,9 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Deletes a finished lease. Condition: its checkpoint is `SHARD_END`. A row that is not there counts as deleted.
     async fn delete_finished(&self, key: &LeaseKey) -> Result<Written, StoreError>;
 
-    /// Writes the row by which `worker` shows that it lives, without condition.
-    async fn report(&self, worker: &WorkerId, now: EpochTime) -> Result<(), StoreError>;
+    /// Writes the row by which `worker` shows that it lives, without condition: something of it, this row or the counter
+    /// of a lease that it holds, will move at least once in `shows_life`.
+    async fn report(&self, worker: &WorkerId, now: EpochTime, shows_life: Duration) -> Result<(), StoreError>;
 
     /// Deletes the row of a worker that leaves, or of one long gone. Condition, if given: its time is `last_update`.
     async fn withdraw(&self, worker: &WorkerId, last_update: Option<EpochTime>) -> Result<(), StoreError>;
@@ -127,6 +128,8 @@ pub struct WorkerRow {
     pub worker: WorkerId,
     /// When it last wrote the row, by its own wall clock. `None`: the row has no such attribute and does not count.
     pub last_update: Option<EpochTime>,
+    /// How often something of it moves in the table at the least, by its own word. `None`: it does not say, as the KCL.
+    pub shows_life: Option<Duration>,
     /// Whether it can take leases: its last measurement did not fail and its row is well formed.
     pub fit: bool,
 }
@@ -135,7 +138,7 @@ impl WorkerRow {
     /// A row of a worker that can take leases.
     #[must_use]
     pub const fn new(worker: WorkerId, last_update: EpochTime) -> Self {
-        Self { worker, last_update: Some(last_update), fit: true }
+        Self { worker, last_update: Some(last_update), shows_life: None, fit: true }
     }
 }
 

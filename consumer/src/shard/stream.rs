@@ -31,7 +31,7 @@ impl Stream {
         let timeouts = own.to_builder().take_unset_from(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT)
-                .read_timeout(ATTEMPT)
+                .read_timeout(SILENCE)
                 .operation_attempt_timeout(ATTEMPT)
                 .operation_timeout(ATTEMPT),
         );
@@ -76,5 +76,9 @@ impl fmt::Display for Stream {
 /// As the producer; the SDK's own default is 3.1 s.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// The KCL's `kinesisRequestTimeout`: an answer can be 10 MB, and the call repeats nothing that is not free.
+/// Until an answer begins. The service answers within a second; one that was lost on the way must not hold its shard up
+/// for as long as a large one may take.
+const SILENCE: Duration = Duration::from_secs(6);
+
+/// The KCL's `kinesisRequestTimeout`, for the whole of an answer: it can be 10 MB.
 const ATTEMPT: Duration = Duration::from_secs(30);

@@ -159,6 +159,11 @@ impl Recorder {
         put
     }
 
+    /// All puts so far, by their number.
+    pub(crate) fn puts(&self) -> Vec<Put> {
+        self.lock().puts.clone()
+    }
+
     /// Which put has these bytes.
     pub(crate) fn recognise(&self, key: &str, data: &[u8]) -> Option<u32> {
         let number = Put::number_in(data)?;

@@ -9,7 +9,7 @@ use kinesis_aggregation::{HashKey, HashKeyRange, Payload};
 use kinesis_consumer::Position;
 use kinesis_testkit::{Cloud, Stream};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::fleet::{Fleet, network};
 use super::history::{Event, History, Lineage, Recorder, Stored, What};
@@ -35,7 +35,7 @@ pub(crate) fn run(shape: &Shape, schedule: &[Timed]) -> Ran {
 }
 
 async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
-    let start = tokio::time::Instant::now();
+    let start = Instant::now();
     let cloud = Cloud::builder().seed(shape.seed).build();
     let stream = cloud.create_stream(STREAM, shape.shards).await;
     let recorder = Recorder::new(&cloud);
@@ -61,16 +61,22 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
     keep_a_core(&fleet, &shape);
     sleep(STILL_WRITING).await;
     stop.store(true, Ordering::Relaxed);
-    let cap = tokio::time::Instant::now() + CAP;
-    while tokio::time::Instant::now() < cap {
+    let cap = Instant::now() + CAP;
+    let mut converged = None;
+    while Instant::now() < cap {
         if writing.is_finished() && has_converged(&cloud, &stream, &fleet) {
-            recorder.add("", "", What::Converged);
-            // Whatever comes late is still seen.
-            sleep(Duration::from_secs(3)).await;
-            break;
+            let since = *converged.get_or_insert_with(|| {
+                recorder.add("", "", What::Converged);
+                Instant::now()
+            });
+            // Whatever comes late is still seen: a copy of a record, say, whose request was on its way all the time.
+            if since.elapsed() >= AFTERWARDS {
+                break;
+            }
         }
         sleep(Duration::from_millis(250)).await;
     }
+    let stored = stored(&stream, &recorder.puts());
     writing.abort();
     if let Err(error) = (&mut writing).await
         && error.is_panic()
@@ -82,7 +88,7 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
     watching.shutdown().await;
     let (events, puts) = recorder.finish();
     let calls = cloud.trace();
-    Ran { history: audit(shape, events, puts, &stream), calls }
+    Ran { history: audit(shape, events, puts, stored, &stream), calls }
 }
 
 async fn watch(cloud: Cloud, recorder: Recorder) {
@@ -151,8 +157,7 @@ pub(crate) fn done(events: &[Event]) -> BTreeMap<Position, Duration> {
     done
 }
 
-fn audit(shape: Shape, events: Vec<Event>, puts: Vec<Put>, stream: &Stream) -> History {
-    let stored = stored(stream, &puts);
+fn audit(shape: Shape, events: Vec<Event>, puts: Vec<Put>, stored: Vec<Stored>, stream: &Stream) -> History {
     let shards =
         stream.shards().into_iter().map(|shard| (shard.id, Lineage { parents: shard.parents, open: shard.open }));
     History { shape, events, puts, stored, shards: shards.collect() }
@@ -209,6 +214,9 @@ const STILL_WRITING: Duration = Duration::from_secs(5);
 
 /// A run that has not converged by then never will, or much too late.
 const CAP: Duration = Duration::from_secs(150);
+
+/// How long the world goes on when all is well.
+const AFTERWARDS: Duration = Duration::from_secs(3);
 
 /// Between two looks at the lease table, beside those at the first delivery of each epoch.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

@@ -10,6 +10,8 @@ use crate::lease::{EpochTime, WorkerId, WorkerRow};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Fleet {
     me: WorkerId,
+    /// The lease duration of the fleet.
+    duration: Duration,
     /// Whether our own row has been in the table. At shutdown a worker's row goes first.
     i_was_there: bool,
     lives: BTreeMap<WorkerId, Life>,
@@ -19,16 +21,35 @@ pub(super) struct Fleet {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Life {
     last_update: Option<EpochTime>,
-    /// When its row, or the counter of a lease of its, was last seen to have moved. `None`: never.
-    moved: Option<Tick>,
+    /// Its last sign of life: its row, or the counter of a lease of its, has moved. `None`: there was none.
+    sign: Option<Sign>,
+    /// How often something of it moves at the least, where its row says so.
+    shows: Option<Duration>,
     fit: bool,
     /// A lease of its ran out, and nothing of it has moved since.
     suspect: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Sign {
+    seen: Tick,
+    /// How old it was by then: of a row that is seen for the first time, by the wall clocks.
+    age: Duration,
+}
+
+impl Sign {
+    const fn at(seen: Tick) -> Self {
+        Self { seen, age: Duration::ZERO }
+    }
+
+    fn age(self, now: Tick) -> Duration {
+        now.since(self.seen) + self.age
+    }
+}
+
 impl Fleet {
-    pub(super) const fn new(me: WorkerId) -> Self {
-        Self { me, i_was_there: false, lives: BTreeMap::new(), last_look: None }
+    pub(super) const fn new(me: WorkerId, duration: Duration) -> Self {
+        Self { me, duration, i_was_there: false, lives: BTreeMap::new(), last_look: None }
     }
 
     pub(super) fn observe(&mut self, now: Tick, wall_clock: EpochTime, rows: &[WorkerRow]) {
@@ -38,15 +59,17 @@ impl Fleet {
         for row in rows {
             let known = before.remove(&row.worker).filter(|_| looked_on);
             let life = match known {
-                Some(life) if life.last_update == row.last_update => Life { fit: row.fit, ..life },
+                Some(life) if life.last_update == row.last_update => {
+                    Life { fit: row.fit, shows: row.shows_life, ..life }
+                }
                 // A new row, or one that has moved, under our eyes.
-                _ if looked_on => Life::seen(row, Some(now)),
+                _ if looked_on => Life::seen(row, Some(Sign::at(now))),
                 // The first look of a leader: of a row that may be an hour old, only its time tells. The KCL judges so
                 // at every look. A worker whose clock is wrong has to wait until its row moves, half a minute.
-                _ => Life::seen(
-                    row,
-                    row.last_update.filter(|at| at.0.abs_diff(wall_clock.0) <= ALIVE.as_secs()).map(|_| now),
-                ),
+                _ => {
+                    let age = row.last_update.map(|at| Duration::from_secs(at.0.abs_diff(wall_clock.0)));
+                    Life::seen(row, age.filter(|age| *age <= ALIVE).map(|age| Sign { seen: now, age }))
+                }
             };
             self.lives.insert(row.worker.clone(), life);
         }
@@ -57,7 +80,7 @@ impl Fleet {
     /// A counter of the worker has moved.
     pub(super) fn saw_life(&mut self, now: Tick, worker: &WorkerId) {
         if let Some(life) = self.lives.get_mut(worker) {
-            life.moved = Some(now);
+            life.sign = Some(Sign::at(now));
             life.suspect = false;
         }
     }
@@ -74,15 +97,29 @@ impl Fleet {
             return !self.i_was_there || self.lives.contains_key(worker);
         }
         self.lives.get(worker).is_some_and(|life| {
-            let alive = life.moved.is_some_and(|moved| now.since(moved) < ALIVE);
+            let alive = life.sign.is_some_and(|sign| sign.age(now) < ALIVE);
             alive && life.fit && !life.suspect && life.last_update.is_some()
         })
+    }
+
+    /// Whether the worker has been seen to live so short a time ago that it can be counted on. One that dies cannot be told
+    /// from one without leases whose row moves every half minute, as a Java worker's does; so that one gets leases last.
+    pub(super) fn is_sure(&self, now: Tick, worker: &WorkerId) -> bool {
+        let is_fresh = |life: &Life| life.sign.is_some_and(|sign| sign.age(now) < life.silence(self.duration));
+        *worker == self.me || self.lives.get(worker).is_some_and(is_fresh)
+    }
+
+    /// When a worker that shows life often has been silent for too long. `None`: it is not known to.
+    pub(super) fn silent_at(&self, worker: &WorkerId) -> Option<Tick> {
+        let life = self.lives.get(worker).filter(|life| life.shows.is_some() && *worker != self.me)?;
+        let sign = life.sign?;
+        Some(sign.seen + life.silence(self.duration).saturating_sub(sign.age))
     }
 
     /// Whether nothing of the worker has moved for as long as a row can be taken for alive.
     pub(super) fn is_dead(&self, now: Tick, worker: &WorkerId) -> bool {
         *worker != self.me
-            && self.lives.get(worker).is_none_or(|life| life.moved.is_none_or(|moved| now.since(moved) >= ALIVE))
+            && self.lives.get(worker).is_none_or(|life| life.sign.is_none_or(|sign| sign.age(now) >= ALIVE))
     }
 
     /// The workers that live and can take leases.
@@ -93,10 +130,18 @@ impl Fleet {
 }
 
 impl Life {
-    const fn seen(row: &WorkerRow, moved: Option<Tick>) -> Self {
-        Self { last_update: row.last_update, moved, fit: row.fit, suspect: false }
+    const fn seen(row: &WorkerRow, sign: Option<Sign>) -> Self {
+        Self { last_update: row.last_update, sign, shows: row.shows_life, fit: row.fit, suspect: false }
+    }
+
+    /// How long it can be silent and still be counted on.
+    fn silence(&self, lease_duration: Duration) -> Duration {
+        self.shows.unwrap_or(lease_duration / 2) + SEEN_LATE
     }
 }
+
+/// A leader looks every five seconds, and reads and writes take their time.
+const SEEN_LATE: Duration = Duration::from_secs(7);
 
 /// How long a worker lives on after its row last moved: twice the 30 s in which the KCL writes it.
 const ALIVE: Duration = Duration::from_secs(60);

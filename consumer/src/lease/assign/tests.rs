@@ -6,6 +6,8 @@ use super::*;
 use crate::lease::{Checkpoint, Lease, Seen, WorkerRow};
 
 const D: Duration = Duration::from_secs(10);
+/// How often a lively worker shows that it lives.
+const SIGN: Duration = Duration::from_secs(5);
 /// Our wall clock at tick 0.
 const EPOCH: u64 = 1_700_000_000;
 
@@ -32,6 +34,8 @@ struct World {
     on_their_way: Vec<(u64, Move)>,
     /// When the holder of a lease last renewed it.
     renewed: BTreeMap<LeaseKey, u64>,
+    /// Workers whose rows promise a sign of life every five seconds. One without leases writes its row that often.
+    lively: BTreeSet<WorkerId>,
     /// Workers that do not run, and leases whose holder has not run all the time since it last wrote to them.
     down: BTreeSet<WorkerId>,
     abandoned: BTreeSet<LeaseKey>,
@@ -51,6 +55,7 @@ impl World {
             lag: 0,
             on_their_way: Vec::new(),
             renewed: BTreeMap::new(),
+            lively: BTreeSet::new(),
             down: BTreeSet::new(),
             abandoned: BTreeSet::new(),
             overtaken: Vec::new(),
@@ -59,7 +64,8 @@ impl World {
 
     fn report(&mut self, names: &[&str]) {
         for name in names {
-            let row = WorkerRow::new(worker(name), EpochTime(EPOCH + self.now));
+            let shows_life = self.lively.contains(&worker(name)).then_some(SIGN);
+            let row = WorkerRow { shows_life, ..WorkerRow::new(worker(name), EpochTime(EPOCH + self.now)) };
             self.rows.workers.retain(|row| row.worker != worker(name));
             self.rows.workers.push(row);
         }
@@ -164,7 +170,7 @@ impl World {
     }
 
     /// Seconds of a sound life for these workers, with a round every five: they renew every three seconds, report every
-    /// thirty, and hand over what they are asked for within two. Returns the moves that were accepted.
+    /// thirty, the lively ones without leases every five, and hand over what they are asked for within two. Returns the moves that were accepted.
     fn live(&mut self, names: &[&str], seconds: u64) -> Vec<Move> {
         let mut moves = Vec::new();
         for _ in 0..seconds {
@@ -174,6 +180,10 @@ impl World {
             }
             if self.now.is_multiple_of(3) {
                 self.renew(names);
+            }
+            if self.now.is_multiple_of(SIGN.as_secs()) {
+                let lively: Vec<&str> = names.iter().copied().filter(|name| self.must_show_life(name)).collect();
+                self.report(&lively);
             }
             if self.now.is_multiple_of(2) {
                 self.hand_over(names);
@@ -192,6 +202,11 @@ impl World {
             }
         }
         moves
+    }
+
+    fn must_show_life(&self, name: &str) -> bool {
+        let name = worker(name);
+        self.lively.contains(&name) && self.rows.leases.iter().all(|lease| lease.actual_owner() != Some(&name))
     }
 
     fn counts(&self) -> BTreeMap<String, usize> {
@@ -351,6 +366,65 @@ fn a_new_owner_is_waited_for() {
     assert_eq!(world.counts(), counts([("a", 2)]));
 }
 
+/// C8: it dies at the moment at which it is given a lease, and its word tells it from a Java worker that is only slow.
+#[test]
+fn a_new_owner_that_promised_signs_of_life_is_not_waited_for_in_silence() {
+    let mut world = World::of(2);
+    world.lively.insert(worker("b"));
+    world.report(&["a", "b"]);
+    world.round();
+    assert_eq!(world.live(&["a"], 11), []);
+    assert_eq!(world.counts(), counts([("a", 1), ("b", 1)]));
+    assert_eq!(world.leader.next_expiry(at(10)), Some(at(12)), "the next look is in time");
+    world.now = 12;
+    assert_eq!(world.round().moves.len(), 1);
+    assert_eq!(world.counts(), counts([("a", 2)]));
+}
+
+#[test]
+fn a_new_owner_that_shows_life_is_waited_for() {
+    let mut world = World::of(2);
+    world.lively.insert(worker("b"));
+    world.report(&["a", "b"]);
+    world.round();
+    for _ in 0..4 {
+        // It cannot write to its lease, and says that it lives.
+        assert_eq!(world.live(&["a"], 5), []);
+        world.report(&["b"]);
+    }
+    assert_eq!(world.counts(), counts([("a", 1), ("b", 1)]));
+    assert_eq!(world.live(&["a"], 5).len(), 1, "a lease duration and 14 s are over");
+}
+
+/// Of two workers of whom one may be dead, the other is given what nobody reads, though it has more.
+#[test]
+fn a_free_lease_goes_to_a_worker_that_surely_lives() {
+    let mut world = settled(&["a", "b"], 2);
+    world.report(&["java"]);
+    assert_eq!(world.live(&["a", "b"], 19), []);
+    world.rows.leases.push(Lease::new(key(9), Checkpoint::TrimHorizon));
+    world.rows.leases.push(Lease::new(key(10), Checkpoint::TrimHorizon));
+    let moves = world.round().moves;
+    let to_java =
+        |change: &Move| matches!(change, Move::Assign { to, .. } | Move::HandOff { to, .. } if *to == worker("java"));
+    assert!(moves.len() == 2 && !moves.iter().any(to_java), "{moves:?}");
+    // Its row moves: it was only quiet, and gets its share.
+    world.report(&["java"]);
+    assert!(world.live(&["a", "b", "java"], 9).iter().any(to_java));
+}
+
+#[test]
+fn where_nobody_surely_lives_one_that_may_is_given_the_lease() {
+    let mut world = settled(&["a", "b"], 2);
+    world.withdraw("a");
+    world.rows.leases.retain(|lease| lease.owner == Some(worker("a")));
+    world.live(&["a"], 15);
+    world.leader.max_leases = 1;
+    world.rows.leases.push(Lease::new(key(9), Checkpoint::TrimHorizon));
+    world.round();
+    assert_eq!(world.rows.leases[1].owner, Some(worker("b")));
+}
+
 #[test]
 fn a_new_owner_that_leaves_before_it_wrote_is_not_waited_for() {
     let mut world = World::of(2);
@@ -444,8 +518,10 @@ fn a_contradictory_row_comes_free_after_a_lease_duration() {
 fn the_first_look_judges_rows_by_their_time_and_later_ones_by_their_movement() {
     let mut world = World::of(6);
     world.rows.workers.push(WorkerRow::new(worker("fast"), EpochTime(EPOCH + 3600)));
-    world.rows.workers.push(WorkerRow::new(worker("fine"), EpochTime(EPOCH - 20)));
+    world.rows.workers.push(WorkerRow::new(worker("fine"), EpochTime(EPOCH - 9)));
     world.rows.workers.push(WorkerRow::new(worker("gone"), EpochTime(EPOCH - 3600)));
+    // Perhaps alive: it has missed no report, but nothing else of it is known.
+    world.rows.workers.push(WorkerRow::new(worker("quiet"), EpochTime(EPOCH - 29)));
     world.round();
     assert_eq!(world.counts(), counts([("a", 3), ("fine", 3)]));
     // A row that appears while we look on is alive, whatever its clock says.
@@ -598,8 +674,10 @@ proptest! {
         leases in 1..24_usize,
         events in prop::collection::vec(event(), 0..24),
         lag in 0..5_u64,
+        lively in prop::collection::btree_set(0..NAMES.len(), 0..NAMES.len()),
     ) {
-        let mut world = World { lag, ..World::of(leases) };
+        let lively = lively.into_iter().map(|who| worker(NAMES[who])).collect();
+        let mut world = World { lag, lively, ..World::of(leases) };
         let mut alive = BTreeSet::from(["a"]);
         world.report(&["a"]);
         let live = |world: &mut World, alive: &BTreeSet<&str>, seconds: u64| {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use kinesis_testkit::Cloud;
 
@@ -144,8 +146,8 @@ impl LeaseStore for Faulty {
         self.inner.delete_finished(key).await
     }
 
-    async fn report(&self, worker: &WorkerId, now: EpochTime) -> Result<(), StoreError> {
-        self.inner.report(worker, now).await
+    async fn report(&self, worker: &WorkerId, now: EpochTime, shows_life: Duration) -> Result<(), StoreError> {
+        self.inner.report(worker, now, shows_life).await
     }
 
     async fn withdraw(&self, worker: &WorkerId, last_update: Option<EpochTime>) -> Result<(), StoreError> {

@@ -219,7 +219,18 @@ fn range(start: Option<&str>, end: Option<&str>) -> Option<HashKeyRange> {
 fn worker(item: &Item) -> Result<WorkerRow, Malformed> {
     let worker = WorkerId::from(required(KEY, text(item, KEY)?)?);
     let last_update = number(item, LAST_UPDATE)?.map(EpochTime);
-    Ok(WorkerRow { worker, last_update, fit: last_update.is_some() && is_fit(item) })
+    Ok(WorkerRow { worker, last_update, shows_life: shows_life(item), fit: last_update.is_some() && is_fit(item) })
+}
+
+/// The KCL reserves `properties`, a map of texts, and sets none; what is not ours in there says nothing to us.
+fn shows_life(item: &Item) -> Option<Duration> {
+    let Some(AttributeValue::M(properties)) = item.get(PROPERTIES) else { return None };
+    let millis = properties.get(SHOWS_LIFE)?.as_s().ok()?.parse().ok()?;
+    Some(Duration::from_millis(millis))
+}
+
+pub(super) fn from_shows_life(every: Duration) -> AttributeValue {
+    AttributeValue::M([(SHOWS_LIFE.to_owned(), s(every.as_millis()))].into())
 }
 
 /// A row of no measurements stands for a worker that is judged by its leases alone. Otherwise every measurement needs
@@ -299,6 +310,7 @@ pub(super) const ENTITY_TYPE: &str = "entityType";
 pub(super) const LAST_UPDATE: &str = "lut";
 pub(super) const STATS: &str = "sts";
 pub(super) const RANGES: &str = "opr";
+const PROPERTIES: &str = "properties";
 pub(super) const LOCK_OWNER: &str = "ownerName";
 pub(super) const LOCK_DURATION: &str = "leaseDuration";
 pub(super) const LOCK_VERSION: &str = "recordVersionNumber";
@@ -317,6 +329,8 @@ const LEADER: &str = "LEADER";
 const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
 const TRIM_HORIZON: &str = "TRIM_HORIZON";
 const LATEST: &str = "LATEST";
+/// Ours, in `properties`: in milliseconds.
+const SHOWS_LIFE: &str = "showsLifeEveryMillis";
 /// The measurement that a leader makes up from a worker's leases, without an operating range.
 const THROUGHPUT_STAT: &str = "T";
 

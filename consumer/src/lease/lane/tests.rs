@@ -37,6 +37,7 @@ impl Scene {
             duration: D,
             handoff_time: Duration::from_secs(30),
             hints: Arc::new(Hints::default()),
+            moved: Arc::default(),
             seed: 7,
         }
     }

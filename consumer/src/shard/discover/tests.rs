@@ -39,12 +39,12 @@ async fn a_page_that_fails_does_not_cost_those_read_before() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_has_expired_starts_the_listing_over() {
     let mut limits = Limits::default();
-    limits.token_life = Duration::from_secs(5);
+    limits.token_life = Duration::from_secs(3);
     let cloud = Cloud::builder().limits(limits).build();
     cloud.create_stream("clicks", 1500).await;
     let discover = discover(&cloud, "clicks").await;
     // The first page is slow to arrive, so that its token is old when it is used.
-    cloud.faults("worker").next("ListShards", Fault::DelayResponse(Duration::from_secs(6)));
+    cloud.faults("worker").next("ListShards", Fault::DelayResponse(Duration::from_secs(4)));
     let shards = discover.list(ListFilter::All).await.expect("a listing");
     assert_eq!(shards.len(), 1500);
     assert_eq!(cloud.calls("worker").count("ListShards"), 4);

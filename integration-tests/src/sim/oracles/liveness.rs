@@ -38,17 +38,12 @@ pub(crate) fn took(history: &History) -> Option<Duration> {
     Some(at(&What::Converged)? - at(&What::Phase("liveness"))?)
 }
 
-/// A death that counts from the heal: lease duration, two assignment rounds and two seconds. A hand-off that was under way
-/// to or from one that died is another lease duration and round away, and takes its time before. And a read whose answer
-/// was lost without a word just before the heal is given up by its own timeout, which may be later.
+/// What counts from the heal: a worker that died in that moment, the leader included, is a lease duration, two assignment
+/// rounds and two seconds away. A hand-off under way to or from it is another round away, and takes its time before.
 fn bound(shape: &Shape) -> Duration {
     let death = shape.lease_duration + 2 * ROUND + Duration::from_secs(2);
-    let twice = death + shape.lease_duration + ROUND + shape.handoff_time;
-    twice.max(READ_TIMEOUT + Duration::from_secs(2))
+    death + ROUND + shape.handoff_time
 }
 
 /// Of the leader's assignment.
 const ROUND: Duration = Duration::from_secs(5);
-
-/// The consumer's, for calls to the stream.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);

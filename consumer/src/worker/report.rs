@@ -1,0 +1,102 @@
+//! The row by which a worker shows that it lives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until};
+
+use super::log;
+use crate::clock::Tick;
+use crate::lease::EpochTime;
+use crate::lease::held::HoldContext;
+use crate::lease::lane::pause;
+
+/// Writes the worker's row at once and every 30 s, more often while no lease of its moves either, and deletes it when the
+/// worker leaves, so that no leader gives it more leases.
+pub(super) async fn report(
+    hold: HoldContext,
+    wall_clock: Arc<dyn Fn() -> EpochTime + Send + Sync>,
+    mut shutdown: watch::Receiver<Option<Tick>>,
+) {
+    let mut rng = fastrand::Rng::with_seed(hold.seed.wrapping_add(1));
+    let every = shows_life(hold.duration);
+    let mut failures = 0;
+    let mut reported: Option<Tick> = None;
+    loop {
+        let due = reported.map(|reported| due(reported, hold.moved.last(), every));
+        let wait = async {
+            match due {
+                Some(due) => sleep_until(hold.clock.instant(due)).await,
+                None if failures > 0 => sleep(pause(&mut rng, hold.duration, failures)).await,
+                None => {}
+            }
+        };
+        tokio::select! { biased;
+            _ = shutdown.changed() => break,
+            () = wait => {}
+        }
+        let now = hold.clock.now();
+        if reported.is_some_and(|reported| self::due(reported, hold.moved.last(), every) > now) {
+            continue;
+        }
+        match hold.store.report(&hold.me, wall_clock(), every).await {
+            Ok(()) => (failures, reported) = (0, Some(now)),
+            Err(error) => {
+                log(&error, "writing the worker's row failed");
+                (failures, reported) = (failures + 1, None);
+            }
+        }
+    }
+    for attempt in 0..WITHDRAW_ATTEMPTS {
+        match hold.store.withdraw(&hold.me, None).await {
+            Ok(()) => return,
+            Err(error) => log(&error, "deleting the worker's row failed"),
+        }
+        sleep(pause(&mut rng, hold.duration, attempt)).await;
+    }
+}
+
+/// When the row is to be written again: `moved` is when a lease of the worker last was.
+fn due(reported: Tick, moved: Tick, every: Duration) -> Tick {
+    (reported.max(moved) + every).min(reported + REPORT_EVERY)
+}
+
+/// How often something of a worker moves. Leases are renewed more often still; a worker without any costs as much as one
+/// that has one.
+fn shows_life(lease_duration: Duration) -> Duration {
+    (lease_duration / 2).min(SLOWEST_SIGN)
+}
+
+/// As the KCL: a row is taken for dead after two missed reports.
+const REPORT_EVERY: Duration = Duration::from_secs(30);
+
+/// However long a lease lasts: whom to give leases is known within seconds.
+const SLOWEST_SIGN: Duration = Duration::from_secs(10);
+
+/// The row dies by itself after a minute; a few tries are worth their time, a hanging shutdown is not.
+const WITHDRAW_ATTEMPTS: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Tick {
+        Tick::new(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_row_moves_when_nothing_else_does() {
+        let every = Duration::from_secs(5);
+        assert_eq!(due(at(10), at(0), every), at(15));
+        // The leases move: every half minute is enough.
+        assert_eq!(due(at(10), at(12), every), at(17));
+        assert_eq!(due(at(10), at(39), every), at(40));
+    }
+
+    #[test]
+    fn a_long_lease_makes_no_silent_worker() {
+        let sign = |seconds| shows_life(Duration::from_secs(seconds));
+        assert_eq!([3, 10, 300].map(sign), [1500, 5000, 10_000].map(Duration::from_millis));
+    }
+}
