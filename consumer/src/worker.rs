@@ -2,6 +2,7 @@
 
 mod offers;
 mod report;
+mod shutdown;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -16,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use self::offers::{Offers, Taker};
 use self::report::report;
+pub(crate) use self::shutdown::Shutdown;
 use crate::clock::Tick;
 use crate::lease::find::{Find, Finder};
 use crate::lease::held::{HeldLease, HoldContext};
@@ -52,7 +54,7 @@ enum Asked {
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerControl {
     hold: HoldContext,
-    shutdown: Arc<watch::Sender<Option<Tick>>>,
+    shutdown: Shutdown,
     stopped: watch::Receiver<bool>,
 }
 
@@ -60,7 +62,7 @@ pub(crate) struct WorkerControl {
 pub(crate) fn start(context: WorkerContext) -> WorkerHandle {
     let WorkerContext { hold, leader, max_leases } = context;
     let wall_clock = Arc::clone(&leader.wall_clock);
-    let (shutdown, stopping) = watch::channel(None);
+    let shutdown = Shutdown::default();
     let (stopped, has_stopped) = watch::channel(false);
     let (stop_leading, stop) = watch::channel(false);
     // A program that asks for no shard gets none: a lease without a reader must not look alive.
@@ -69,7 +71,7 @@ pub(crate) fn start(context: WorkerContext) -> WorkerHandle {
     let leases = offers.taker();
 
     let leading = AbortOnDrop(tokio::spawn(leader::run(leader, stop)));
-    let reporting = AbortOnDrop(tokio::spawn(report(hold.clone(), wall_clock, stopping.clone())));
+    let reporting = AbortOnDrop(tokio::spawn(report(hold.clone(), wall_clock, shutdown.clone())));
     let keeper = Keeper {
         finder: Finder::new(hold.me.clone(), hold.duration),
         held: BTreeMap::new(),
@@ -82,7 +84,7 @@ pub(crate) fn start(context: WorkerContext) -> WorkerHandle {
         unwanted: BTreeSet::new(),
         hold: hold.clone(),
         max_leases,
-        shutdown: stopping,
+        shutdown: shutdown.clone(),
     };
     let keeping = AbortOnDrop(tokio::spawn(async move {
         keeper.run().await;
@@ -94,7 +96,7 @@ pub(crate) fn start(context: WorkerContext) -> WorkerHandle {
         reporting.join().await;
         stopped.send_replace(true);
     }));
-    let control = WorkerControl { hold, shutdown: Arc::new(shutdown), stopped: has_stopped };
+    let control = WorkerControl { hold, shutdown, stopped: has_stopped };
     WorkerHandle { leases, wanted, asked: Asked::Nothing, control, tasks: vec![keeping] }
 }
 
@@ -139,16 +141,11 @@ impl fmt::Debug for WorkerHandle {
 impl WorkerControl {
     /// Asks all shards to finish by then, and the worker to leave the fleet. The first call's deadline counts.
     pub(crate) fn begin_shutdown(&self, within: Duration) {
-        let deadline = self.hold.clock.now() + within;
-        self.shutdown.send_if_modified(|stop| {
-            let first = stop.is_none();
-            stop.get_or_insert(deadline);
-            first
-        });
+        self.shutdown.begin(self.hold.clock.now() + within);
     }
 
     pub(crate) fn is_shutting_down(&self) -> bool {
-        self.shutdown.borrow().is_some()
+        self.shutdown.deadline().is_some()
     }
 
     /// Resolves when the worker has left: its leases released, its row and its lock deleted. Cancel safe.
@@ -176,7 +173,7 @@ struct Keeper {
     /// Leases named as ours that the program has not asked for.
     unwanted: BTreeSet<LeaseKey>,
     max_leases: usize,
-    shutdown: watch::Receiver<Option<Tick>>,
+    shutdown: Shutdown,
     rng: fastrand::Rng,
 }
 
@@ -199,7 +196,7 @@ struct Ended {
 
 impl Keeper {
     async fn run(mut self) {
-        let mut shutdown = self.shutdown.clone();
+        let shutdown = self.shutdown.clone();
         let mut look = interval_at(Instant::now(), FIND_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let hints = Arc::clone(&self.hold.hints);
@@ -211,7 +208,7 @@ impl Keeper {
                     self.ended(ended);
                     continue;
                 }
-                _ = shutdown.changed() => break,
+                () = shutdown.begun() => break,
                 () = hints.hinted() => {}
                 () = is_wanted(&self.wanted), if !self.unwanted.is_empty() => {
                     hints.look_at(self.unwanted.pop_first());
@@ -224,7 +221,7 @@ impl Keeper {
             }
             // Looking can take long where the table is slow; a shutdown does not wait for it.
             tokio::select! { biased;
-                _ = shutdown.changed() => break,
+                () = shutdown.begun() => break,
                 () = self.find(with_index) => with_index = false,
             }
         }
@@ -348,7 +345,7 @@ async fn hold(
     context: HoldContext,
     lease: Lease,
     place: Option<(OwnedSemaphorePermit, impl FnOnce(Tick, HeldLease) + Send)>,
-    shutdown: watch::Receiver<Option<Tick>>,
+    shutdown: Shutdown,
     finished: Arc<AtomicBool>,
     rng: fastrand::Rng,
 ) -> Ended {

@@ -14,11 +14,13 @@
 //! What a frozen worker's own timers do is not simulated: its calls and its user code stand still, the consumer's tasks do
 //! not.
 
+mod clocks;
 mod fleet;
 mod history;
 mod ledger;
 mod oracles;
 mod processor;
+mod reader;
 mod report;
 mod run;
 #[cfg(test)]

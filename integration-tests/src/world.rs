@@ -38,8 +38,7 @@ pub struct Happened {
     pub delivered: u64,
     /// The cloud at the end.
     pub cloud: Cloud,
-    /// All calls until the workers were told to shut down: their leases hear of it through a `watch` of tokio's, which
-    /// wakes them in an order drawn at random.
+    /// All calls.
     pub trace: String,
 }
 
@@ -80,11 +79,11 @@ impl World {
         let written = writing.await.expect("the producer does not panic");
         // What was written last is read within a few seconds, in bad weather too.
         sleep(Duration::from_secs(30)).await;
-        let trace = cloud.trace();
         for (handle, task) in workers {
             handle.shutdown(Duration::from_secs(60)).await;
             task.await.expect("a worker does not panic");
         }
+        let trace = cloud.trace();
         Happened { written, delivered: delivered.load(Ordering::Relaxed), cloud, trace }
     }
 

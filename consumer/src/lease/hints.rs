@@ -1,27 +1,25 @@
 //! What tasks of one worker tell each other about the lease table, to spare themselves a look at it.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::lease::LeaseKey;
 
 /// Leases that may have become ours, and the news that a shard ended. Hints only: the table decides.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Hints {
     /// A std mutex: held for an insertion or a swap, never across an await.
     keys: Mutex<BTreeSet<LeaseKey>>,
     look: Notify,
-    ended: watch::Sender<u64>,
+    /// How many shards have ended, and who waits for the next. No `watch`: its receivers wake in an order drawn at random.
+    ends: AtomicU64,
+    ended: Notify,
     /// Asks the leader, if it is this worker, for a round now.
     kick: Arc<Notify>,
-}
-
-impl Default for Hints {
-    fn default() -> Self {
-        Self { keys: Mutex::default(), look: Notify::new(), ended: watch::channel(0).0, kick: Arc::default() }
-    }
 }
 
 impl Hints {
@@ -34,7 +32,8 @@ impl Hints {
     /// A shard of this worker has ended, and these are its children.
     pub(crate) fn shard_ended(&self, children: impl IntoIterator<Item = LeaseKey>) {
         self.look_at(children);
-        self.ended.send_modify(|ends| *ends += 1);
+        self.ends.fetch_add(1, Ordering::Relaxed);
+        self.ended.notify_waiters();
         self.kick.notify_one();
     }
 
@@ -53,8 +52,17 @@ impl Hints {
         Arc::clone(&self.kick)
     }
 
-    /// Changes with every shard that ends in this worker.
-    pub(crate) fn ended(&self) -> watch::Receiver<u64> {
-        self.ended.subscribe()
+    /// How many shards of this worker have ended.
+    pub(crate) fn ends(&self) -> u64 {
+        self.ends.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when more shards than that have ended. Cancel safe.
+    pub(crate) async fn more_ends(&self, than: u64) {
+        let mut ended = pin!(self.ended.notified());
+        ended.as_mut().enable();
+        if self.ends() == than {
+            ended.await;
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::renew::{Answer, LostReason, Ownership, Verdict, Write};
 use super::store::{Renewal, StoreError, Written};
 use super::throughput::Throughput;
 use crate::clock::Tick;
+use crate::worker::Shutdown;
 
 /// The worker's side of a held lease.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(crate) struct Lane {
     state: Ownership,
     standing: watch::Sender<Standing>,
     /// Set by the worker when it shuts down: give the lease up by then.
-    shutdown: watch::Receiver<Option<Tick>>,
+    shutdown: Shutdown,
     commands: mpsc::Receiver<Command>,
     delivered: Arc<AtomicU64>,
     runs_out: Arc<AtomicU64>,
@@ -38,7 +39,7 @@ pub(crate) struct Lane {
 pub(crate) async fn adopt(
     context: HoldContext,
     lease: Lease,
-    shutdown: watch::Receiver<Option<Tick>>,
+    shutdown: Shutdown,
     finished: Arc<AtomicBool>,
     rng: fastrand::Rng,
 ) -> Result<(HeldLease, Lane), LostReason> {
@@ -112,7 +113,7 @@ impl Lane {
             }
             Next::Abandoned if self.is_finished() => self.keep_finished().await,
             // Nobody reads it any more and the worker leaves: it need not run out first.
-            Next::Abandoned if self.shutdown.borrow().is_some() => Err(self.give_up().await),
+            Next::Abandoned if self.shutdown.deadline().is_some() => Err(self.give_up().await),
             Next::Abandoned => Err(LostReason::Dropped),
         }
     }
@@ -131,11 +132,7 @@ impl Lane {
         tokio::select! { biased;
             () = tokio::time::sleep_until(renew_at) => Next::Renew,
             () = give_up => Next::GiveUp,
-            changed = self.shutdown.changed(), if self.shutdown.borrow().is_none() => match changed {
-                Ok(()) => Next::Revoke,
-                // The worker is gone without a shutdown; its tasks are being cancelled.
-                Err(_) => Next::Abandoned,
-            },
+            () = self.shutdown.begun(), if self.shutdown.deadline().is_none() => Next::Revoke,
             command = self.commands.recv() => command.map_or(Next::Abandoned, Next::Serve),
         }
     }
@@ -143,7 +140,7 @@ impl Lane {
     /// The earlier of the worker's shutdown deadline and the hand-off's.
     fn revoked_at(&self) -> Option<Tick> {
         let handoff = self.state.handoff().map(|handoff| handoff.deadline);
-        let shutdown = *self.shutdown.borrow();
+        let shutdown = self.shutdown.deadline();
         match (handoff, shutdown) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -334,7 +331,7 @@ impl Lane {
             let renew_at = self.context.clock.instant(self.state.renew_at());
             tokio::select! { biased;
                 () = tokio::time::sleep_until(renew_at) => self.write(&Write::Renew).await?,
-                changed = self.shutdown.changed() => if changed.is_err() { return Err(LostReason::Dropped) },
+                () = self.shutdown.begun() => {}
             }
             if renewals.is_multiple_of(RENEWALS_A_CLEAN_UP) {
                 self.clean_up().await?;

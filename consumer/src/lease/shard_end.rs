@@ -42,8 +42,9 @@ impl HeldLease {
     /// lost. Cancel safe.
     pub(crate) async fn parents_done(&self) {
         let mut standing = self.watch();
-        let mut ended = self.context().hints.ended();
+        let hints = &self.context().hints;
         loop {
+            let ends = hints.ends();
             match self.others_done(&self.lease().parents, None).await {
                 Ok(true) => return,
                 Ok(false) => {}
@@ -57,7 +58,7 @@ impl HeldLease {
                     drop(lost);
                     return;
                 }
-                _ = ended.changed() => {}
+                () = hints.more_ends(ends) => {}
                 () = tokio::time::sleep(PARENT_POLL) => {}
             }
         }
@@ -87,15 +88,18 @@ impl HeldLease {
     async fn await_other_parents(&self, child: &ListedShard) -> Result<(), CheckpointError> {
         let own = self.lease().key.shard();
         let others: Vec<&ShardId> = child.parents.iter().filter(|parent| **parent != own).collect();
-        let mut ended = self.context().hints.ended();
-        while !self.until_lost(|| self.are_known(child, &others)).await? {
+        let hints = &self.context().hints;
+        loop {
+            let ends = hints.ends();
+            if self.until_lost(|| self.are_known(child, &others)).await? {
+                return Ok(());
+            }
             tracing::info!(shard = %own, child = %child.id, ?others, "at its end, and waiting until the other parents have leases");
             tokio::select! { biased;
-                _ = ended.changed() => {}
+                () = hints.more_ends(ends) => {}
                 () = tokio::time::sleep(PARENT_POLL) => {}
             }
         }
-        Ok(())
     }
 
     async fn are_known(&self, child: &ListedShard, parents: &[&ShardId]) -> Result<bool, StoreError> {

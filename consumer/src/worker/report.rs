@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 
-use super::log;
+use super::{Shutdown, log};
 use crate::clock::Tick;
 use crate::lease::EpochTime;
 use crate::lease::held::HoldContext;
@@ -17,7 +16,7 @@ use crate::lease::lane::pause;
 pub(super) async fn report(
     hold: HoldContext,
     wall_clock: Arc<dyn Fn() -> EpochTime + Send + Sync>,
-    mut shutdown: watch::Receiver<Option<Tick>>,
+    shutdown: Shutdown,
 ) {
     let mut rng = fastrand::Rng::with_seed(hold.seed.wrapping_add(1));
     let every = shows_life(hold.duration);
@@ -33,7 +32,7 @@ pub(super) async fn report(
             }
         };
         tokio::select! { biased;
-            _ = shutdown.changed() => break,
+            () = shutdown.begun() => break,
             () = wait => {}
         }
         let now = hold.clock.now();

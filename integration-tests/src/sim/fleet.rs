@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_kinesis::Client;
 use kinesis_consumer::{Backoff, Batch, Concurrency, Consumer, ConsumerHandle, OnError, Record};
 use kinesis_testkit::{Cloud, Connection};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::clocks::Clocks;
 use super::history::{Recorder, What};
 use super::processor::Processor;
+use super::reader::read_all;
 use super::shape::{Face, Shape};
 use super::table::APPLICATION;
 use super::workload::STREAM;
@@ -27,8 +30,9 @@ pub(crate) struct Fleet {
     pub(crate) healed: Arc<AtomicBool>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Place {
+    clocks: Clocks,
     lives: usize,
     /// Its id in the table, which a new life may keep.
     id: String,
@@ -50,7 +54,13 @@ pub(crate) fn network(place: usize) -> String {
 
 impl Fleet {
     pub(crate) fn new(cloud: &Cloud, shape: &Shape, recorder: &Recorder) -> Self {
-        let places = (0..shape.workers).map(|_| Place::default()).collect();
+        let mut rng = fastrand::Rng::with_seed(shape.seed ^ SALT);
+        let mut place = |_| {
+            let (drift, off) = (shape.drift_per_mille, shape.wall_clocks_off);
+            let clocks = Clocks::new(rng.i32(-drift..=drift), rng.i64(-off..=off));
+            Place { clocks, lives: 0, id: String::new(), life: None }
+        };
+        let places = (0..shape.workers).map(&mut place).collect();
         Self {
             cloud: cloud.clone(),
             shape: shape.clone(),
@@ -96,6 +106,23 @@ impl Fleet {
         self.recorder.add(&life.name, "", What::Down("left".to_owned()));
     }
 
+    /// Stops the worker at this place where it is.
+    pub(crate) fn freeze(&self, at: usize) {
+        self.recorder.add(&format!("w{at}"), "", What::Frozen);
+        self.cloud.freeze(&network(at));
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self, at: usize) {
+        self.cloud.thaw(&network(at));
+        self.recorder.add(&format!("w{at}"), "", What::Thawed);
+    }
+
+    /// Sets the wall clock at this place.
+    pub(crate) fn set_clock(&self, at: usize, seconds: i64) {
+        self.lock()[at].clocks.jump(seconds);
+    }
+
     /// The places where a worker lives.
     pub(crate) fn living(&self) -> Vec<usize> {
         self.lock().iter().enumerate().filter(|(_, place)| place.life.is_some()).map(|(at, _)| at).collect()
@@ -110,7 +137,7 @@ impl Fleet {
     async fn live(self, at: usize, name: String, id: String, handle: Arc<Mutex<Option<ConsumerHandle>>>) {
         let connection = self.cloud.connect(&network(at)).await;
         loop {
-            match Box::pin(self.build(&connection, &id)).await {
+            match Box::pin(self.build(at, &connection, &id)).await {
                 Ok(consumer) => {
                     *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(consumer.handle());
                     self.recorder.add(&name, "", What::Up(id.clone()));
@@ -126,10 +153,19 @@ impl Fleet {
         }
     }
 
-    async fn build(&self, connection: &Connection, id: &str) -> Result<Consumer, kinesis_consumer::BuildError> {
+    async fn build(
+        &self,
+        at: usize,
+        connection: &Connection,
+        id: &str,
+    ) -> Result<Consumer, kinesis_consumer::BuildError> {
         let Shape { lease_duration, handoff_time, checkpoint_every, seed, .. } = self.shape;
+        let clocks = self.lock()[at].clocks.clone();
+        // The consumer takes the time of day from this client.
+        let kinesis = connection.kinesis_config().time_source(clocks.wall_clock(connection.clock())).build();
         let starting = Consumer::builder(APPLICATION, STREAM)
-            .kinesis(connection.kinesis.clone())
+            .clock(clocks.monotonic(connection.clock()))
+            .kinesis(Client::from_conf(kinesis))
             .dynamodb(connection.dynamodb.clone())
             .worker_id(id)
             .lease_duration(lease_duration)
@@ -153,6 +189,10 @@ impl Fleet {
             Face::Records(lanes) => {
                 let take = move |record: Record| processor.take_one(&record);
                 consumer.run_records(Concurrency::per_key(lanes), take).await
+            }
+            Face::Shards => {
+                read_all(consumer, processor).await;
+                Ok(())
             }
         }
     }
@@ -182,6 +222,9 @@ impl Fleet {
 pub(crate) fn failure() -> io::Error {
     io::Error::other("as the seed wants it")
 }
+
+/// Keeps the chance of the clocks apart.
+const SALT: u64 = 0x5ea1_0000_0000_0005;
 
 /// Short: the pauses add to every bound of the liveness phase.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));

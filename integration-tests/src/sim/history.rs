@@ -43,6 +43,9 @@ pub(crate) enum What {
     /// A worker is up, under this id in the table.
     Up(String),
     Down(String),
+    /// From here on the worker at this place does nothing.
+    Frozen,
+    Thawed,
     Put(u32),
     Acked {
         put: u32,
@@ -217,6 +220,8 @@ impl fmt::Display for What {
             Self::Trouble(trouble) => write!(f, "!!! {trouble}"),
             Self::Up(id) => write!(f, "up as {id}"),
             Self::Down(why) => write!(f, "down: {why}"),
+            Self::Frozen => f.write_str("frozen"),
+            Self::Thawed => f.write_str("thawed"),
             Self::Put(put) => write!(f, "put      #{put}"),
             Self::Acked { put, position, attempts } => {
                 write!(f, "acked    #{put} {} tries {attempts}", short(position))

@@ -57,6 +57,11 @@ pub(crate) enum Trouble {
     },
     IndexLag,
     ReadLag,
+    /// Somebody sets the wall clock of a worker.
+    SetClock {
+        worker: usize,
+        seconds: i64,
+    },
     /// An operator deletes the row of an open shard.
     DeleteLease {
         shard: usize,
@@ -121,6 +126,7 @@ fn trouble(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Trouble {
         11 => Trouble::IndexLag,
         12 => Trouble::ReadLag,
         13 => Trouble::DeleteLease { shard },
+        14 => Trouble::SetClock { worker, seconds: rng.i64(-300..=300) },
         _ => Trouble::CutProducer,
     }
 }
@@ -142,7 +148,7 @@ impl fmt::Display for Timed {
 pub(crate) const WARM_UP: Duration = Duration::from_secs(15);
 
 /// Kinds that [`trouble`] knows.
-const KINDS: usize = 15;
+const KINDS: usize = 16;
 
 /// Keeps the schedule's chance apart from that of the shape.
 const SALT: u64 = 0x5ea1_0000_0000_0002;

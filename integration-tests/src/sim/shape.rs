@@ -34,6 +34,10 @@ pub struct Shape {
     pub failing_calls: u64,
     /// How long troubles come.
     pub safety: Duration,
+    /// So many thousandths the clocks of the workers run too fast or too slow at the most.
+    pub drift_per_mille: i32,
+    /// So many seconds their wall clocks are ahead or behind at the most.
+    pub wall_clocks_off: i64,
 }
 
 /// How user code takes the records.
@@ -43,6 +47,8 @@ pub enum Face {
     Batches,
     /// A closure per record, several at a time.
     Records(usize),
+    /// Shards as values, which user code reads.
+    Shards,
 }
 
 impl Shape {
@@ -52,6 +58,7 @@ impl Shape {
         let large = rng.u8(0..20) == 0;
         let longest = if rng.u8(0..8) == 0 { 4000 } else { 200 };
         let pick = |rng: &mut fastrand::Rng, from: &[u64]| from[rng.usize(0..from.len())];
+        let mut clocks = rng.fork();
         Self {
             seed,
             workers: if large { rng.usize(4..=8) } else { rng.usize(1..=4) },
@@ -63,10 +70,16 @@ impl Shape {
             lease_duration: Duration::from_secs(pick(&mut rng, &[10, 10, 10, 5, 3, 20])),
             handoff_time: Duration::from_secs(pick(&mut rng, &[30, 5, 1])),
             checkpoint_every: Duration::from_millis(pick(&mut rng, &[1000, 1000, 200, 5000])),
-            face: if rng.u8(0..3) == 0 { Face::Records(rng.usize(1..=8)) } else { Face::Batches },
+            face: match rng.u8(0..4) {
+                0 => Face::Records(rng.usize(1..=8)),
+                1 => Face::Shards,
+                _ => Face::Batches,
+            },
             slowest_call: Duration::from_millis(pick(&mut rng, &[0, 20, 300, 3000])),
             failing_calls: pick(&mut rng, &[0, 0, 10, 100]),
             safety: Duration::from_secs(if large { 40 } else { rng.u64(30..=90) }),
+            drift_per_mille: [0, 0, 5, 20][clocks.usize(0..4)],
+            wall_clocks_off: [0, 0, 30, 300][clocks.usize(0..4)],
         }
     }
 }

@@ -33,9 +33,9 @@ pub(crate) async fn strike(timed: Timed, start: Instant, fleet: Fleet, stream: S
         }
         Trouble::Leave { worker } => fleet.leave(worker).await,
         Trouble::Freeze { worker } => {
-            fleet.cloud().freeze(&network(worker));
+            fleet.freeze(worker);
             sleep(timed.lasts).await;
-            fleet.cloud().thaw(&network(worker));
+            fleet.thaw(worker);
         }
         Trouble::Cut { worker, from, leg } => cut(&cloud.faults(&network(worker)), &timed, from, leg),
         Trouble::CutProducer => cut(&cloud.faults(PRODUCER), &timed, From::Both, Leg::Both),
@@ -66,6 +66,7 @@ pub(crate) async fn strike(timed: Timed, start: Instant, fleet: Fleet, stream: S
             sleep(timed.lasts).await;
             cloud.dynamodb().read_lag(Lag::None);
         }
+        Trouble::SetClock { worker, seconds } => fleet.set_clock(worker, seconds),
         Trouble::DeleteLease { shard } => {
             let open = stream.open_shards();
             let shard = open[shard % open.len()].id.clone();
@@ -106,8 +107,8 @@ pub(crate) fn heal(fleet: &Fleet) {
     let cloud = fleet.cloud();
     for name in networks(fleet.shape()).chain([PRODUCER.to_owned()]) {
         cloud.faults(&name).heal();
-        cloud.thaw(&name);
     }
+    (0..fleet.shape().workers).for_each(|at| fleet.thaw(at));
     cloud.dynamodb().index_lag(Lag::None);
     cloud.dynamodb().read_lag(Lag::None);
     cloud.table(APPLICATION).without_throughput();

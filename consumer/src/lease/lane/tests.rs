@@ -13,7 +13,7 @@ struct Scene {
     cloud: Cloud,
     /// Another worker's or the leader's access to the same table.
     other: DynamoDbLeaseStore,
-    shutdown: watch::Sender<Option<Tick>>,
+    shutdown: Shutdown,
     key: LeaseKey,
 }
 
@@ -26,7 +26,7 @@ impl Scene {
         let mut lease = Lease::new(key.clone(), Checkpoint::TrimHorizon);
         lease.owner = Some(WorkerId::from("me"));
         other.create(&lease).await.expect("a new lease");
-        Self { cloud, other, shutdown: watch::channel(None).0, key }
+        Self { cloud, other, shutdown: Shutdown::default(), key }
     }
 
     async fn context(&self, connection: &str) -> HoldContext {
@@ -48,7 +48,7 @@ impl Scene {
     ) -> Result<(HeldLease, tokio::task::JoinHandle<(LostReason, u64)>), LostReason> {
         let context = self.context(connection).await;
         let (held, lane) =
-            adopt(context, self.row().await, self.shutdown.subscribe(), Arc::default(), fastrand::Rng::with_seed(7))
+            adopt(context, self.row().await, self.shutdown.clone(), Arc::default(), fastrand::Rng::with_seed(7))
                 .await?;
         Ok((held, tokio::spawn(lane.run())))
     }
@@ -284,7 +284,7 @@ async fn at_shutdown_the_processor_has_until_the_deadline() {
     let scene = Scene::start().await;
     let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
     let deadline = Tick::new(Duration::from_secs(20));
-    scene.shutdown.send_replace(Some(deadline));
+    scene.shutdown.begin(deadline);
     sleep(Duration::from_millis(1)).await;
     assert_eq!(held.standing(), Standing::Revoking { deadline });
     assert_eq!(lane.await.expect("no panic").0, LostReason::Released);

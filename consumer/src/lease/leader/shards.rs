@@ -148,9 +148,14 @@ impl Shards {
 
     fn is_due(&self, is_empty: bool, rows: &Rows) -> bool {
         let Some(looked) = self.looked else { return true };
-        let is_urgent = is_empty || !self.missing.is_empty() || self.listing.is_none() || lacks_children(rows);
+        let is_urgent = is_empty || !self.missing.is_empty() || lacks_children(rows) || self.lacks_leases(rows);
         let wait = if is_urgent { URGENT } else { LOOK };
         self.clock.now().since(looked) >= wait
+    }
+
+    /// Whether, by the last listing, a lease is missing: an operator has deleted it, say.
+    fn lacks_leases(&self, rows: &Rows) -> bool {
+        self.listing().is_none_or(|listing| !sync::plan(listing, rows, &self.looker.start).create.is_empty())
     }
 }
 

@@ -16,18 +16,68 @@ struct Overlap {
     workers: [String; 2],
 }
 
-/// In this world all clocks run at one rate, and a call is dropped when its lease is lost: nothing may overlap.
-pub(crate) fn processors(history: &History) -> Vec<Violation> {
-    let long = overlaps(history).into_iter().filter(|overlap| overlap.until - overlap.from > PERMITTED);
-    long.map(|Overlap { from, until, shard, workers: [one, other] }| {
-        Violation::new("C7", from, &shard, format!("{one} and {other} were at it together for {:?}", until - from))
-    })
-    .collect()
+impl Overlap {
+    /// How much of it lay outside of these times.
+    fn without(&self, times: &[(Duration, Duration)]) -> Duration {
+        let mut left = self.until - self.from;
+        let mut counted = self.from;
+        for (from, until) in times {
+            let (from, until) = ((*from).max(counted), (*until).min(self.until));
+            if from < until {
+                left -= until - from;
+                counted = until;
+            }
+        }
+        left
+    }
 }
 
-/// The longest time in which a shard had two processors.
+/// A holder gives up so early that its slow clock does not matter, and a call is dropped when its lease is lost: nothing
+/// may overlap, but for the time in which one of the two stands still.
+pub(crate) fn processors(history: &History) -> Vec<Violation> {
+    let standing = standing_still(history);
+    overlaps(history)
+        .into_iter()
+        .filter_map(|overlap| {
+            let together = lasted(&overlap, &standing);
+            let Overlap { from, shard, workers: [one, other], .. } = overlap;
+            let what = format!("{one} and {other} were at it together for {together:?}");
+            (together > PERMITTED).then(|| Violation::new("C7", from, &shard, what))
+        })
+        .collect()
+}
+
+/// The longest time in which a shard had two processors, neither of which stood still.
 pub(crate) fn longest(history: &History) -> Duration {
-    overlaps(history).iter().map(|overlap| overlap.until - overlap.from).max().unwrap_or_default()
+    let standing = standing_still(history);
+    overlaps(history).iter().map(|overlap| lasted(overlap, &standing)).max().unwrap_or_default()
+}
+
+fn lasted(overlap: &Overlap, standing: &BTreeMap<&str, Vec<(Duration, Duration)>>) -> Duration {
+    let places = overlap.workers.each_ref().map(|life| place(life));
+    let mut times: Vec<_> = places.iter().filter_map(|place| standing.get(place)).flatten().copied().collect();
+    times.sort_unstable();
+    overlap.without(&times)
+}
+
+/// When each place was frozen.
+fn standing_still(history: &History) -> BTreeMap<&str, Vec<(Duration, Duration)>> {
+    let end = history.events.last().map_or(Duration::ZERO, |event| event.at);
+    let mut times: BTreeMap<&str, Vec<(Duration, Duration)>> = BTreeMap::new();
+    for event in &history.events {
+        let times = times.entry(place(&event.worker)).or_default();
+        match event.what {
+            What::Frozen => times.push((event.at, end)),
+            What::Thawed => times.iter_mut().filter(|time| time.1 > event.at).for_each(|time| time.1 = event.at),
+            _ => {}
+        }
+    }
+    times
+}
+
+/// Of `w1.2`, the third life there, `w1`.
+fn place(life: &str) -> &str {
+    life.split_once('.').map_or(life, |(place, _)| place)
 }
 
 fn overlaps(history: &History) -> Vec<Overlap> {
