@@ -145,7 +145,7 @@ pub use self::clock::Clock;
 pub use self::cloud::{Cloud, CloudBuilder};
 pub use self::connection::Connection;
 pub use self::dynamodb::settings::{Lag, Throughput};
-pub use self::faults::{Entries, EntryError, Fault, Faults, Weather};
+pub use self::faults::{Entries, EntryError, Fault, Faults, Injection, Weather};
 pub use self::freeze::WorkerClock;
 pub use self::limits::Limits;
 pub use self::refusal::Refused;
