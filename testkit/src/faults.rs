@@ -44,7 +44,8 @@ pub enum Fault {
     /// The service answers 503 `ServiceUnavailable`: no effect.
     Unavailable,
     /// The service refuses the whole call: `ProvisionedThroughputExceededException` where data is read or written,
-    /// `LimitExceededException` elsewhere.
+    /// elsewhere `LimitExceededException` (DynamoDB: `ThrottlingException`, as its developer guide has it for the control
+    /// plane).
     Throttle,
     /// GetRecords answers `ExpiredIteratorException`. Other operations do not notice.
     ExpireIterator,

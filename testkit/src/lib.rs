@@ -65,16 +65,21 @@
 //! # use kinesis_testkit::{Cloud, Entries, EntryError, Fault};
 //! # let cloud = Cloud::new();
 //! let faults = cloud.faults("a");
-//! faults.next("PutRecords", Fault::LoseResponse); // written, but the caller sees a broken connection
+//! let lost = faults.next("PutRecords", Fault::LoseResponse); // written, but the caller sees a broken connection
 //! faults.next_n("PutRecords", 2, Fault::FailEntries(Entries::At(vec![0]), EntryError::Throttled));
 //! faults.clone().dynamodb().always(Fault::Throttle);
 //! faults.next("SubscribeToShard", Fault::CutSubscription { after_events: 3 }); // or Tear…, Silence…
 //! faults.black_hole(); // or one direction alone: cut_requests, cut_answers
 //! faults.heal();
+//! assert_eq!(lost.struck(), 0); // no call of PutRecords has come to lose its answer
 //! ```
 //!
-//! An operation that the cloud does not have is refused: a fault for it would never strike. Methods that ask for what is
-//! not possible panic; those that may have a `try_` twin return a [`Refused`] there.
+//! Did it happen? Each fault counts the calls that it has struck ([`Injection::struck`]), and [`Cloud::unused_faults`] names
+//! those that have struck none, with a worker whose name was misspelt: `assert_eq!(cloud.unused_faults(), [""; 0])` at the end of a
+//! test is enough.
+//!
+//! An operation that the cloud does not have is refused, and so is a fault that does not fit it: it would never strike. Methods
+//! that ask for what is not possible panic; those that may have a `try_` twin return a [`Refused`] there.
 //!
 //! [`Faults::during`] gives a fault its time, [`Faults::random`] draws faults from a seed ([`Weather`]).
 //!
@@ -105,7 +110,7 @@
 //!
 //! # What the model does not do
 //!
-//! - Kinesis: channels. On-demand streams split by themselves and never merge. Encryption, monitoring and
+//! - Kinesis: no channels (CreateChannel and its like). On-demand streams split by themselves and never merge. Encryption, monitoring and
 //!   policies are switched and described; nothing is encrypted, measured or forbidden. An operation it does not know is
 //!   refused with `UnknownOperationException`.
 //! - A request with several mistakes is refused for the first; the service lists them all. Shard ids have to be spelled

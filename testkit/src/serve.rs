@@ -113,6 +113,7 @@ impl ServerBuilder {
             ("max_connections", self.max_connections),
             ("max_concurrent_streams", self.max_concurrent_streams as usize),
             ("max_request_bytes", self.max_request_bytes),
+            ("read_timeout", usize::from(!self.read_timeout.is_zero())),
         ] {
             if value == 0 {
                 return Err(ServeError::Zero(name));

@@ -215,12 +215,7 @@ impl From<Refusal> for ServiceError {
 
 impl Injected {
     fn refusal(self, target: &Target) -> Refusal {
-        let data = match target.service {
-            Service::DynamoDb => !target.operation.contains("Table"),
-            Service::Kinesis => {
-                matches!(target.operation.as_str(), "PutRecord" | "PutRecords" | "GetRecords" | "GetShardIterator")
-            }
-        };
+        let data = DATA_OPERATIONS.contains(&target.operation.as_str());
         match (self, target.service) {
             (Self::ServerError, Service::Kinesis) => Refusal::internal_failure(),
             (Self::ServerError, Service::DynamoDb) => {
@@ -230,12 +225,32 @@ impl Injected {
                 Refusal { status: 503, code: "ServiceUnavailable", ..Refusal::internal_failure() }
             }
             (Self::Throttle, _) if data => Refusal::throughput_exceeded("Rate exceeded.".to_owned()),
-            (Self::Throttle, _) => Refusal::limit_exceeded("Rate exceeded.".to_owned()),
+            (Self::Throttle, Service::Kinesis) => Refusal::limit_exceeded("Rate exceeded.".to_owned()),
+            (Self::Throttle, Service::DynamoDb) => {
+                Refusal::throttling("Rate of requests exceeds the allowed throughput.".to_owned())
+            }
             (Self::ExpireIterator, _) => Refusal::expired_iterator("Iterator expired.".to_owned()),
         }
     }
 }
 
+/// What reads and writes data, and is throttled by the throughput of a shard or a table. All else is the control plane.
+const DATA_OPERATIONS: [&str; 14] = [
+    "BatchGetItem",
+    "BatchWriteItem",
+    "DeleteItem",
+    "GetItem",
+    "GetRecords",
+    "GetShardIterator",
+    "PutItem",
+    "PutRecord",
+    "PutRecords",
+    "Query",
+    "Scan",
+    "TransactGetItems",
+    "TransactWriteItems",
+    "UpdateItem",
+];
 /// The content type of event streams, the same in all formats.
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("application/vnd.amazon.eventstream");
 /// The account number that the services' documentation uses in its examples.
