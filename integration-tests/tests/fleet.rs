@@ -230,7 +230,7 @@ async fn a_finished_shard_does_not_count_against_the_limit_of_leases() {
 /// What a user's test of both costs: two workers, 40 records, and some twenty virtual seconds. The crate page of the test kit
 /// says what was measured; the bound here is for debug builds on slow machines.
 #[tokio::test(start_paused = true)]
-async fn a_test_of_a_split_and_a_crash_costs_milliseconds() {
+async fn a_test_of_a_split_and_a_crash_costs_little() {
     let began = cpu();
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 2).await;

@@ -29,6 +29,10 @@
 //! a throttled stream, a poison record, a slow lease table. What the API references say and how the model, and other
 //! implementations, hold to it is a table in `docs/conformance.md`.
 //!
+//! What such a test costs: two workers that live through a split and a crash, some twenty virtual seconds, took 0.15 to 0.2 s of
+//! CPU in a debug build (seven runs, on a machine with two busy cores). In the repository
+//! `cargo test -p integration-tests --test fleet a_test_of -- --nocapture` prints it.
+//!
 //! ```text
 //!  code under test       connector of worker "a"               one cloud
 //!  ┌─────────────┐    ┌──────────────────────────┐    ┌───────────────────────────────┐
@@ -110,9 +114,9 @@
 //!
 //! # What the model does not do
 //!
-//! - Kinesis: no channels (CreateChannel and its like). On-demand streams split by themselves and never merge. Encryption, monitoring and
-//!   policies are switched and described; nothing is encrypted, measured or forbidden. An operation it does not know is
-//!   refused with `UnknownOperationException`.
+//! - Kinesis: no channels (CreateChannel and its like). On-demand streams split by themselves and never merge. Encryption,
+//!   monitoring and policies are switched and described; nothing is encrypted, measured or forbidden. An operation it does not
+//!   know is refused with `UnknownOperationException`.
 //! - A request with several mistakes is refused for the first; the service lists them all. Shard ids have to be spelled
 //!   in full.
 //! - DynamoDB: unless told otherwise tables and indexes are ACTIVE at once, all reads are consistent, and a table on

@@ -172,7 +172,9 @@ async fn the_calls_of_a_worker_that_nobody_is_are_refused() {
     let message = |name| cloud.try_calls(name).expect_err("a refusal").to_string();
     let nobody = "worker wroker: ResourceNotFoundException: nobody has connected under any name";
     assert_eq!(message("wroker"), nobody);
-    (cloud.connect("worker").await, cloud.connect("a").await);
+    for name in ["worker", "a"] {
+        drop(cloud.connect(name).await);
+    }
     let others = "nobody has connected under this name, only under a, worker";
     assert_eq!(message("wroker"), format!("worker wroker: ResourceNotFoundException: {others}"));
     assert_eq!(cloud.try_calls("worker").map(|calls| calls.len()), Ok(0));
