@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kinesis_consumer::{Batch, Consumer, ConsumerHandle};
 use kinesis_testkit::{Cloud, Stream};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -224,4 +225,31 @@ async fn a_finished_shard_does_not_count_against_the_limit_of_leases() {
     let took = until_all_seen(&seen, &data, Duration::from_secs(30)).await;
     assert!(took <= Duration::from_secs(3), "C8: took {took:?}");
     seen.assert_ordered();
+}
+
+/// What a user's test of both costs: two workers, 40 records, and some twenty virtual seconds. The crate page of the test kit
+/// says what was measured; the bound here is for debug builds on slow machines.
+#[tokio::test(start_paused = true)]
+async fn a_test_of_a_split_and_a_crash_costs_little() {
+    let began = cpu();
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 2).await;
+    let seen = Seen::default();
+    let a = worker(&cloud, "a", &seen).await;
+    let b = worker(&cloud, "b", &seen).await;
+    let mut data = put(&stream, 0, 20).await;
+    stream.split(0).await;
+    a.task.abort();
+    data.extend(put(&stream, 20, 20).await);
+    until_all_seen(&seen, &data, Duration::from_secs(60)).await;
+    b.handle.shutdown(Duration::from_secs(10)).await;
+    b.task.await.expect("no panic");
+    let cost = cpu() - began;
+    println!("{cost:?} of CPU");
+    assert!(cost < Duration::from_secs(2), "{cost:?}");
+}
+
+/// What this thread has used so far, on which all tasks of a test run: other programs do not count.
+fn cpu() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("time that was used is not negative")
 }

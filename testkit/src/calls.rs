@@ -1,6 +1,6 @@
 //! What a worker asked of the services, and what came of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::service::{Digest, Service};
@@ -17,7 +17,8 @@ pub struct Call {
     pub operation: String,
     /// What came of it.
     pub outcome: Outcome,
-    /// A hash of the answer's body; none when no answer came or it is a stream of events. Equal in all runs of one seed.
+    /// A hash of the answer's body, of a subscription's events as far as they have come; none when no answer came. Equal in
+    /// all runs of one seed.
     pub answer: Option<u64>,
     /// Its place among all calls to the cloud.
     pub(crate) order: u64,
@@ -57,33 +58,59 @@ pub enum Outcome {
 }
 
 /// The calls of one worker, oldest first: a copy made when it was asked for.
+///
+/// The log keeps the last 100 000 calls. Of those before them it knows how many there were: [`count`](Self::count) and
+/// [`len`](Self::len) are of all calls, [`of`](Self::of) and [`iter`](Self::iter) give those kept, and
+/// [`forgotten`](Self::forgotten) says how many these lack.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Calls(pub(crate) Vec<Call>);
+pub struct Calls {
+    kept: Vec<Call>,
+    /// Per operation, the calls that were made before those.
+    forgotten: BTreeMap<String, usize>,
+}
 
 impl Calls {
     /// How many calls of `operation` were made.
+    ///
+    /// # Panics
+    ///
+    /// When neither service has such an operation and no such call was made: the answer would be 0 for ever.
     pub fn count(&self, operation: &str) -> usize {
-        self.of(operation).count()
+        self.of(operation).count() + self.forgotten.get(operation).copied().unwrap_or_default()
     }
 
     /// The calls of `operation`.
+    ///
+    /// # Panics
+    ///
+    /// When neither service has such an operation and no such call was made.
     pub fn of<'a>(&'a self, operation: &'a str) -> impl Iterator<Item = &'a Call> {
-        self.0.iter().filter(move |call| call.operation == operation)
+        let made =
+            || self.forgotten.contains_key(operation) || self.kept.iter().any(|call| call.operation == operation);
+        if let Err(refusal) = Service::either(operation) {
+            assert!(made(), "{}", refusal.message);
+        }
+        self.kept.iter().filter(move |call| call.operation == operation)
     }
 
     /// All calls.
     pub fn iter(&self) -> impl Iterator<Item = &Call> {
-        self.0.iter()
+        self.kept.iter()
     }
 
     /// How many calls were made in all.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.kept.len() + self.forgotten()
     }
 
     /// Whether no call was made.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
+    }
+
+    /// How many calls were made before the oldest that is kept.
+    pub fn forgotten(&self) -> usize {
+        self.forgotten.values().sum()
     }
 }
 
@@ -93,13 +120,17 @@ pub(crate) struct CallLog {
     calls: VecDeque<Call>,
     /// Number of the oldest call kept.
     first: u64,
+    /// Per operation, the calls that had to make room.
+    forgotten: BTreeMap<String, usize>,
 }
 
 impl CallLog {
     /// Returns the number under which the outcome is reported.
     pub(crate) fn begin(&mut self, at: Duration, order: u64, service: Service, operation: &str) -> u64 {
-        if self.calls.len() == KEPT {
-            self.calls.pop_front();
+        if self.calls.len() == KEPT
+            && let Some(oldest) = self.calls.pop_front()
+        {
+            *self.forgotten.entry(oldest.operation).or_default() += 1;
             self.first += 1;
         }
         let (operation, outcome) = (operation.to_owned(), Outcome::Waiting);
@@ -108,22 +139,58 @@ impl CallLog {
     }
 
     pub(crate) fn end(&mut self, number: u64, outcome: Outcome, answer: Option<Digest>) {
-        let Some(place) = number.checked_sub(self.first) else { return };
-        if let Some(call) = self.calls.get_mut(place as usize) {
-            call.outcome = outcome;
-            call.answer = answer.map(|Digest(hash)| hash);
-        }
+        let Some(call) = self.kept(number) else { return };
+        call.outcome = outcome;
+        call.answer = answer.map(|Digest(hash)| hash);
+    }
+
+    /// A subscription that was answered has broken, or fallen silent.
+    pub(crate) fn broke_off(&mut self, number: u64, outcome: Outcome) {
+        let Some(call) = self.kept(number) else { return };
+        call.outcome = outcome;
+    }
+
+    /// Of a subscription these bytes have come.
+    pub(crate) fn heard(&mut self, number: u64, bytes: &[u8]) {
+        let Some(call) = self.kept(number) else { return };
+        call.answer = Some(Digest::after(call.answer.map(Digest), bytes).0);
+    }
+
+    fn kept(&mut self, number: u64) -> Option<&mut Call> {
+        self.calls.get_mut(number.checked_sub(self.first)? as usize)
     }
 
     pub(crate) fn snapshot(&self) -> Calls {
-        Calls(self.calls.iter().cloned().collect())
+        Calls { kept: self.calls.iter().cloned().collect(), forgotten: self.forgotten.clone() }
     }
 
     pub(crate) fn clear(&mut self) {
         self.first += self.calls.len() as u64;
         self.calls.clear();
+        self.forgotten.clear();
     }
 }
 
 /// A simulated day of a busy worker; about 10 MB.
 const KEPT: usize = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_log_forgets_the_oldest_calls_and_counts_them() {
+        let mut log = CallLog::default();
+        let mut begin = |n: u64, operation| log.begin(Duration::from_secs(n), n, Service::Kinesis, operation);
+        let numbers = [begin(0, "CreateStream"), begin(1, "PutRecord")];
+        (2..2 + KEPT as u64).for_each(|n| _ = begin(n, "PutRecord"));
+        numbers.into_iter().for_each(|forgotten| log.end(forgotten, Outcome::Answered, None));
+        let calls = log.snapshot();
+        assert_eq!((calls.len(), calls.iter().count(), calls.forgotten()), (KEPT + 2, KEPT, 2));
+        assert_eq!((calls.count("PutRecord"), calls.of("PutRecord").count()), (KEPT + 1, KEPT));
+        assert_eq!((calls.count("CreateStream"), calls.of("CreateStream").count()), (1, 0));
+        assert!(calls.iter().all(|call| call.outcome == Outcome::Waiting), "an outcome went to another call");
+        log.clear();
+        assert_eq!(log.snapshot(), Calls::default());
+    }
+}

@@ -15,8 +15,8 @@ use crate::kinesis::Kinesis;
 use crate::kinesis::create::CreateStream;
 use crate::limits::Limits;
 use crate::network::{Network, Timeouts};
-use crate::refusal::Refused;
-use crate::service::Services;
+use crate::refusal::{Refusal, Refused};
+use crate::service::{Service, Services};
 use crate::stream::{Stream, panics};
 use crate::table::Table;
 use crate::worker::Worker;
@@ -47,7 +47,9 @@ impl Cloud {
     ///
     /// Cancel safe.
     pub async fn connect(&self, name: &str) -> Connection {
-        Connection::new(name, self.connector(self.worker(name), self.latency))
+        let worker = self.worker(name);
+        worker.connect();
+        Connection::new(name, self.connector(worker, self.latency))
     }
 
     /// SDK clients that no fault and no latency touches: a test's own way to look and to put. They leave no trace in a
@@ -115,9 +117,27 @@ impl Cloud {
         Table::new(self.clone(), name)
     }
 
-    /// The network of the worker `name`.
+    /// The network of the worker `name`, which need not have connected yet.
     pub fn faults(&self, name: &str) -> Faults {
         Faults { worker: self.worker(name), scope: None }
+    }
+
+    /// The faults that have struck no call so far, a line each with the worker's name; of a worker under whose name nobody has
+    /// connected also that it was frozen. A test that asks at its end finds what it misspelt:
+    ///
+    /// ```should_panic
+    /// # use kinesis_testkit::{Cloud, Fault};
+    /// # let cloud = Cloud::new();
+    /// cloud.faults("wroker").next("PutRecord", Fault::LoseResponse);
+    /// assert_eq!(cloud.unused_faults(), [""; 0]);
+    /// // left: ["worker wroker, under whose name nobody has connected: next PutRecord: LoseResponse"]
+    /// ```
+    ///
+    /// A fault that was healed before it struck is one of them. One for several calls is not when it has struck the first:
+    /// [`Injection::struck`](crate::Injection::struck) counts.
+    pub fn unused_faults(&self) -> Vec<String> {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.values().flat_map(|worker| worker.unused_faults()).collect()
     }
 
     /// The worker `name` stands still from now on, as a process does that is stopped or collects garbage: it makes no call,
@@ -158,27 +178,47 @@ impl Cloud {
     }
 
     /// All calls of all workers in the order in which they were made, a line each: when (seconds since the making of the
-    /// cloud), worker, operation, what came of it, a hash of the answer. Of each worker at most the last 100 000.
+    /// cloud), worker, operation, what came of it, a hash of the answer (of a subscription: of the events that have come). Of
+    /// each worker at most the last 100 000; those before them are counted in a line of their own at the top.
     ///
     /// Two runs of one program with one seed in paused time have the same trace, to the byte; a place where it differs is
     /// where chance came in from elsewhere.
     pub fn trace(&self) -> String {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let calls =
-            workers.iter().flat_map(|(name, worker)| worker.calls().0.into_iter().map(move |call| (name, call)));
-        let mut calls: Vec<_> = calls.collect();
+        let logs: Vec<_> = workers.iter().map(|(name, worker)| (name, worker.calls())).collect();
+        let truncated = logs.iter().filter(|(_, calls)| calls.forgotten() > 0);
+        let truncated = truncated.map(|(name, calls)| format!("{name}: {} calls before these\n", calls.forgotten()));
+        let mut calls: Vec<_> =
+            logs.iter().flat_map(|(name, calls)| calls.iter().map(move |call| (name, call))).collect();
         calls.sort_by_key(|(_, call)| call.order);
-        calls.iter().map(|(name, call)| call.trace(name)).collect()
+        truncated.chain(calls.into_iter().map(|(name, call)| call.trace(name))).collect()
     }
 
     /// The calls that the worker `name` has made, at most the last 100 000.
+    ///
+    /// # Panics
+    ///
+    /// When nobody has connected under this name: no call would be counted, however many were made.
     pub fn calls(&self, name: &str) -> Calls {
-        self.worker(name).calls()
+        self.try_calls(name).unwrap_or_else(panics)
+    }
+
+    /// As [`calls`](Self::calls).
+    ///
+    /// # Errors
+    ///
+    /// When nobody has connected under this name.
+    pub fn try_calls(&self, name: &str) -> Result<Calls, Refused> {
+        self.connected(name).map(|worker| worker.calls())
     }
 
     /// Forgets the calls that the worker `name` has made.
+    ///
+    /// # Panics
+    ///
+    /// When nobody has connected under this name.
     pub fn clear_calls(&self, name: &str) {
-        self.worker(name).clear_calls();
+        self.connected(name).unwrap_or_else(panics).clear_calls();
     }
 
     /// The clock that the services and all connections go by.
@@ -215,7 +255,11 @@ impl Cloud {
     #[cfg(feature = "serve")]
     pub(crate) fn served(&self, worker: Option<&str>) -> Network {
         match worker {
-            Some(name) => self.network(self.worker(name), self.latency),
+            Some(name) => {
+                let worker = self.worker(name);
+                worker.connect();
+                self.network(worker, self.latency)
+            }
             None => self.network(Arc::default(), Duration::ZERO),
         }
     }
@@ -223,6 +267,21 @@ impl Cloud {
     fn worker(&self, name: &str) -> Arc<Worker> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.entry(name.to_owned()).or_insert_with(|| Arc::new(Worker::new(self.seed, name))).clone()
+    }
+
+    /// The worker `name`, if anybody has connected under this name.
+    fn connected(&self, name: &str) -> Result<Arc<Worker>, Refused> {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(worker) = workers.get(name).filter(|worker| worker.has_connected()) {
+            return Ok(worker.clone());
+        }
+        let connected = workers.values().filter(|worker| worker.has_connected());
+        let connected: Vec<_> = connected.map(|worker| worker.name.as_str()).collect();
+        let message = match connected.as_slice() {
+            [] => "nobody has connected under any name".to_owned(),
+            names => format!("nobody has connected under this name, only under {}", names.join(", ")),
+        };
+        Err(Refused::of_worker(name, Refusal::not_found(message)))
     }
 
     fn connector(&self, worker: Arc<Worker>, latency: Duration) -> Connector {
@@ -271,24 +330,43 @@ impl CloudBuilder {
         Self { latency, ..self }
     }
 
-    /// What the Kinesis model allows, the service's own limits by default.
+    /// What the Kinesis model allows, the service's own limits by default. An operation in
+    /// [`control_calls_per_second`](Limits::control_calls_per_second) that Kinesis does not have is refused when the cloud is
+    /// built.
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
     /// Makes the cloud. Its clock starts now.
+    ///
+    /// # Panics
+    ///
+    /// When the limits have a rate for an operation that Kinesis does not have: nothing would go by it.
     pub fn build(self) -> Cloud {
+        self.try_build().unwrap_or_else(panics)
+    }
+
+    /// As [`build`](Self::build).
+    ///
+    /// # Errors
+    ///
+    /// When the limits have a rate for an operation that Kinesis does not have.
+    pub fn try_build(self) -> Result<Cloud, Refused> {
+        let mut rates = self.limits.control_calls_per_second.keys();
+        if let Some(unknown) = rates.find(|operation| !Service::Kinesis.knows(operation)) {
+            return Err(Refused::of_limits(Service::Kinesis.unknown(unknown)));
+        }
         fastrand::seed(self.seed);
         let clock = Clock::starting_at(self.epoch);
         let kinesis = Kinesis::new(clock, self.limits.clone(), self.seed);
-        Cloud {
+        Ok(Cloud {
             services: Arc::new(Services::new(kinesis, DynamoDb::new(clock, self.seed))),
             workers: Arc::default(),
             clock,
             limits: Arc::new(self.limits),
             latency: self.latency,
             seed: self.seed,
-        }
+        })
     }
 }
 

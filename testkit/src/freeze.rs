@@ -18,6 +18,8 @@ use crate::worker::Worker;
 struct State {
     frozen: Option<Frozen>,
     asleep: Duration,
+    /// It stands still, or has done so.
+    ever: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +47,9 @@ pub(crate) struct Freezing {
 impl Freezing {
     /// A worker that stands still already goes on standing as it does.
     pub(crate) fn freeze(&self, how: Freeze, now: Duration) {
-        self.lock().frozen.get_or_insert(Frozen { since: now, how });
+        let mut state = self.lock();
+        state.ever = true;
+        state.frozen.get_or_insert(Frozen { since: now, how });
     }
 
     pub(crate) fn thaw(&self, now: Duration) {
@@ -57,6 +61,10 @@ impl Freezing {
             }
         }
         self.thaw.notify_waiters();
+    }
+
+    pub(crate) fn ever(&self) -> bool {
+        self.lock().ever
     }
 
     pub(crate) fn is_frozen(&self) -> bool {

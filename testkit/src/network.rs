@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tokio::time::sleep;
 
-use self::line::{Line, State};
+use self::line::{Line, State, UnderWay};
 use crate::calls::Outcome;
 use crate::clock::Clock;
 use crate::faults::{Leg, Plan, SubscriptionFaults};
@@ -79,7 +79,7 @@ impl Network {
             self.worker_clock().sleep(limit).await;
             return (Err(Failure::NotConnected(limit)), Outcome::TimedOut);
         }
-        let (delay, faults) = (self.latency.saturating_add(plan.response_delay), plan.subscription);
+        let (delay, faults) = (self.latency.saturating_add(plan.response_delay), plan.subscription.clone());
         let clock = self.worker_clock();
         let answered = match timeouts.read {
             None => self.deliver(request, target, plan).await,
@@ -119,7 +119,7 @@ impl Network {
         &self,
         mut request: Request<Bytes>,
         target: &Target,
-        plan: Plan,
+        mut plan: Plan,
     ) -> Result<Response<Body>, Outcome> {
         match plan.request {
             Leg::Vanishes => return pending().await,
@@ -129,8 +129,9 @@ impl Network {
         if let Some(injected) = plan.refusal {
             request.extensions_mut().insert(injected);
         }
-        request.extensions_mut().insert(plan.entries);
+        request.extensions_mut().insert(std::mem::take(&mut plan.entries));
         let response = self.arrive(request, plan.request_delay.saturating_add(self.latency)).await;
+        plan.arrived();
         match plan.response {
             Leg::Vanishes => return pending().await,
             Leg::Breaks => return Err(Outcome::ResponseLost),
@@ -148,7 +149,8 @@ impl Network {
     /// The events of a subscription, with all that happens to them on their way.
     fn line(&self, target: &Target, call: u64, delay: Duration, faults: SubscriptionFaults, events: Body) -> Body {
         let (worker, target) = (self.worker.clone(), target.clone());
-        Line { worker, target, clock: self.clock, call, delay, faults, events, state: State::Opening }.into_body()
+        let (under_way, state) = (UnderWay::default(), State::Opening);
+        Line { worker, target, clock: self.clock, call, delay, faults, events, under_way, state }.into_body()
     }
 
     /// A request under way arrives even if nobody waits for the answer any more: it runs as a task of its own.
@@ -196,5 +198,32 @@ impl Logged {
 impl Drop for Logged {
     fn drop(&mut self) {
         self.worker.end(self.number, self.outcome.clone(), self.answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    use crate::calls::Outcome;
+    use crate::cloud::Cloud;
+
+    /// Over a network with latency the model works in a task of its own, without in the caller's.
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_of_the_model_is_a_panic_in_the_caller() {
+        for latency in [Duration::ZERO, Duration::from_millis(1)] {
+            let cloud = Cloud::builder().latency(latency).build();
+            let a = cloud.connect("a").await.kinesis;
+            cloud.services.panics.store(true, Ordering::Relaxed);
+            let client = a.clone();
+            let call = tokio::spawn(async move { client.list_streams().send().await });
+            let panic = call.await.expect_err("the caller panics").into_panic();
+            assert_eq!(panic.downcast_ref::<&str>(), Some(&"the model panics"), "{latency:?}");
+
+            a.list_streams().send().await.expect("the cloud goes on");
+            let outcomes: Vec<_> = cloud.calls("a").iter().map(|call| call.outcome.clone()).collect();
+            assert_eq!(outcomes, [Outcome::GivenUp, Outcome::Answered], "{latency:?}");
+        }
     }
 }

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::service::ServiceError;
 
-/// What a test asked of a stream, a table or a worker's network is not possible: the service's refusal.
+/// What a test asked of a stream, a table, a worker's network or the limits is not possible: the service's refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Of what it was asked, `stream clicks`, `table leases` or `worker a`.
+    /// Of what it was asked, `stream clicks`, `table leases`, `worker a` or `limits`.
     of: String,
     code: String,
     message: String,
@@ -30,6 +30,11 @@ impl Refused {
     /// What was asked of the network of the worker `name`.
     pub(crate) fn of_worker(name: &str, refusal: Refusal) -> Self {
         Self { of: format!("worker {name}"), code: refusal.code.to_owned(), message: refusal.message }
+    }
+
+    /// What was asked of the limits.
+    pub(crate) fn of_limits(refusal: Refusal) -> Self {
+        Self { of: "limits".to_owned(), code: refusal.code.to_owned(), message: refusal.message }
     }
 
     /// The service's error code, for example `"ResourceNotFoundException"`.
@@ -86,6 +91,11 @@ impl Refusal {
 
     fn validation(what: String) -> Self {
         Self::new("ValidationException", format!("1 validation error detected: {what}"))
+    }
+
+    /// What no service could do.
+    pub(crate) fn impossible(message: String) -> Self {
+        Self::new("ValidationException", message)
     }
 
     pub(crate) fn not_found(message: String) -> Self {

@@ -32,6 +32,7 @@ pub struct ServerBuilder {
     max_connections: usize,
     max_concurrent_streams: u32,
     max_request_bytes: usize,
+    read_timeout: Duration,
     grace: Duration,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
@@ -46,6 +47,7 @@ impl ServerBuilder {
             max_connections: MAX_CONNECTIONS,
             max_concurrent_streams: MAX_CONCURRENT_STREAMS,
             max_request_bytes: MAX_REQUEST_BYTES,
+            read_timeout: READ_TIMEOUT,
             grace: GRACE,
             #[cfg(feature = "tls")]
             tls: None,
@@ -80,6 +82,12 @@ impl ServerBuilder {
         Self { max_request_bytes: most, ..self }
     }
 
+    /// How long a client may pause in the middle of a request body, 20 seconds by default. Then the call is answered with status
+    /// 408: only so many bodies are read at one time, and those that have stopped would keep the others waiting.
+    pub fn read_timeout(self, timeout: Duration) -> Self {
+        Self { read_timeout: timeout, ..self }
+    }
+
     /// How long [`Server::shutdown`] waits for calls that are under way, 1 second by default.
     pub fn grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
@@ -105,6 +113,7 @@ impl ServerBuilder {
             ("max_connections", self.max_connections),
             ("max_concurrent_streams", self.max_concurrent_streams as usize),
             ("max_request_bytes", self.max_request_bytes),
+            ("read_timeout", usize::from(!self.read_timeout.is_zero())),
         ] {
             if value == 0 {
                 return Err(ServeError::Zero(name));
@@ -131,7 +140,7 @@ impl ServerBuilder {
         let (listener, address) = bound.map_err(|source| ServeError::Bind { address: self.address.clone(), source })?;
         let listening = Listening {
             listener,
-            answers: Answers::new(self.cloud.served(self.worker.as_deref()), self.max_request_bytes),
+            answers: Answers::new(self.cloud.served(self.worker.as_deref()), self.max_request_bytes, self.read_timeout),
             max_connections: self.max_connections,
             max_concurrent_streams: self.max_concurrent_streams,
             #[cfg(feature = "tls")]
@@ -244,5 +253,8 @@ const MAX_CONCURRENT_STREAMS: u32 = 200;
 
 /// 10 MiB in base64 are 13.3 MiB; the rest is for keys and quotes.
 const MAX_REQUEST_BYTES: usize = 16 << 20;
+
+/// No client that still sends pauses for so long; the services do not say how long they wait.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 const GRACE: Duration = Duration::from_secs(1);

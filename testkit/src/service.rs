@@ -34,6 +34,24 @@ impl Service {
         };
         known.contains(&operation)
     }
+
+    /// The refusal of an operation that this service does not have.
+    pub(crate) fn unknown(self, operation: &str) -> Refusal {
+        let message = match self {
+            Self::Kinesis => format!("Kinesis has no operation {operation}"),
+            Self::DynamoDb => format!("DynamoDB has no operation {operation}"),
+        };
+        Refusal { message, ..Refusal::unknown_operation(operation) }
+    }
+
+    /// Refuses an operation that neither service has.
+    pub(crate) fn either(operation: &str) -> Result<(), Refusal> {
+        if Self::Kinesis.knows(operation) || Self::DynamoDb.knows(operation) {
+            return Ok(());
+        }
+        let message = format!("neither Kinesis nor DynamoDB has an operation {operation}");
+        Err(Refusal { message, ..Refusal::unknown_operation(operation) })
+    }
 }
 
 /// The body of an answer. Its error is that of a broken connection.
@@ -70,9 +88,15 @@ pub(crate) struct Digest(pub(crate) u64);
 impl Digest {
     /// FNV-1a over eight bytes at a time: not for enemies, and fast enough for answers of 10 MB.
     fn of(body: &[u8]) -> Self {
+        Self::after(None, body)
+    }
+
+    /// The hash of a body that came in parts, of which this is the last so far.
+    pub(crate) fn after(parts: Option<Self>, body: &[u8]) -> Self {
+        let before = parts.map_or(0xcbf2_9ce4_8422_2325, |Self(hash)| hash);
         let mix = |hash: u64, part: u64| (hash ^ part).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
         let (words, rest) = body.as_chunks::<8>();
-        let hash = words.iter().fold(0xcbf2_9ce4_8422_2325, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+        let hash = words.iter().fold(before, |hash, word| mix(hash, u64::from_le_bytes(*word)));
         let hash = rest.iter().fold(hash, |hash, byte| mix(hash, u64::from(*byte)));
         Self(mix(hash, body.len() as u64))
     }
@@ -84,12 +108,21 @@ pub(crate) struct Services {
     pub(crate) dynamodb: DynamoDb,
     requests: AtomicU64,
     calls: AtomicU64,
+    /// A test's way to a model that panics at its next request.
+    #[cfg(test)]
+    pub(crate) panics: std::sync::atomic::AtomicBool,
 }
 
 impl Services {
     pub(crate) fn new(kinesis: Kinesis, dynamodb: DynamoDb) -> Self {
-        let (requests, calls) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { kinesis: Arc::new(kinesis), dynamodb, requests, calls }
+        Self {
+            kinesis: Arc::new(kinesis),
+            dynamodb,
+            requests: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+            #[cfg(test)]
+            panics: false.into(),
+        }
     }
 
     /// The next place in the order of all calls.
@@ -104,6 +137,8 @@ impl Services {
             let wire = Wire::of(Service::Kinesis, request.headers());
             return self.answer(wire, Err(ServiceError::new(&Refusal::unknown_operation(""), wire)));
         };
+        #[cfg(test)]
+        assert!(!self.panics.swap(false, Ordering::Relaxed), "the model panics");
         let wire = Wire::of(target.service, request.headers());
         if let Some(injected) = request.extensions().get::<Injected>() {
             return self.answer(wire, Err(ServiceError::new(&injected.refusal(&target), wire)));
@@ -180,12 +215,7 @@ impl From<Refusal> for ServiceError {
 
 impl Injected {
     fn refusal(self, target: &Target) -> Refusal {
-        let data = match target.service {
-            Service::DynamoDb => !target.operation.contains("Table"),
-            Service::Kinesis => {
-                matches!(target.operation.as_str(), "PutRecord" | "PutRecords" | "GetRecords" | "GetShardIterator")
-            }
-        };
+        let data = DATA_OPERATIONS.contains(&target.operation.as_str());
         match (self, target.service) {
             (Self::ServerError, Service::Kinesis) => Refusal::internal_failure(),
             (Self::ServerError, Service::DynamoDb) => {
@@ -195,12 +225,32 @@ impl Injected {
                 Refusal { status: 503, code: "ServiceUnavailable", ..Refusal::internal_failure() }
             }
             (Self::Throttle, _) if data => Refusal::throughput_exceeded("Rate exceeded.".to_owned()),
-            (Self::Throttle, _) => Refusal::limit_exceeded("Rate exceeded.".to_owned()),
+            (Self::Throttle, Service::Kinesis) => Refusal::limit_exceeded("Rate exceeded.".to_owned()),
+            (Self::Throttle, Service::DynamoDb) => {
+                Refusal::throttling("Rate of requests exceeds the allowed throughput.".to_owned())
+            }
             (Self::ExpireIterator, _) => Refusal::expired_iterator("Iterator expired.".to_owned()),
         }
     }
 }
 
+/// What reads and writes data, and is throttled by the throughput of a shard or a table. All else is the control plane.
+const DATA_OPERATIONS: [&str; 14] = [
+    "BatchGetItem",
+    "BatchWriteItem",
+    "DeleteItem",
+    "GetItem",
+    "GetRecords",
+    "GetShardIterator",
+    "PutItem",
+    "PutRecord",
+    "PutRecords",
+    "Query",
+    "Scan",
+    "TransactGetItems",
+    "TransactWriteItems",
+    "UpdateItem",
+];
 /// The content type of event streams, the same in all formats.
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("application/vnd.amazon.eventstream");
 /// The account number that the services' documentation uses in its examples.

@@ -1,6 +1,6 @@
 //! One worker's side of the network: its faults, its connections, its call log.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ pub(crate) struct Worker {
     script: Mutex<Script>,
     log: Mutex<CallLog>,
     pub(crate) freezing: Freezing,
+    /// Somebody has connected under this name.
+    connected: AtomicBool,
     /// Connections that are open and not in use, per service.
     idle: [AtomicU64; 2],
 }
@@ -23,6 +25,26 @@ impl Worker {
     /// A worker whose chance comes from the cloud's seed and its name alone: no other worker's calls change it.
     pub(crate) fn new(seed: u64, name: &str) -> Self {
         Self { name: name.to_owned(), script: Mutex::new(Script::of(seed, name)), ..Self::default() }
+    }
+
+    pub(crate) fn connect(&self) {
+        self.connected.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// What was asked for and has happened to no call, a line each.
+    pub(crate) fn unused_faults(&self) -> Vec<String> {
+        let who = match self.has_connected() {
+            true => format!("worker {}", self.name),
+            false => format!("worker {}, under whose name nobody has connected", self.name),
+        };
+        let frozen = !self.has_connected() && self.freezing.ever();
+        let mut unused: Vec<_> = frozen.then(|| format!("{who}: freeze")).into_iter().collect();
+        self.script(|script| unused.extend(script.unused().map(|injection| format!("{who}: {injection}"))));
+        unused
     }
 
     pub(crate) fn script<T>(&self, f: impl FnOnce(&mut Script) -> T) -> T {
@@ -34,7 +56,7 @@ impl Worker {
         self.script(|script| script.plan(target.service, &target.operation, now))
     }
 
-    /// Whether an answer that arrives now is lost for good.
+    /// Whether an answer that arrives now is lost for good; if so, that has happened.
     pub(crate) fn swallows_answers(&self, target: &Target, now: Duration) -> bool {
         self.script(|script| script.swallows_answers(target.service, &target.operation, now))
     }
@@ -45,6 +67,14 @@ impl Worker {
 
     pub(crate) fn end(&self, number: u64, outcome: Outcome, answer: Option<Digest>) {
         lock(&self.log).end(number, outcome, answer);
+    }
+
+    pub(crate) fn broke_off(&self, number: u64, outcome: Outcome) {
+        lock(&self.log).broke_off(number, outcome);
+    }
+
+    pub(crate) fn heard(&self, number: u64, bytes: &[u8]) {
+        lock(&self.log).heard(number, bytes);
     }
 
     pub(crate) fn calls(&self) -> Calls {

@@ -95,11 +95,12 @@ fn cut(faults: &Faults, timed: &Timed, from: From, leg: Leg) {
         Leg::Answers => Fault::SilentAnswer,
     };
     let time = timed.at..timed.at + timed.lasts;
-    match from {
-        From::Table => faults.clone().dynamodb().during(time, fault),
-        From::Stream => faults.clone().kinesis().during(time, fault),
-        From::Both => faults.during(time, fault),
-    }
+    let faults = match from {
+        From::Table => faults.clone().dynamodb(),
+        From::Stream => faults.clone().kinesis(),
+        From::Both => faults.clone(),
+    };
+    faults.during(time, fault);
 }
 
 /// Both services, all networks, all workers' clocks and user code are well from now on.

@@ -1,17 +1,21 @@
 //! From what was asked for to what happens to one call.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::{Range, RangeInclusive};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::weather::Drawn;
-use super::{Entries, EntryError, Fault};
+use super::{Entries, EntryError, Fault, Injection};
 use crate::service::Service;
 
 /// All that is to go wrong for one worker, in the order it was asked for.
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) rules: VecDeque<Rule>,
+    /// What is no rule any more, and had struck nothing when it went. It may strike yet: its call is under way.
+    pub(super) gone: VecDeque<Injection>,
     /// For what the faults themselves leave to chance.
     pub(crate) rng: fastrand::Rng,
 }
@@ -22,6 +26,7 @@ pub(crate) struct Rule {
     pub(crate) operation: Option<String>,
     pub(crate) lasts: Lasts,
     pub(crate) what: What,
+    pub(crate) injection: Injection,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,26 @@ pub(crate) enum Lasts {
 pub(crate) enum What {
     Fault(Fault),
     Drawn(Drawn),
+}
+
+impl fmt::Display for Lasts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Calls(1) => f.write_str("next"),
+            Self::Calls(n) => write!(f, "next {n}"),
+            Self::During(time) => write!(f, "during {time:?}"),
+            Self::Standing => f.write_str("always"),
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => write!(f, "{fault:?}"),
+            Self::Drawn(drawn) => write!(f, "{:?}", drawn.weather()),
+        }
+    }
 }
 
 impl From<Fault> for What {
@@ -76,13 +101,13 @@ impl Script {
     /// cloud.
     pub(crate) fn plan(&mut self, service: Service, operation: &str, now: Duration) -> Plan {
         let mut plan = Plan::default();
-        self.rules.retain(|rule| !rule.is_over(now));
+        self.retain(|rule| !rule.is_over(now));
         for rule in self.rules.iter_mut().filter(|rule| rule.matches(service, operation) && rule.stands(now)) {
             match &mut rule.what {
-                What::Fault(fault) => plan.add(fault, operation, &mut self.rng),
+                What::Fault(fault) => plan.add(fault, operation, &rule.injection, &mut self.rng),
                 What::Drawn(drawn) => {
                     let (faults, mut rng) = drawn.next();
-                    faults.iter().for_each(|fault| plan.add(fault, operation, &mut rng));
+                    faults.iter().for_each(|fault| plan.add(fault, operation, &rule.injection, &mut rng));
                 }
             }
         }
@@ -90,26 +115,60 @@ impl Script {
         if let Some(at) = self.rules.iter().position(waits) {
             let rule = &mut self.rules[at];
             if let What::Fault(fault) = &rule.what {
-                plan.add(fault, operation, &mut self.rng);
+                plan.add(fault, operation, &rule.injection, &mut self.rng);
             }
             match &mut rule.lasts {
                 Lasts::Calls(left) if *left > 1 => *left -= 1,
-                _ => drop(self.rules.remove(at)),
+                _ => {
+                    let rule = self.rules.remove(at);
+                    rule.into_iter().for_each(|rule| self.bury(rule.injection));
+                }
             }
         }
         plan
     }
 
+    /// Takes back the rules that are not to stay.
+    pub(crate) fn retain(&mut self, stays: impl Fn(&Rule) -> bool) {
+        if self.rules.iter().all(&stays) {
+            return;
+        }
+        for rule in std::mem::take(&mut self.rules) {
+            if stays(&rule) {
+                self.rules.push_back(rule);
+            } else {
+                self.bury(rule.injection);
+            }
+        }
+    }
+
+    fn bury(&mut self, injection: Injection) {
+        while self.gone.front().is_some_and(|oldest| oldest.struck() > 0) {
+            self.gone.pop_front();
+        }
+        if injection.struck() == 0 {
+            self.gone.push_back(injection);
+        }
+    }
+
+    /// What was asked for and has struck no call.
+    pub(crate) fn unused(&self) -> impl Iterator<Item = &Injection> {
+        let all = self.gone.iter().chain(self.rules.iter().map(|rule| &rule.injection));
+        all.filter(|injection| injection.struck() == 0)
+    }
+
     /// Whether an answer that arrives now is lost for good, whatever was planned for its call.
     pub(crate) fn swallows_answers(&self, service: Service, operation: &str, now: Duration) -> bool {
-        let mut standing = self.rules.iter().filter(|rule| rule.matches(service, operation) && rule.stands(now));
-        standing.any(|rule| matches!(rule.what, What::Fault(Fault::BlackHole | Fault::SilentAnswer)))
+        let standing = self.rules.iter().filter(|rule| rule.matches(service, operation) && rule.stands(now));
+        let swallowing =
+            standing.filter(|rule| matches!(rule.what, What::Fault(Fault::BlackHole | Fault::SilentAnswer)));
+        swallowing.inspect(|rule| rule.injection.strike()).count() > 0
     }
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Self { rules: VecDeque::new(), rng: fastrand::Rng::with_seed(0) }
+        Self { rules: VecDeque::new(), gone: VecDeque::new(), rng: fastrand::Rng::with_seed(0) }
     }
 }
 
@@ -123,19 +182,38 @@ pub(crate) struct Plan {
     pub(crate) response: Leg,
     pub(crate) response_delay: Duration,
     pub(crate) subscription: SubscriptionFaults,
+    /// What strikes when the request has arrived.
+    arriving: Vec<Injection>,
 }
 
 /// After how many events an open subscription is cut, cut within the next event, or falls silent.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct SubscriptionFaults {
-    pub(crate) cut_after: Option<usize>,
-    pub(crate) torn_after: Option<usize>,
-    pub(crate) silent_after: Option<usize>,
+    pub(crate) cut: Option<After>,
+    pub(crate) torn: Option<After>,
+    pub(crate) silent: Option<After>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct After {
+    events: usize,
+    injection: Injection,
+}
+
+impl After {
+    /// Whether it strikes after so many events; if so, that has happened.
+    pub(crate) fn strikes(after: Option<&Self>, events: usize) -> bool {
+        let due = after.filter(|after| after.events == events);
+        due.iter().for_each(|after| after.injection.strike());
+        due.is_some()
+    }
 }
 
 /// The earlier of what was asked for already and what is asked for now.
-fn soonest(asked: &mut Option<usize>, after_events: usize) {
-    *asked = Some(asked.map_or(after_events, |already| already.min(after_events)));
+fn soonest(asked: &mut Option<After>, events: usize, injection: &Injection) {
+    if asked.as_ref().is_none_or(|already| events < already.events) {
+        *asked = Some(After { events, injection: injection.clone() });
+    }
 }
 
 /// One way of a call.
@@ -159,7 +237,23 @@ pub(crate) enum Injected {
 
 impl Plan {
     /// The worst that was asked for a leg wins, delays add up, and the first refusal stays.
-    fn add(&mut self, fault: &Fault, operation: &str, rng: &mut fastrand::Rng) {
+    fn add(&mut self, fault: &Fault, operation: &str, injection: &Injection, rng: &mut fastrand::Rng) {
+        if !fault.fits(operation) {
+            return;
+        }
+        match fault {
+            Fault::BlackHole
+            | Fault::SilentRequest
+            | Fault::LoseRequest
+            | Fault::DelayRequest(_)
+            | Fault::Latency(_) => injection.strike(),
+            // They strike where they are found to.
+            Fault::CutSubscription { .. }
+            | Fault::TearSubscription { .. }
+            | Fault::SilenceSubscription { .. }
+            | Fault::FailEntries(..) => {}
+            _ => self.arriving.push(injection.clone()),
+        }
         match fault {
             Fault::BlackHole | Fault::SilentRequest => self.request = Leg::Vanishes,
             Fault::SilentAnswer => self.response = Leg::Vanishes,
@@ -175,13 +269,19 @@ impl Plan {
             Fault::ServerError => _ = self.refusal.get_or_insert(Injected::ServerError),
             Fault::Unavailable => _ = self.refusal.get_or_insert(Injected::Unavailable),
             Fault::Throttle => _ = self.refusal.get_or_insert(Injected::Throttle),
-            Fault::ExpireIterator if operation != "GetRecords" => {}
             Fault::ExpireIterator => _ = self.refusal.get_or_insert(Injected::ExpireIterator),
-            Fault::CutSubscription { after_events } => soonest(&mut self.subscription.cut_after, *after_events),
-            Fault::TearSubscription { after_events } => soonest(&mut self.subscription.torn_after, *after_events),
-            Fault::SilenceSubscription { after_events } => soonest(&mut self.subscription.silent_after, *after_events),
-            Fault::FailEntries(entries, error) => self.entries.add(entries.clone(), *error, rng),
+            Fault::CutSubscription { after_events } => soonest(&mut self.subscription.cut, *after_events, injection),
+            Fault::TearSubscription { after_events } => soonest(&mut self.subscription.torn, *after_events, injection),
+            Fault::SilenceSubscription { after_events } => {
+                soonest(&mut self.subscription.silent, *after_events, injection)
+            }
+            Fault::FailEntries(entries, error) => self.entries.add(entries.clone(), *error, injection, rng),
         }
+    }
+
+    /// The request has arrived, or is answered for by what stands in its way.
+    pub(crate) fn arrived(&mut self) {
+        self.arriving.drain(..).for_each(|injection| injection.strike());
     }
 }
 
@@ -202,15 +302,18 @@ struct EntryFault {
     error: EntryError,
     /// For each place in the request whether it would fail by chance: 500 entries are the most that a call has.
     chance: Vec<bool>,
+    injection: Injection,
+    /// However many entries it fails, it strikes the call once.
+    strike: Arc<OnceLock<()>>,
 }
 
 impl EntryFaults {
-    fn add(&mut self, entries: Entries, error: EntryError, rng: &mut fastrand::Rng) {
+    fn add(&mut self, entries: Entries, error: EntryError, injection: &Injection, rng: &mut fastrand::Rng) {
         let chance = match entries {
             Entries::Percent(percent) => (0..MOST_ENTRIES).map(|_| rng.u8(0..100) < percent).collect(),
             _ => Vec::new(),
         };
-        self.0.push(EntryFault { entries, error, chance });
+        self.0.push(EntryFault { entries, error, chance, injection: injection.clone(), strike: Arc::default() });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -225,7 +328,9 @@ impl EntryFaults {
             Entries::OnShard(id) => id == shard,
             Entries::Percent(_) => fault.chance.get(index % MOST_ENTRIES).copied().unwrap_or(false),
         };
-        self.0.iter().find(|fault| hit(fault)).map(|fault| fault.error)
+        let fault = self.0.iter().find(|fault| hit(fault))?;
+        fault.strike.get_or_init(|| fault.injection.strike());
+        Some(fault.error)
     }
 }
 

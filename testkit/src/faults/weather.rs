@@ -19,11 +19,16 @@ impl Weather {
     ///
     /// # Panics
     ///
-    /// When the probability is neither of these nor between them.
+    /// When the probability is neither of these nor between them, or the fault is not possible.
     pub fn chance(mut self, probability: f64, fault: Fault) -> Self {
         assert!((0.0..=1.0).contains(&probability), "a probability is between 0 and 1, not {probability}");
+        fault.check().unwrap_or_else(|wrong| panic!("{wrong}"));
         self.chances.push((probability, fault));
         self
+    }
+
+    pub(crate) fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.chances.iter().map(|(_, fault)| fault)
     }
 
     pub(crate) fn drawn_from(self, seed: u64) -> Drawn {
@@ -39,6 +44,10 @@ pub(crate) struct Drawn {
 }
 
 impl Drawn {
+    pub(crate) fn weather(&self) -> &Weather {
+        &self.weather
+    }
+
     /// What happens to the next call.
     ///
     /// Each call takes one number, so what befalls the n-th call does not depend on what befell the calls before it.

@@ -1,6 +1,7 @@
 //! From a request on a socket to the services' answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
@@ -10,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::network::{Failure, Network, Timeouts};
 use crate::service::Body;
@@ -19,14 +21,16 @@ use crate::service::Body;
 pub(super) struct Answers {
     network: Network,
     max_request_bytes: usize,
+    /// From one piece of a body to the next.
+    read_timeout: Duration,
     /// In KiB: the bodies that are being read at one time.
     reading: Arc<Semaphore>,
 }
 
 impl Answers {
-    pub(super) fn new(network: Network, max_request_bytes: usize) -> Self {
+    pub(super) fn new(network: Network, max_request_bytes: usize, read_timeout: Duration) -> Self {
         let reading = BODIES_AT_ONCE.saturating_mul(kib(max_request_bytes) as usize).min(Semaphore::MAX_PERMITS);
-        Self { network, max_request_bytes, reading: Arc::new(Semaphore::new(reading)) }
+        Self { network, max_request_bytes, read_timeout, reading: Arc::new(Semaphore::new(reading)) }
     }
 
     /// The answer to one request. The error says that the connection is to break.
@@ -53,6 +57,7 @@ impl Answers {
             Ok(body) => self.network.carry(Request::from_parts(parts, body), Timeouts::default()).await,
             // The service says no more than the status: its front end refuses before Kinesis sees the request.
             Err(Unread::TooLarge) => Ok(empty(StatusCode::PAYLOAD_TOO_LARGE)),
+            Err(Unread::Stalled) => Ok(empty(StatusCode::REQUEST_TIMEOUT)),
             Err(Unread::Broken) => Ok(empty(StatusCode::BAD_REQUEST)),
         }
     }
@@ -70,7 +75,7 @@ impl Answers {
         let _room = self.reading.acquire_many(kib(expected)).await;
         let mut whole = BytesMut::new();
         let mut received = 0;
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = timeout(self.read_timeout, body.frame()).await.map_err(|_| Unread::Stalled)? {
             let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
             received += data.len();
             if received <= limit {
@@ -86,6 +91,8 @@ impl Answers {
 /// Why there is no request body.
 enum Unread {
     TooLarge,
+    /// The client has stopped sending.
+    Stalled,
     /// The client went away, or what it sent is no body.
     Broken,
 }

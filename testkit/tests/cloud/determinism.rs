@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::types::ShardIteratorType;
 use kinesis_testkit::{Cloud, Fault};
+use tokio::time::timeout;
 
+use crate::subscribe::{consumer, from, subscribe};
 use crate::{FIRST, entry, get, iterator};
 
 /// A busy minute, and all that can be seen of it.
@@ -50,4 +52,47 @@ fn the_same_seed_gives_the_same_trace() {
     let other_thread = std::thread::spawn(|| trace(7)).join().unwrap();
     assert!(first == other_thread, "a run on another thread differs");
     assert!(first != trace(8), "two seeds give one trace");
+}
+
+/// What two workers hear in their subscriptions while `texts` are put, one of them over a rough network; and the trace of it.
+fn subscribed(seed: u64, texts: [&'static str; 3]) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let cloud = Cloud::builder().seed(seed).latency(Duration::from_millis(20)).build();
+        let stream = cloud.create_stream("clicks", 1).await;
+        cloud.faults("b").always(Fault::Latency(Duration::ZERO..=Duration::from_millis(300)));
+        let torn = cloud.faults("b").next("SubscribeToShard", Fault::TearSubscription { after_events: 2 });
+        let mut readers = Vec::new();
+        for worker in ["a", "b"] {
+            let client = cloud.connect(worker).await.kinesis;
+            let app = consumer(&client, &stream, worker).await;
+            let mut events = subscribe(&client, &app, FIRST, from(ShardIteratorType::TrimHorizon)).await;
+            readers.push(tokio::spawn(async move {
+                while let Ok(Ok(Some(_))) = timeout(Duration::from_secs(60), events.recv()).await {}
+            }));
+        }
+        for text in texts {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            stream.put("k", text).await;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        stream.split(0).await;
+        for reader in readers {
+            reader.await.unwrap();
+        }
+        assert_eq!(torn.struck(), 1);
+        cloud.trace()
+    })
+}
+
+#[test]
+fn the_events_of_a_subscription_are_in_the_trace() {
+    let first = subscribed(7, ["one", "two", "six"]);
+    assert_eq!(first.lines().filter(|line| line.contains("SubscribeToShard")).count(), 2);
+    assert!(!first.contains("SubscribeToShard Answered -"), "{first}");
+    assert!(first == subscribed(7, ["one", "two", "six"]), "two runs with one seed differ");
+    let other = subscribed(7, ["one", "ten", "six"]);
+    let differ = first.lines().zip(other.lines()).filter(|(one, other)| one != other);
+    let differ: Vec<_> = differ.map(|(line, _)| line.split(' ').nth(2).unwrap_or_default()).collect();
+    assert_eq!(differ, ["SubscribeToShard"; 2], "of the same length, and not the same");
 }

@@ -188,9 +188,13 @@ async fn throttling_and_failures_have_dynamodb_s_codes() {
     assert!(get().await.unwrap_err().into_service_error().is_provisioned_throughput_exceeded_exception());
     faults.next("GetItem", Fault::ServerError);
     assert!(get().await.unwrap_err().into_service_error().is_internal_server_error());
-    faults.next("DescribeTable", Fault::Throttle);
+    for operation in ["DescribeTable", "DescribeTimeToLive"] {
+        faults.next(operation, Fault::Throttle);
+    }
     let describe = client.describe_table().table_name("leases").send().await;
-    assert_eq!(code(describe), "LimitExceededException");
+    assert_eq!(code(describe), "ThrottlingException");
+    let time_to_live = client.describe_time_to_live().table_name("leases").send().await;
+    assert_eq!(code(time_to_live), "ThrottlingException");
     assert!(get().await.unwrap().item.is_none());
 }
 

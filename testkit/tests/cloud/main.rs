@@ -10,6 +10,7 @@ mod encryption;
 mod extremes;
 mod faults;
 mod freeze;
+mod injections;
 mod lag;
 mod list;
 mod misuse;

@@ -1,6 +1,6 @@
 //! A test that asks for what is not possible is told so.
 
-use kinesis_testkit::{Cloud, Fault, Refused};
+use kinesis_testkit::{Cloud, Entries, EntryError, Fault, Limits, Refused, Weather};
 
 use super::*;
 
@@ -115,4 +115,104 @@ async fn a_fault_for_an_operation_that_the_cloud_does_not_have_is_refused() {
 )]
 async fn a_fault_that_would_never_strike_fails_the_test() {
     Cloud::new().faults("a").next("PutRecrods", Fault::LoseRequest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_cannot_strike_the_operation_is_refused() {
+    let faults = Cloud::new().faults("a");
+    let entries = |entries| Fault::FailEntries(entries, EntryError::Throttled);
+    let alone = |fault: &Fault, own, other| format!("{fault:?} strikes {own} alone, never {other}");
+    let (cut, torn, silent) = (
+        Fault::CutSubscription { after_events: 1 },
+        Fault::TearSubscription { after_events: 1 },
+        Fault::SilenceSubscription { after_events: 1 },
+    );
+    for (fault, own, other) in [
+        (Fault::ExpireIterator, "GetRecords", "GetShardIterator"),
+        (cut, "SubscribeToShard", "GetRecords"),
+        (torn, "SubscribeToShard", "PutItem"),
+        (silent, "SubscribeToShard", "PutRecord"),
+        (entries(Entries::All), "PutRecords", "PutRecord"),
+    ] {
+        let dynamodb = faults.clone().dynamodb();
+        let weather = Weather::calm().chance(0.5, Fault::Throttle).chance(0.5, fault.clone());
+        let refused = [
+            (faults.try_next(other, fault.clone()), other),
+            (faults.try_next_n(other, 2, fault.clone()), other),
+            (faults.try_always_for(other, fault.clone()), other),
+            (dynamodb.try_always(fault.clone()), "DynamoDB"),
+            (dynamodb.try_during(Duration::ZERO..Duration::MAX, fault.clone()), "DynamoDB"),
+            (dynamodb.try_random(7, weather.clone()), "DynamoDB"),
+        ];
+        for (result, other) in refused {
+            let refused = result.expect_err("a refusal");
+            assert_eq!((refused.code(), refused.message()), ("ValidationException", &*alone(&fault, own, other)));
+        }
+        faults.try_next(own, fault.clone()).expect("it fits");
+        faults.try_always(fault).expect("it strikes its own operation");
+        faults.try_random(7, weather).expect("it strikes its own operation");
+    }
+    let impossible = entries(Entries::Percent(101));
+    for result in [faults.try_next("PutRecords", impossible.clone()), faults.try_always(impossible)] {
+        assert_eq!(result.expect_err("a refusal").message(), "a chance is at most 100 out of a hundred, not 101");
+    }
+    faults.try_next("PutRecords", entries(Entries::Percent(100))).expect("all of them");
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "a chance is at most 100 out of a hundred, not 200")]
+async fn no_weather_has_an_impossible_fault() {
+    drop(Weather::calm().chance(0.1, Fault::FailEntries(Entries::Percent(200), EntryError::Throttled)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_calls_of_a_worker_that_nobody_is_are_refused() {
+    let cloud = Cloud::new();
+    cloud.faults("wroker").black_hole();
+    let message = |name| cloud.try_calls(name).expect_err("a refusal").to_string();
+    let nobody = "worker wroker: ResourceNotFoundException: nobody has connected under any name";
+    assert_eq!(message("wroker"), nobody);
+    for name in ["worker", "a"] {
+        drop(cloud.connect(name).await);
+    }
+    let others = "nobody has connected under this name, only under a, worker";
+    assert_eq!(message("wroker"), format!("worker wroker: ResourceNotFoundException: {others}"));
+    assert_eq!(cloud.try_calls("worker").map(|calls| calls.len()), Ok(0));
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "nobody has connected under this name, only under a")]
+async fn calls_of_nobody_fail_the_test() {
+    let (cloud, _stream, _a) = clicks(1).await;
+    cloud.calls("wroker");
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "nobody has connected under this name, only under a")]
+async fn forgetting_the_calls_of_nobody_fails_the_test() {
+    let (cloud, _stream, _a) = clicks(1).await;
+    cloud.clear_calls("wroker");
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "neither Kinesis nor DynamoDB has an operation PutRecrod")]
+async fn counting_calls_of_an_operation_that_does_not_exist_fails_the_test() {
+    let (cloud, _stream, _a) = clicks(1).await;
+    cloud.calls("a").count("PutRecrod");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_an_operation_that_the_cloud_lacks_can_be_counted_once_they_were_made() {
+    let cloud = Cloud::new();
+    let a = without_retries_of_dynamodb(&cloud.connect("a").await);
+    assert_eq!(code(a.list_backups().send().await), "UnknownOperationException");
+    assert_eq!(cloud.calls("a").count("ListBackups"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_of_an_operation_that_does_not_exist_is_refused() {
+    let mut limits = Limits::default();
+    limits.control_calls_per_second.insert("ListShrads".to_owned(), 2);
+    let refused = Cloud::builder().limits(limits).try_build().expect_err("a refusal");
+    assert_eq!(refused.to_string(), "limits: UnknownOperationException: Kinesis has no operation ListShrads");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ShardIteratorType;
-use kinesis_testkit::{Cloud, Fault, Outcome, Stream};
+use kinesis_testkit::{Cloud, Fault, Limits, Outcome, Stream};
 use tokio::time::{Instant, timeout};
 
 use crate::subscribe::{Events, consumer, from, next, subscribe, texts};
@@ -132,11 +132,56 @@ async fn the_latency_of_a_worker_holds_for_events_too() {
     assert!((140..=144).contains(&at.elapsed().as_millis()), "{:?}", at.elapsed());
 }
 
+/// A hundred events of one record each, with a latency of 100 ms.
+#[tokio::test(start_paused = true)]
+async fn events_follow_each_other_on_the_way_and_keep_their_order() {
+    let mut limits = Limits::without_rates();
+    limits.subscription_event_bytes = 1;
+    let cloud = Cloud::builder().limits(limits).latency(Duration::from_millis(100)).build();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let a = without_retries(&cloud.connect("a").await);
+    let app = consumer(&a, &stream, "app").await;
+    for n in 0..100 {
+        stream.put("k", n.to_string()).await;
+    }
+    let mut events = subscribe(&a, &app, FIRST, from(ShardIteratorType::TrimHorizon)).await;
+    let start = Instant::now();
+    for n in 0..100 {
+        assert_eq!(texts(&next(&mut events).await.expect("an event")), [n.to_string()]);
+    }
+    assert!((100..=102).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+
+    stream.put("k", "last").await;
+    stream.split(0).await;
+    let end = next(&mut events).await.expect("the last event");
+    assert_eq!((texts(&end), end.child_shards().len()), (vec!["last".to_owned()], 2));
+    assert!(next(&mut events).await.is_none());
+}
+
+/// More than a connection holds under way: the rest waits at the service, and comes too.
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_has_a_limit() {
+    let cloud = Cloud::builder().limits(Limits::without_rates()).latency(Duration::from_millis(100)).build();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let a = without_retries(&cloud.connect("a").await);
+    let app = consumer(&a, &stream, "app").await;
+    for n in 0..12_u8 {
+        stream.put("k", vec![n; 1000 << 10]).await;
+    }
+    let mut events = subscribe(&a, &app, FIRST, from(ShardIteratorType::TrimHorizon)).await;
+    let start = Instant::now();
+    let mut firsts = Vec::new();
+    while firsts.len() < 12 {
+        firsts.extend(next(&mut events).await.expect("an event").records.iter().map(|record| record.data.as_ref()[0]));
+    }
+    assert_eq!(firsts, (0..12).collect::<Vec<_>>());
+    assert!((200..=610).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn other_operations_and_workers_do_not_notice() {
     let (cloud, stream, a, app) = app().await;
     cloud.faults("b").always(Fault::CutSubscription { after_events: 0 });
-    cloud.faults("a").always_for("PutRecord", Fault::SilenceSubscription { after_events: 0 });
     let mut events = latest(&a, &app).await;
     a.put_record().stream_name("clicks").partition_key("k").data(b"1".as_slice().into()).send().await.unwrap();
     assert_eq!(texts(&next(&mut events).await.unwrap()), ["1"]);

@@ -23,6 +23,8 @@ async fn a_taken_address_a_wrong_one_and_a_zero_are_errors() {
     assert_eq!(wrong.to_string(), "cannot listen on nowhere");
     let zero = cloud.serve().max_concurrent_streams(0).start().await.expect_err("zero");
     assert_eq!(zero.to_string(), "max_concurrent_streams is 0: nothing could be served");
+    let zero = cloud.serve().read_timeout(Duration::ZERO).start().await.expect_err("zero");
+    assert_eq!(zero.to_string(), "read_timeout is 0: nothing could be served");
 }
 
 #[test]

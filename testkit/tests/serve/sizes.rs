@@ -1,10 +1,13 @@
-//! Large bodies, and bodies in pieces.
+//! Large bodies, bodies in pieces, and bodies that do not come.
+
+use std::time::Duration;
 
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
 use kinesis_testkit::{Cloud, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
 
 use crate::client::{Clients, http1, http2, raw};
 
@@ -72,5 +75,51 @@ async fn a_body_in_pieces_is_put_together() {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert_eq!(stream.records()[0].data, "hello");
+}
+
+/// Eight bodies of the largest size are read at one time. When their senders stop, nobody else's call is read before they are
+/// given up.
+#[tokio::test]
+async fn uploads_that_stall_are_given_up_and_the_others_go_on() {
+    let cloud = Cloud::new();
+    cloud.create_stream("clicks", 1).await;
+    let server = cloud.serve().read_timeout(Duration::from_millis(400)).start().await.expect("a server");
+    let head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 16777216\r\n\r\nand then nothing";
+    let start = Instant::now();
+    let mut stalled = Vec::new();
+    for _ in 0..8 {
+        let mut socket = TcpStream::connect(server.addr()).await.expect("a connection");
+        socket.write_all(head).await.expect("sent");
+        stalled.push(socket);
+    }
+    sleep(Duration::from_millis(100)).await;
+    http1(&server).kinesis.list_streams().send().await.expect("streams");
+    assert!(start.elapsed() >= Duration::from_millis(400), "it was not kept waiting: {:?}", start.elapsed());
+    for mut socket in stalled {
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.expect("an answer, and then the end of the connection");
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_upload_that_does_not_stall_is_read() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let server = cloud.serve().read_timeout(Duration::from_millis(400)).start().await.expect("a server");
+    let body = br#"{"StreamName":"clicks","PartitionKey":"k","Data":"aGVsbG8="}"#;
+    let head = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-amz-target: Kinesis_20131202.PutRecord";
+    let mut socket = TcpStream::connect(server.addr()).await.expect("a connection");
+    let head = format!("{head}\r\ncontent-length: {}\r\n\r\n", body.len());
+    socket.write_all(head.as_bytes()).await.expect("sent");
+    let start = Instant::now();
+    for piece in body.chunks(body.len().div_ceil(6)) {
+        sleep(Duration::from_millis(100)).await;
+        socket.write_all(piece).await.expect("sent");
+    }
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && start.elapsed() > Duration::from_millis(500), "{answer}");
     assert_eq!(stream.records()[0].data, "hello");
 }

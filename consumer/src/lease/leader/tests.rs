@@ -319,10 +319,10 @@ async fn two_candidates_never_both_lead() {
             let faults = world.cloud.faults(names[rng.usize(..names.len())]);
             faults.heal();
             match rng.u8(..8) {
-                0 => faults.black_hole(),
-                1 => faults.always(Fault::LoseResponse),
-                2 => faults.always(Fault::DelayRequest(Duration::from_millis(rng.u64(..15_000)))),
-                3 => faults.always(Fault::Throttle),
+                0 => _ = faults.black_hole(),
+                1 => _ = faults.always(Fault::LoseResponse),
+                2 => _ = faults.always(Fault::DelayRequest(Duration::from_millis(rng.u64(..15_000)))),
+                3 => _ = faults.always(Fault::Throttle),
                 _ => {}
             }
         }

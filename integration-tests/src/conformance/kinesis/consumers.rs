@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use aws_sdk_kinesis::types::{Consumer, ConsumerDescription, ConsumerStatus};
+use aws_sdk_kinesis::types::{
+    Consumer, ConsumerDescription, ConsumerStatus, MinimumThroughputBillingCommitmentInput,
+    MinimumThroughputBillingCommitmentInputStatus as Wish,
+};
 
 use crate::conformance::checks;
 use crate::conformance::probe::Probe;
@@ -17,7 +20,9 @@ checks! {
     a_consumer_name_may_stand_in_two_streams: "RegisterStreamConsumer", "'consumer names don't have to be unique across data streams'";
     a_consumer_needs_its_stream: "RegisterStreamConsumer", "ResourceNotFoundException";
     a_consumer_name_has_letters_digits_and_three_marks: "RegisterStreamConsumer", "ConsumerName: pattern `[a-zA-Z0-9_.-]+`";
-    a_stream_has_at_most_twenty_consumers: "RegisterStreamConsumer", "'up to 20 consumers per stream'; LimitExceededException", Rates;
+    a_stream_has_at_most_twenty_consumers: "RegisterStreamConsumer", "'With On-demand Standard and Provisioned streams, you can register up to 20 consumers per stream'; LimitExceededException", Rates;
+    an_on_demand_stream_has_at_most_twenty_consumers: "RegisterStreamConsumer", "the same of On-demand Standard streams", Rates;
+    an_advantage_stream_has_at_most_fifty_consumers: "RegisterStreamConsumer", "'With On-demand Advantage streams, you can register up to 50 consumers per stream'; LimitExceededException", Rates;
     at_most_five_consumers_are_creating: "RegisterStreamConsumer", "'a 6th consumer while there are 5 in a CREATING status'; LimitExceededException", Rates;
     a_consumer_is_described_by_its_arn: "DescribeStreamConsumer", "'provide the ARN of the consumer'";
     a_consumer_is_described_by_stream_and_name: "DescribeStreamConsumer", "'the ARN of the data stream and the name'";
@@ -76,10 +81,27 @@ async fn a_consumer_name_has_letters_digits_and_three_marks(probe: Probe) -> Res
 }
 
 async fn a_stream_has_at_most_twenty_consumers(probe: Probe) -> Result<()> {
-    let stream = probe.stream(1).await?;
-    for n in 0..20 {
-        register(&stream, &format!("reader-{n}")).await?;
+    has_at_most(20, &probe, &probe.stream(1).await?).await
+}
+
+async fn an_on_demand_stream_has_at_most_twenty_consumers(probe: Probe) -> Result<()> {
+    has_at_most(20, &probe, &probe.on_demand().await?).await
+}
+
+/// The account's commitment makes all its on-demand streams such streams, and no provisioned one.
+async fn an_advantage_stream_has_at_most_fifty_consumers(probe: Probe) -> Result<()> {
+    let commitment = MinimumThroughputBillingCommitmentInput::builder().status(Wish::Enabled).build()?;
+    let update = probe.kinesis.update_account_settings().minimum_throughput_billing_commitment(commitment);
+    update.send().await?;
+    has_at_most(50, &probe, &probe.on_demand().await?).await?;
+    has_at_most(20, &probe, &probe.stream_named("provisioned", 1).await?).await
+}
+
+async fn has_at_most(consumers: usize, probe: &Probe, stream: &Stream) -> Result<()> {
+    for n in 0..consumers {
+        register(stream, &format!("reader-{n}")).await?;
     }
+    probe.pause(Duration::from_secs(1)).await;
     let more = probe.once.register_stream_consumer().stream_arn(stream.arn().await?).consumer_name("more");
     refused(more.send().await, "LimitExceededException")
 }
