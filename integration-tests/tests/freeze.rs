@@ -1,10 +1,12 @@
 //! A worker that stands still, as a stopped process or with its machine: when it goes on, its leases have run out.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kinesis_consumer::lease::{CheckpointError, LostReason};
-use kinesis_consumer::{Consumer, Event};
+use kinesis_consumer::{Concurrency, Consumer, Event, Record};
 use kinesis_testkit::Cloud;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -52,6 +54,37 @@ async fn a_worker_that_stood_still_learns_when_it_goes_on_that_its_lease_has_run
         revoked.await;
         assert!(thawed.elapsed() < Duration::from_secs(2), "{:?}", thawed.elapsed());
     }
+}
+
+/// Records wait for their lanes when the worker stands still. It goes on with the end of one of them, before any timer: the
+/// next is not begun (C7).
+#[tokio::test(start_paused = true)]
+async fn no_record_is_begun_after_the_lease_has_run_out() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    for number in 0..4 {
+        stream.put("user-7", format!("click {number}")).await;
+    }
+    let consumer = consumer(&cloud).await;
+    let (begun, worker) = (Arc::new(AtomicUsize::new(0)), cloud.connect("a").await);
+    let counter = Arc::clone(&begun);
+    let take = move |_: Record| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        let worker = worker.clone();
+        async move {
+            worker.run(worker.clock().sleep(Duration::from_secs(2))).await;
+            Ok::<_, std::io::Error>(())
+        }
+    };
+    let running = tokio::spawn(consumer.run_records(Concurrency::per_key(1), take));
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(begun.load(Ordering::Relaxed), 2, "the second of four is under way");
+
+    cloud.freeze_for("a", Duration::from_secs(60)).await;
+    tokio::task::yield_now().await;
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(begun.load(Ordering::Relaxed), 2);
+    running.abort();
 }
 
 /// A short sleep does not cost the lease.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -84,7 +85,7 @@ impl Moved {
 }
 
 /// Since the start of the clock.
-pub(super) fn nanos(tick: Tick) -> u64 {
+fn nanos(tick: Tick) -> u64 {
     u64::try_from(tick.since_start().as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -100,8 +101,36 @@ pub(crate) struct HeldLease {
     standing: watch::Receiver<Standing>,
     commands: mpsc::Sender<Command>,
     delivered: Arc<AtomicU64>,
-    /// When the lease runs out, in nanoseconds since the start of the clock.
-    runs_out: Arc<AtomicU64>,
+    expiry: Expiry,
+}
+
+/// When a lease runs out, by the clock of leases, which goes on while the machine sleeps or the process stands still: the
+/// lane of the lease may not have noticed, for its timers stood still as well. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Expiry {
+    clock: Arc<Clock>,
+    /// In nanoseconds since the start of the clock.
+    at: Arc<AtomicU64>,
+}
+
+impl Expiry {
+    pub(super) fn new(clock: Arc<Clock>) -> Self {
+        Self { clock, at: Arc::default() }
+    }
+
+    /// Takes in when the lease runs out from now on.
+    pub(super) fn set(&self, at: Tick) {
+        self.at.store(nanos(at), Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_passed(&self) -> bool {
+        nanos(self.clock.now()) >= self.at.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when it is polled after that. Nothing wakes it: it is a look, beside something else that is waited for.
+    pub(crate) async fn look(&self) {
+        std::future::poll_fn(|_| if self.has_passed() { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
 }
 
 #[derive(Debug)]
@@ -118,9 +147,9 @@ impl HeldLease {
         standing: watch::Receiver<Standing>,
         commands: mpsc::Sender<Command>,
         delivered: Arc<AtomicU64>,
-        runs_out: Arc<AtomicU64>,
+        expiry: Expiry,
     ) -> Self {
-        Self { context, lease, epoch: Epoch(counter), standing, commands, delivered, runs_out }
+        Self { context, lease, epoch: Epoch(counter), standing, commands, delivered, expiry }
     }
 
     pub(super) const fn context(&self) -> &HoldContext {
@@ -152,10 +181,8 @@ impl HeldLease {
         if silent { Standing::Lost(LostReason::Dropped) } else { standing }
     }
 
-    /// Whether the lease has run out by now, though its lane may not have noticed: its timers stand still while the machine
-    /// is suspended.
-    pub(crate) fn has_run_out(&self) -> bool {
-        self.context.clock.now().since_start() >= Duration::from_nanos(self.runs_out.load(Ordering::Relaxed))
+    pub(crate) const fn expiry(&self) -> &Expiry {
+        &self.expiry
     }
 
     /// Shows every change of the standing; the last value is always `Lost`.

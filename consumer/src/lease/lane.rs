@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::cleanup;
-use super::held::{CheckpointError, Command, HeldLease, HoldContext, Standing, nanos};
+use super::held::{CheckpointError, Command, Expiry, HeldLease, HoldContext, Standing};
 use super::lease::{Checkpoint, Lease, LeaseKey, Owners};
 use super::renew::{Answer, LostReason, Ownership, Verdict, Write};
 use super::store::{Renewal, StoreError, Written};
@@ -27,7 +27,7 @@ pub(crate) struct Lane {
     shutdown: Shutdown,
     commands: mpsc::Receiver<Command>,
     delivered: Arc<AtomicU64>,
-    runs_out: Arc<AtomicU64>,
+    expiry: Expiry,
     /// Set when the shard's end is stored: the lease has no reader any more.
     finished: Arc<AtomicBool>,
     throughput: Throughput,
@@ -49,7 +49,7 @@ pub(crate) async fn adopt(
     // One command at a time: the shard's task waits for its answer before it sends the next.
     let (sender, commands) = mpsc::channel(1);
     let delivered = Arc::new(AtomicU64::new(0));
-    let runs_out = Arc::new(AtomicU64::new(0));
+    let expiry = Expiry::new(Arc::clone(&context.clock));
     let throughput = Throughput::starting(lease.throughput_kib_per_s, now);
     let lease = Arc::new(lease);
     let mut lane = Lane {
@@ -60,14 +60,14 @@ pub(crate) async fn adopt(
         shutdown,
         commands,
         delivered: Arc::clone(&delivered),
-        runs_out: Arc::clone(&runs_out),
+        expiry: expiry.clone(),
         finished,
         throughput,
         rng,
     };
     lane.write(&Write::Renew).await?;
     let epoch = lane.state.counter();
-    Ok((HeldLease::new(context, lease, epoch, watched, sender, delivered, runs_out), lane))
+    Ok((HeldLease::new(context, lease, epoch, watched, sender, delivered, expiry), lane))
 }
 
 enum Next {
@@ -256,7 +256,7 @@ impl Lane {
     }
 
     fn note_accepted(&self, sent: Tick) {
-        self.runs_out.store(nanos(self.state.expires_at()), Ordering::Relaxed);
+        self.expiry.set(self.state.expires_at());
         self.context.moved.note(sent);
         self.finished.store(self.is_finished(), Ordering::Relaxed);
     }

@@ -13,8 +13,8 @@ use crate::checkpoint::commit::Commit;
 use crate::checkpoint::tracker::{Delivery, Tracker};
 use crate::clock::Tick;
 use crate::fetch::{Batch, ReadError};
-use crate::lease::CheckpointError;
-use crate::lease::held::Standing;
+use crate::lease::held::{Expiry, Standing};
+use crate::lease::{CheckpointError, LostReason};
 use crate::record::Position;
 
 /// User code at work on the records of one shard.
@@ -59,7 +59,7 @@ impl Delivery for Batch {
 /// Delivers a shard until it ends, is given up, or is lost. `Err`: it cannot be read.
 pub(crate) async fn deliver<W: Work>(shard: Shard, work: W, checkpoint_every: Duration) -> Result<(), ReadError> {
     let commit = Commit::starting(checkpoint_every, shard.clock().now());
-    let standing = shard.standing();
+    let (standing, expiry) = (shard.standing(), shard.expiry());
     let task = Task {
         shard,
         work,
@@ -68,6 +68,7 @@ pub(crate) async fn deliver<W: Work>(shard: Shard, work: W, checkpoint_every: Du
         standing,
         seen: Standing::Held,
         phase: Phase::Reading,
+        expiry,
         give_up_at: None,
         writing: None,
     };
@@ -82,6 +83,7 @@ struct Task<W> {
     standing: watch::Receiver<Standing>,
     seen: Standing,
     phase: Phase,
+    expiry: Expiry,
     /// When work that is not done is left to the next owner.
     give_up_at: Option<Instant>,
     /// A checkpoint under way, beside the work.
@@ -156,12 +158,14 @@ impl<W: Work> Task<W> {
         let reading = matches!(self.phase, Phase::Reading) && self.work.has_room();
         let due = self.commit.due().filter(|_| self.writing.is_none()).map(|due| self.shard.clock().instant(due));
         let (give_up_at, seen) = (self.give_up_at, &self.seen);
-        // First what bounds the work in time, then the work, then more of it.
+        // First what bounds the work in time, then the work, then more of it. Whoever stood still is woken by the end of
+        // a record, perhaps before its lane finds that the lease has run out: the next record is not begun.
         tokio::select! { biased;
             standing = self.standing.wait_for(|standing| standing != seen) => match standing {
                 Ok(standing) => Next::Standing(standing.clone()),
-                Err(_) => Next::Standing(Standing::Lost(crate::lease::LostReason::Dropped)),
+                Err(_) => Next::Standing(Standing::Lost(LostReason::Dropped)),
             },
+            () = self.expiry.look() => Next::Standing(Standing::Lost(LostReason::Expired)),
             () = sleep_or_never(give_up_at) => Next::GiveUp,
             written = written(&mut self.writing) => Next::Written(written),
             () = sleep_or_never(due) => Next::CommitDue,

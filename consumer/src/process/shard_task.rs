@@ -12,7 +12,7 @@ use crate::checkpoint::commit::Permitted;
 use crate::clock::Clock;
 use crate::fetch::read::{Fetched, ReadContext, Reader};
 use crate::fetch::{Batch, ReadError};
-use crate::lease::held::{HeldLease, Standing};
+use crate::lease::held::{Expiry, HeldLease, Standing};
 use crate::lease::{Checkpoint, CheckpointError, Epoch, LostReason, PendingCheckpoint};
 use crate::record::Position;
 use crate::shard::{ListedShard, ShardId};
@@ -185,6 +185,10 @@ impl Shard {
         self.standing.clone()
     }
 
+    pub(crate) fn expiry(&self) -> Expiry {
+        self.held.expiry().clone()
+    }
+
     pub(crate) fn clock(&self) -> &Arc<Clock> {
         &self.context.clock
     }
@@ -223,7 +227,7 @@ impl Shard {
             done = parents, if waiting => (if done { Input::ParentsDone } else { Input::Released }, None),
             fetched = fetched => match fetched {
                 // Woken from suspension, with the lane's timers still to come.
-                Some(Fetched::Batch(_)) if self.held.has_run_out() => (Input::Standing(Standing::Lost(LostReason::Expired)), None),
+                Some(Fetched::Batch(_)) if self.held.expiry().has_passed() => (Input::Standing(Standing::Lost(LostReason::Expired)), None),
                 Some(fetched @ Fetched::Batch(_)) => (Input::Batch, Some(fetched)),
                 Some(fetched @ Fetched::End(_)) => (Input::End, Some(fetched)),
                 Some(fetched @ Fetched::Failed(_)) => (Input::Failed, Some(fetched)),
