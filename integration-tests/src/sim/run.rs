@@ -151,7 +151,7 @@ pub(crate) fn done(events: &[Event]) -> BTreeMap<Position, Duration> {
     done
 }
 
-fn audit(shape: Shape, events: Vec<Event>, puts: Vec<Put>, stream: &Stream) -> History {
+pub(crate) fn audit(shape: Shape, events: Vec<Event>, puts: Vec<Put>, stream: &Stream) -> History {
     let stored = stored(stream, &puts);
     let shards =
         stream.shards().into_iter().map(|shard| (shard.id, Lineage { parents: shard.parents, open: shard.open }));
@@ -159,7 +159,7 @@ fn audit(shape: Shape, events: Vec<Event>, puts: Vec<Put>, stream: &Stream) -> H
 }
 
 /// The user records in the stream, in the order of each shard.
-fn stored(stream: &Stream, puts: &[Put]) -> Vec<Stored> {
+pub(crate) fn stored(stream: &Stream, puts: &[Put]) -> Vec<Stored> {
     let ranges: BTreeMap<String, HashKeyRange> = stream
         .shards()
         .into_iter()
