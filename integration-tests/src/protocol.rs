@@ -21,6 +21,7 @@
 //! expectations are no part of it: a new trace cannot hide a broken promise.
 
 mod command;
+mod dates;
 mod expect;
 mod lines;
 mod ranges;
@@ -72,7 +73,7 @@ async fn perform(script: Script) -> Result<String, Failure> {
                 Ok(())
             }
             (None, Some(_)) => Err("the first command makes the stream".to_owned()),
-            (Some(stage), Some(command)) => stage.perform(command).await,
+            (Some(stage), Some(command)) => stage.perform(command, &line.text).await,
         };
         if let Some(stage) = &mut stage {
             told += &stage.trace();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kinesis_testkit::Fault;
 
+use super::dates::Jump;
 use super::expect::{Condition, Expectation};
 use super::user_code::Habit;
 use super::workers::Profile;
@@ -24,7 +25,7 @@ pub(super) enum Command {
     Freeze(String, Option<Duration>),
     /// `thaw a`
     Thaw(String),
-    /// `user code of a takes 2s`, `… fails`, `… hangs`, `… is well`
+    /// `user code of a takes 2s`, `… fails`, `… hangs`, `… hangs at 0`, `… is well`
     UserCode(String, Habit),
     /// `lose answer of a's next UpdateItem`, `lose request …`, `delay answer … by 2s`, `throttle a's next 3 GetRecords`
     Next { worker: String, operation: String, calls: usize, fault: Fault },
@@ -46,10 +47,14 @@ pub(super) enum Command {
     Split(usize),
     /// `merge 0 1`
     Merge(usize, usize),
+    /// `reshard to 300`: UpdateShardCount.
+    Reshard(u32),
     /// `delete lease 0`
     DeleteLease(usize),
     /// `set lease 0 checkpointOwner a`: an operator writes into a row.
     SetLease(usize, String, String),
+    /// `set clock of a back 10min`, `… ahead …`: the date that its SDK clients see, `producer` for the producer's.
+    SetClock(String, Jump),
     /// `show leases`: whole rows, where it matters.
     ShowLeases,
     /// `expect all done once within 22s`
@@ -108,9 +113,16 @@ impl Command {
             ["wait", time] => Self::Wait(duration(time)?),
             ["split", shard] => Self::Split(number(shard)?),
             ["merge", shard, adjacent] => Self::Merge(number(shard)?, number(adjacent)?),
+            ["reshard", "to", shards] => Self::Reshard(number(shards)?),
             ["delete", "lease", shard] => Self::DeleteLease(number(shard)?),
             ["set", "lease", shard, attribute, value] => {
                 Self::SetLease(number(shard)?, (*attribute).to_owned(), (*value).to_owned())
+            }
+            ["set", "clock", "of", name, "back", time] => {
+                Self::SetClock((*name).to_owned(), Jump::Back(duration(time)?))
+            }
+            ["set", "clock", "of", name, "ahead", time] => {
+                Self::SetClock((*name).to_owned(), Jump::Ahead(duration(time)?))
             }
             ["show", "leases"] => Self::ShowLeases,
             ["expect", condition @ .., "within", time] => {
@@ -121,6 +133,18 @@ impl Command {
             }
             _ => return Err("no such command".to_owned()),
         })
+    }
+}
+
+impl Command {
+    /// Nothing goes wrong by it: who is there goes on without a loss.
+    pub(super) const fn is_orderly(&self) -> bool {
+        // A second process under one id is a mistake.
+        matches!(self, Self::Worker(_, profile) if profile.id.is_none())
+            || matches!(
+                self,
+                Self::Shutdown(..) | Self::Split(_) | Self::Merge(..) | Self::Reshard(_) | Self::SetClock(..)
+            )
     }
 }
 

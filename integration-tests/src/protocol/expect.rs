@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use kinesis_consumer::Position;
 use kinesis_testkit::Shard;
 
 use super::command::{number, shard_id, shards};
@@ -45,10 +46,12 @@ pub(super) enum Condition {
     EndOf(String),
     /// `0 read by b`: since something was last done to the world.
     ReadBy(String, String),
+    /// `1 not read`: so far.
+    NotRead(String),
     /// `nothing read`: since something was last done to the world.
     NothingRead,
-    /// `put 5 unread`
-    Unread(u32),
+    /// `puts 0-4 unread`: by whoever begins after them, from now to the end.
+    Unread(BTreeSet<u32>),
     /// `a is up`
     Up(String),
     /// `a is down: why`
@@ -63,6 +66,8 @@ pub(super) struct Facts<'a> {
     pub(super) rows: BTreeMap<String, Row>,
     pub(super) shards: Vec<Shard>,
     pub(super) stored: Vec<Stored>,
+    /// Not to be read.
+    pub(super) unread: &'a BTreeSet<u32>,
     pub(super) recorder: &'a Recorder,
     pub(super) workers: &'a Workers,
 }
@@ -84,8 +89,9 @@ impl Condition {
             ["leases", words @ ..] => Self::Leases(ids(words)?),
             ["end", "of", shard] => Self::EndOf(shard_id(number(shard)?)),
             [shard, "read", "by", name] => Self::ReadBy(shard_id(number(shard)?), (*name).to_owned()),
+            [shard, "not", "read"] => Self::NotRead(shard_id(number(shard)?)),
             ["nothing", "read"] => Self::NothingRead,
-            ["put", put, "unread"] => Self::Unread(number(put)?),
+            ["puts", puts @ .., "unread"] => Self::Unread(shards(puts)?.into_iter().map(|put| put as u32).collect()),
             [name, "is", "up"] => Self::Up((*name).to_owned()),
             [name, "is", "down:", why @ ..] => Self::Down((*name).to_owned(), why.join(" ")),
             _ => return Err("no such condition".to_owned()),
@@ -123,10 +129,17 @@ impl Condition {
                 let read = facts.reads().any(|event| event.shard == *shard && name_of(&event.worker) == name);
                 if read { Ok(()) } else { Err(format!("{shard} was not read by {name}")) }
             }
+            Self::NotRead(shard) => {
+                let of_shard = |event: &&Event| event.shard == *shard && matches!(event.what, What::Begin { .. });
+                none(facts.events.iter().filter(of_shard), "read")
+            }
             Self::NothingRead => none(facts.reads(), "read"),
-            Self::Unread(put) => {
-                let of_put = |event: &&Event| matches!(&event.what, What::Begin { records, .. } if records.iter().any(|record| record.put == Some(*put)));
-                none(facts.events.iter().filter(of_put), "read")
+            Self::Unread(puts) => {
+                let records = facts.events.iter().flat_map(|event| match &event.what {
+                    What::Begin { records, .. } => &records[..],
+                    _ => &[],
+                });
+                none(records.filter(|record| record.put.is_some_and(|put| puts.contains(&put))), "read")
             }
             Self::Up(name) => {
                 let up = facts.workers.lives(name) && facts.events.iter().any(|event| is_up(event, name));
@@ -145,12 +158,22 @@ impl Condition {
 
 impl Facts<'_> {
     fn all_done(&self) -> Result<(), String> {
-        let there: Vec<_> = self.stored.iter().filter(|stored| !stored.misrouted).collect();
+        let unread = self.positions_of(self.unread);
+        let there = self.stored.iter().filter(|stored| !stored.misrouted && !unread.contains(&stored.position));
+        let there: Vec<_> = there.collect();
         if self.unresolved().is_empty() && self.recorder.are_done(there.iter().map(|stored| &stored.position)) {
             return Ok(());
         }
         let undone = there.iter().filter(|stored| !self.recorder.are_done([&stored.position].into_iter())).count();
         Err(format!("{undone} records of the stream are not done, puts {:?} are not resolved", self.unresolved()))
+    }
+
+    fn positions_of(&self, puts: &BTreeSet<u32>) -> BTreeSet<&Position> {
+        let acked = self.events.iter().filter_map(|event| match &event.what {
+            What::Acked { put, position, .. } if puts.contains(put) => Some(position),
+            _ => None,
+        });
+        acked.collect()
     }
 
     fn unresolved(&self) -> BTreeSet<u32> {

@@ -1,10 +1,11 @@
-//! Numbers as a reader wants them: `#0-9`, `#12-40 by 4`.
+//! Numbers as a reader wants them: `#0-9`, `#12-40 by 4`, `30 of #0-99`.
 
 use std::fmt::Write as _;
 
-/// In the given order, what goes on in equal steps drawn together.
+/// In the given order, what goes on in equal steps drawn together; where that makes many pieces, from where to where.
 pub(super) fn ranges(numbers: &[u32]) -> String {
     let mut text = String::new();
+    let mut pieces = 0;
     let mut left = numbers;
     while let Some(first) = left.first() {
         let step = left.get(1).map_or(0, |second| second.wrapping_sub(*first));
@@ -21,9 +22,16 @@ pub(super) fn ranges(numbers: &[u32]) -> String {
             _ => write!(text, "{separator}{first}-{} by {step}", left[length - 1]),
         };
         left = &left[length..];
+        pieces += 1;
     }
-    text
+    match (numbers.iter().min(), numbers.iter().max()) {
+        (Some(least), Some(most)) if pieces > MOST_PIECES => format!("{} of #{least}-{most}", numbers.len()),
+        _ => text,
+    }
 }
+
+/// What a reader takes in at a glance.
+const MOST_PIECES: usize = 5;
 
 #[cfg(test)]
 mod tests {
@@ -37,5 +45,6 @@ mod tests {
         assert_eq!(ranges(&[0, 4, 8, 12, 13]), "#0-12 by 4, #13");
         assert_eq!(ranges(&[5, 4, 3]), "#5, #4, #3");
         assert_eq!(ranges(&[3, 3, 4]), "#3, #3-4");
+        assert_eq!(ranges(&[0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21]), "12 of #0-21");
     }
 }

@@ -76,8 +76,8 @@ impl Trace {
             }
             What::Down(why) => text(format!("down: {why}")),
             What::Leads => text("leads".to_owned()),
-            What::Trouble(trouble) => text(trouble),
-            What::Phase(_) | What::Converged | What::Put(_) => {}
+            // Troubles are the script's own.
+            What::Phase(_) | What::Converged | What::Put(_) | What::Trouble(_) => {}
             What::Acked { put, position, attempts } => {
                 self.puts.insert(position, put);
                 if attempts > 1 {
@@ -136,6 +136,9 @@ impl Trace {
             return;
         };
         let former = life(&before.owner);
+        if before.owner != row.owner {
+            self.failed.retain(|(_, failed), _| *failed != shard);
+        }
         match (&before.checkpoint_owner, &row.checkpoint_owner) {
             (None, Some(holder)) => text(&owner, format!("hand-off from {holder} asked for")),
             (Some(holder), None) if former == owner => text(&owner, format!("handed over by {holder}")),

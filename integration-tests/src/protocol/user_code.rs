@@ -8,12 +8,19 @@ use kinesis_consumer::Batch;
 use kinesis_testkit::Connection;
 use tokio::time::sleep;
 
-use super::command::duration;
+use super::command::{duration, number, shard_id};
 use crate::sim::call::Witness;
 
 /// How calls go that begin from now on; one that hangs goes on when the habit changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Habit {
+    how: How,
+    /// Where it has this habit; none: everywhere.
+    shard: Option<String>,
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Habit {
+enum How {
     #[default]
     Well,
     Takes(Duration),
@@ -22,14 +29,24 @@ pub(super) enum Habit {
 }
 
 impl Habit {
+    /// `takes 2s`, `hangs at 0`
     pub(super) fn parse(words: &[&str]) -> Result<Self, String> {
-        match words {
-            ["is", "well"] => Ok(Self::Well),
-            ["takes", time] => Ok(Self::Takes(duration(time)?)),
-            ["fails"] => Ok(Self::Fails),
-            ["hangs"] => Ok(Self::Hangs),
-            _ => Err("user code takes some time, fails, hangs, or is well".to_owned()),
-        }
+        let (words, shard) = match words {
+            [words @ .., "at", shard] => (words, Some(shard_id(number(shard)?))),
+            words => (words, None),
+        };
+        let how = match words {
+            ["is", "well"] => How::Well,
+            ["takes", time] => How::Takes(duration(time)?),
+            ["fails"] => How::Fails,
+            ["hangs"] => How::Hangs,
+            _ => return Err("user code takes some time, fails, hangs, or is well".to_owned()),
+        };
+        Ok(Self { how, shard })
+    }
+
+    fn at(&self, shard: &str) -> How {
+        if self.shard.as_ref().is_none_or(|own| own == shard) { self.how } else { How::Well }
     }
 }
 
@@ -45,15 +62,16 @@ impl UserCode {
     pub(super) fn take(&self, batch: &Batch) -> impl Future<Output = io::Result<()>> + Send + use<> {
         let call = self.witness.begin(batch.shard().as_str(), Some(batch.epoch().0), batch.records());
         let Self { habit, connection, .. } = self.clone();
-        let habit = move || *habit.lock().unwrap_or_else(PoisonError::into_inner);
+        let shard = batch.shard().clone();
+        let habit = move || habit.lock().unwrap_or_else(PoisonError::into_inner).at(shard.as_str());
         let clock = connection.clock();
         let work = async move {
             match habit() {
-                Habit::Well => {}
-                Habit::Takes(time) => clock.sleep(time).await,
-                Habit::Fails => return call.end(true),
-                Habit::Hangs => {
-                    while habit() == Habit::Hangs {
+                How::Well => {}
+                How::Takes(time) => clock.sleep(time).await,
+                How::Fails => return call.end(true),
+                How::Hangs => {
+                    while habit() == How::Hangs {
                         sleep(Duration::from_millis(100)).await;
                     }
                 }

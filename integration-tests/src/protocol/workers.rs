@@ -9,6 +9,7 @@ use kinesis_testkit::{Cloud, Connection};
 use tokio::task::JoinHandle;
 
 use super::command::{duration, number};
+use super::dates::Dates;
 use super::user_code::{Habit, UserCode};
 use crate::sim::call::Witness;
 use crate::sim::history::{Recorder, What};
@@ -19,7 +20,7 @@ use crate::sim::workload::STREAM;
 #[derive(Debug, Clone)]
 pub(super) struct Profile {
     /// The id in the table, where it is not the name.
-    id: Option<String>,
+    pub(super) id: Option<String>,
     pub(super) lease_duration: Duration,
     pub(super) handoff_time: Duration,
     checkpoint_every: Duration,
@@ -41,6 +42,7 @@ enum Start {
 pub(super) struct Workers {
     cloud: Cloud,
     recorder: Recorder,
+    dates: Dates,
     all: BTreeMap<String, Worker>,
 }
 
@@ -117,8 +119,8 @@ impl Profile {
 }
 
 impl Workers {
-    pub(super) fn new(cloud: &Cloud, recorder: &Recorder) -> Self {
-        Self { cloud: cloud.clone(), recorder: recorder.clone(), all: BTreeMap::new() }
+    pub(super) fn new(cloud: &Cloud, recorder: &Recorder, dates: &Dates) -> Self {
+        Self { cloud: cloud.clone(), recorder: recorder.clone(), dates: dates.clone(), all: BTreeMap::new() }
     }
 
     /// A new life of this worker; with its former settings, when none are given.
@@ -142,6 +144,7 @@ impl Workers {
         let place = Place {
             cloud: self.cloud.clone(),
             recorder: self.recorder.clone(),
+            dates: self.dates.clone(),
             network: name.to_owned(),
             id,
             life: life.clone(),
@@ -206,6 +209,7 @@ impl Workers {
 struct Place {
     cloud: Cloud,
     recorder: Recorder,
+    dates: Dates,
     network: String,
     id: String,
     life: String,
@@ -243,10 +247,11 @@ impl Place {
             Start::At(time) => StartAt::At(self.cloud.clock().now() - self.cloud.clock().elapsed() + time),
         };
         let clock = connection.clock();
+        let date = self.dates.of(&self.network, connection);
         let starting = Consumer::builder(APPLICATION, STREAM)
             .clock(move || clock.boottime())
-            .kinesis(connection.kinesis.clone())
-            .dynamodb(connection.dynamodb.clone())
+            .kinesis(aws_sdk_kinesis::Client::from_conf(connection.kinesis_config().time_source(date.clone()).build()))
+            .dynamodb(aws_sdk_dynamodb::Client::from_conf(connection.dynamodb_config().time_source(date).build()))
             .worker_id(self.id.clone())
             .lease_duration(lease_duration)
             .handoff_time(handoff_time)

@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 use tokio::time::interval;
 
 use super::command::{ProducerProfile, shard_id};
+use super::dates::Dates;
 use crate::sim::history::Recorder;
 use crate::sim::workload::{PRODUCER, Put, STREAM, settle};
 
@@ -18,6 +19,7 @@ pub(super) struct Writer {
     cloud: Cloud,
     stream: Stream,
     recorder: Recorder,
+    dates: Dates,
     profile: Arc<Mutex<ProducerProfile>>,
     producer: Arc<OnceCell<Producer>>,
     /// Records that the load puts each second.
@@ -26,11 +28,12 @@ pub(super) struct Writer {
 
 impl Writer {
     /// In a runtime: its load has a task of its own.
-    pub(super) fn new(cloud: &Cloud, stream: &Stream, recorder: &Recorder) -> Self {
+    pub(super) fn new(cloud: &Cloud, stream: &Stream, recorder: &Recorder, dates: &Dates) -> Self {
         let writer = Self {
             cloud: cloud.clone(),
             stream: stream.clone(),
             recorder: recorder.clone(),
+            dates: dates.clone(),
             profile: Arc::default(),
             producer: Arc::default(),
             load: Arc::default(),
@@ -78,7 +81,9 @@ impl Writer {
     async fn producer(&self) -> &Producer {
         let start = async || {
             let ProducerProfile { plain, ttl } = *self.profile.lock().unwrap_or_else(PoisonError::into_inner);
-            let client = self.cloud.connect(PRODUCER).await.kinesis;
+            let connection = self.cloud.connect(PRODUCER).await;
+            let config = connection.kinesis_config().time_source(self.dates.of(PRODUCER, &connection));
+            let client = aws_sdk_kinesis::Client::from_conf(config.build());
             let aggregation = if plain { Aggregation::Off } else { Aggregation::On };
             let builder = Producer::builder(client, STREAM).seed(7).aggregation(aggregation);
             let builder = ttl.into_iter().fold(builder, |builder, ttl| builder.record_ttl(ttl));
