@@ -66,3 +66,17 @@ fn what_is_not_kept_is_said() {
     assert_eq!(why("stream 1\nworker a\nexpect every shard owned"), expected);
     assert!(why("stream 1\nlose answer of a's next Nothing").contains("has an operation Nothing"));
 }
+
+/// S83: a shard is split and merged back, a hundred times; each record is read once, and the leases of all but the last
+/// generation go. Too long to be read, so this script has no file.
+#[test]
+fn a_hundred_generations() {
+    let mut script = "stream 1\nworker a\nput 1\nexpect all done within 2s\n".to_owned();
+    for id in (0..300).step_by(3) {
+        script += &format!("split {id}\nput 2\nwait 2s\nmerge {} {}\nput 1\nwait 2s\n", id + 1, id + 2);
+    }
+    script += "expect all done once within 5s\nexpect leases 300 within 60s\n";
+    if let Err(failure) = play(&script) {
+        panic!("{failure}");
+    }
+}
