@@ -67,6 +67,38 @@ fn what_is_not_kept_is_said() {
     assert!(why("stream 1\nlose answer of a's next Nothing").contains("has an operation Nothing"));
 }
 
+/// Every condition is shown a world in which it does not hold.
+#[test]
+fn every_condition_can_fail() {
+    let cases = [
+        ("put 1\nexpect all written", "not written: [2]"),
+        ("put 1\nexpect all done", "puts {2} are not resolved"),
+        ("restart a\nwait 5s\nexpect all done once", "given to user code in two epochs: [0, 1]"),
+        ("restart a\nwait 5s\nexpect at most 1 records twice", "2 records twice: {0, 1}"),
+        ("crash a\nexpect every shard owned", "without a living owner"),
+        ("worker b\nwait 1s\nexpect even load", "the load is {0: \"b\", 2: \"a\"}"),
+        ("worker b\nwait 20s\nexpect no change of owner", "changed its owner"),
+        ("expect a holds 0", "it is {\"shardId-000000000000\", \"shardId-000000000001\"}"),
+        ("expect leases 0", "it is {\"shardId-000000000000\", \"shardId-000000000001\"}"),
+        ("expect end of 0", "shardId-000000000000 is at"),
+        ("expect 0 read by b", "was not read by b"),
+        ("expect 0 not read", "read: [Event"),
+        ("expect nothing read", "read: [Event"),
+        ("expect puts 0 unread", "read: [Delivered"),
+        ("expect b is up", "b is down"),
+        ("expect a is down: crash", "a is not down for that reason"),
+        (
+            "load 2\nuser code of a takes 3s\nworker b as a\nuser code of b takes 3s\nwait 9s\nexpect no shard read by two",
+            "two at one shard for",
+        ),
+    ];
+    for (script, expected) in cases {
+        let script = format!("stream 2\nworker a\nput 2\nexpect all done within 5s\n{script}");
+        let why = play(&script).expect_err(&script).why;
+        assert!(why.contains("not so") && why.contains(expected), "{script}\n{why}");
+    }
+}
+
 /// S83: a shard is split and merged back, a hundred times; each record is read once, and the leases of all but the last
 /// generation go. Too long to be read, so this script has no file.
 #[test]

@@ -92,7 +92,7 @@ fn keys_keep_their_records_whatever_they_look_like() {
     let record = aggregator.take().expect("records are in");
     let read = record
         .user_records()
-        .map(|record| (record.partition_key().map(str::to_owned), String::from_utf8_lossy(record.data()).into_owned()));
+        .map(|record| (record.partition_key().map(str::to_owned), String::from_utf8_lossy(&record.data).into_owned()));
     let expected = keys.iter().enumerate().map(|(n, key)| (Some((*key).to_owned()), n.to_string()));
     assert_eq!(read.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 }
