@@ -44,6 +44,10 @@ sim *arguments:
 sim-long *arguments:
     cargo run --locked --release --package integration-tests --bin sim -- --ledger target/sim-ledger.txt {{ arguments }}
 
+# Plays the protocol scripts and writes the traces of those that keep their promises: `git diff` shows what has changed.
+protocol-update:
+    UPDATE=1 cargo test --locked --package integration-tests --test protocol
+
 # Makes a new package with `cargo new` from nothing but testkit's crate page, and runs it.
 stranger:
     integration-tests/stranger

@@ -188,6 +188,7 @@ mod tests {
         );
         assert_eq!(refused(|s| s.max_leases = 0), "max_leases is 0 and must be at least 1");
         assert_eq!(refused(|s| s.max_idle_poll = ms(199)), "max_idle_poll is 199ms and must be from 200 ms to 1 min");
+        // S141
         assert_eq!(
             refused(|s| s.start_at = StartAt::At(NOW + ms(1500))),
             "start_at is 1.5s ahead and must not lie in the future"

@@ -3,6 +3,7 @@
 //! The tests are in `tests/`; the peers (the real Java libraries and other parts that we did not write) in `peers/`.
 
 pub mod conformance;
+pub mod protocol;
 pub mod sim;
 pub mod world;
 

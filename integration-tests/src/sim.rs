@@ -14,23 +14,24 @@
 //! What a frozen worker's own timers do is not simulated: its calls and its user code stand still, the consumer's tasks do
 //! not.
 
+pub(crate) mod call;
 mod clocks;
 mod fleet;
-mod history;
+pub(crate) mod history;
 mod ledger;
-mod oracles;
+pub(crate) mod oracles;
 mod processor;
 mod reader;
 mod report;
-mod run;
+pub(crate) mod run;
 #[cfg(test)]
 mod sabotage;
 mod schedule;
 mod shape;
 mod shrink;
-mod table;
+pub(crate) mod table;
 mod trouble;
-mod workload;
+pub(crate) mod workload;
 
 pub use self::ledger::Ledger;
 pub use self::report::Report;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::{assert_at, cloud, copies, delivered, millis, stored};
+use kinesis_aggregation::deaggregate;
 use kinesis_producer::{Aggregation, HashKey, Linger, Record};
 use kinesis_testkit::{Cloud, Limits};
 use tokio::time::Instant;
@@ -194,4 +195,29 @@ async fn more_than_a_shard_takes_is_sent_as_fast_as_it_takes_it() {
     let seconds = start.elapsed().as_secs_f64();
     assert!((8.4..9.2).contains(&seconds), "10 MB less the burst, at 1 MiB a second: {seconds} s");
     assert_eq!(stored(&stream).len(), 1000);
+}
+
+/// S173: with the key of the one before, all aggregates would go to one shard.
+#[tokio::test(start_paused = true)]
+async fn each_aggregate_goes_by_its_own_first_record_and_all_shards_get_their_share() {
+    let (_cloud, stream, builder) = cloud(4).await;
+    let producer = builder.build().await.expect("a producer");
+    let records: Vec<(String, String)> =
+        (0..4000).map(|n| (format!("key-{}", n * 7919), format!("{n:0>500}"))).collect();
+    let failed = producer.put_all(records.iter().map(|(key, data)| Record::new(key, data))).await;
+    assert!(failed.is_empty(), "{failed:?}");
+    let mut aggregates = 0;
+    for record in stream.records() {
+        let first = deaggregate(record.data.clone()).next().expect("no record is empty");
+        let Some(key) = &first.partition_key else { continue };
+        aggregates += 1;
+        let hash_key = |key: &str| HashKey::of(key).to_string();
+        let outer = record.explicit_hash_key.clone().unwrap_or_else(|| hash_key(&record.partition_key));
+        assert_eq!(outer, hash_key(key));
+    }
+    assert!(aggregates > 20, "{aggregates} aggregates");
+    for shard in stream.open_shards() {
+        let share = delivered(&stream).iter().filter(|seen| seen.shard == shard.id).count();
+        assert!((900..1100).contains(&share), "{share} of 4000 on {}", shard.id);
+    }
 }

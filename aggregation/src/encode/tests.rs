@@ -81,6 +81,22 @@ fn a_key_that_begins_like_another_is_another() {
     assert_eq!(read, keys.map(|key| Some(key.to_owned())));
 }
 
+/// S175: as soon as keys look like numbers, a table of keys that is sorted by what they look like exchanges them.
+#[test]
+fn keys_keep_their_records_whatever_they_look_like() {
+    let mut aggregator = Aggregator::new(10_000);
+    let keys = ["20", "3", "100", "b", "3", "", "020", "-1", "1e2", "B"];
+    for (n, key) in keys.iter().enumerate() {
+        assert!(aggregator.try_add(key, None, format!("{n}").as_bytes()));
+    }
+    let record = aggregator.take().expect("records are in");
+    let read = record
+        .user_records()
+        .map(|record| (record.partition_key().map(str::to_owned), String::from_utf8_lossy(&record.data).into_owned()));
+    let expected = keys.iter().enumerate().map(|(n, key)| (Some((*key).to_owned()), n.to_string()));
+    assert_eq!(read.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+}
+
 #[test]
 fn the_explicit_hash_key_decides_and_the_range_covers_all() {
     let mut aggregator = Aggregator::new(1000);

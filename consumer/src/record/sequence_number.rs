@@ -143,6 +143,14 @@ mod tests {
         assert_eq!(size_of::<SequenceNumber>(), 64);
     }
 
+    /// S135: the service's numbers begin with 49…, those of others need not, and what their digits mean is nobody's business.
+    #[test]
+    fn numbers_of_another_make_are_numbers_and_ordered_by_value() {
+        let ours = number("49680535143221397331707497921426878846729339711503990802");
+        let theirs = number("59680535143221397331707497921426878846729339711503990802");
+        assert!(ours < theirs && number("1") < ours && theirs < number(&format!("1{}", "0".repeat(56))));
+    }
+
     proptest! {
         #[test]
         fn is_ordered_by_value(a: u128, b: u128, zeros in 0_usize..70) {

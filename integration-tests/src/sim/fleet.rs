@@ -1,6 +1,5 @@
 //! The workers: real consumers, started, stopped and killed.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -216,11 +215,6 @@ impl Fleet {
     fn lock(&self) -> MutexGuard<'_, Vec<Place>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The error of a call that fails.
-pub(crate) fn failure() -> io::Error {
-    io::Error::other("as the seed wants it")
 }
 
 /// Keeps the chance of the clocks apart.

@@ -46,6 +46,8 @@ pub(crate) enum What {
     /// From here on the worker at this place does nothing.
     Frozen,
     Thawed,
+    /// The worker with this id holds the leader's lock.
+    Leads,
     Put(u32),
     Acked {
         put: u32,
@@ -111,6 +113,7 @@ struct State {
     events: Vec<Event>,
     puts: Vec<Put>,
     rows: BTreeMap<String, Row>,
+    leader: Option<String>,
     calls: u64,
     /// The records of the calls that are under way.
     under_way: BTreeMap<u64, Vec<Position>>,
@@ -176,7 +179,12 @@ impl Recorder {
 
     /// Looks at the lease table and writes down what has changed since the last look.
     pub(crate) fn look(&self, cloud: &Cloud) {
-        let Some(rows) = table::rows(cloud) else { return };
+        let Some((rows, leader)) = table::look(cloud) else { return };
+        if let Some(leader) = leader
+            && self.lock().leader.replace(leader.clone()).as_ref() != Some(&leader)
+        {
+            self.add(&leader, "", What::Leads);
+        }
         let before = std::mem::replace(&mut self.lock().rows, rows.clone());
         for (shard, row) in &rows {
             if before.get(shard) != Some(row) {
@@ -192,6 +200,11 @@ impl Recorder {
     pub(crate) fn are_done<'a>(&self, mut records: impl Iterator<Item = &'a Position>) -> bool {
         let state = self.lock();
         records.all(|position| state.done.contains(position))
+    }
+
+    /// What has happened from the event of this number on.
+    pub(crate) fn since(&self, number: usize) -> Vec<Event> {
+        self.lock().events[number..].to_vec()
     }
 
     pub(crate) fn finish(&self) -> (Vec<Event>, Vec<Put>) {
@@ -222,6 +235,7 @@ impl fmt::Display for What {
             Self::Down(why) => write!(f, "down: {why}"),
             Self::Frozen => f.write_str("frozen"),
             Self::Thawed => f.write_str("thawed"),
+            Self::Leads => write!(f, "leads"),
             Self::Put(put) => write!(f, "put      #{put}"),
             Self::Acked { put, position, attempts } => {
                 write!(f, "acked    #{put} {} tries {attempts}", short(position))

@@ -157,14 +157,14 @@ pub(crate) fn done(events: &[Event]) -> BTreeMap<Position, Duration> {
     done
 }
 
-fn audit(shape: Shape, events: Vec<Event>, puts: Vec<Put>, stored: Vec<Stored>, stream: &Stream) -> History {
+pub(crate) fn audit(shape: Shape, events: Vec<Event>, puts: Vec<Put>, stored: Vec<Stored>, stream: &Stream) -> History {
     let shards =
         stream.shards().into_iter().map(|shard| (shard.id, Lineage { parents: shard.parents, open: shard.open }));
     History { shape, events, puts, stored, shards: shards.collect() }
 }
 
 /// The user records in the stream, in the order of each shard.
-fn stored(stream: &Stream, puts: &[Put]) -> Vec<Stored> {
+pub(crate) fn stored(stream: &Stream, puts: &[Put]) -> Vec<Stored> {
     let ranges: BTreeMap<String, HashKeyRange> = stream
         .shards()
         .into_iter()

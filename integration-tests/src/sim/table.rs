@@ -31,8 +31,15 @@ pub(crate) enum Mark {
 
 /// All leases by shard; none while there is no table.
 pub(crate) fn rows(cloud: &Cloud) -> Option<BTreeMap<String, Row>> {
+    look(cloud).map(|(rows, _)| rows)
+}
+
+/// All leases by shard, and the id of the worker that holds the leader's lock.
+pub(crate) fn look(cloud: &Cloud) -> Option<(BTreeMap<String, Row>, Option<String>)> {
     let items = cloud.table(APPLICATION).try_items().ok()?;
-    Some(items.iter().filter_map(|item| Some((text(item, "leaseKey")?, row(item)?))).collect())
+    let rows = items.iter().filter_map(|item| Some((text(item, "leaseKey")?, row(item)?))).collect();
+    let lock = items.iter().find(|item| text(item, "leaseKey").as_deref() == Some("Leader"));
+    Some((rows, lock.and_then(|lock| text(lock, "ownerName"))))
 }
 
 /// `None` for rows that are no leases.

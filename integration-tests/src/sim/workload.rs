@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kinesis_producer::{Aggregation, Outcome, Producer, Record};
+use kinesis_producer::{Aggregation, Delivery, Outcome, Producer, Record};
 use kinesis_testkit::Cloud;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -71,32 +71,28 @@ pub(crate) async fn write(cloud: Cloud, shape: Shape, recorder: Recorder, stop: 
         of_key[key] += 1;
         let data = put.data();
         let delivery = producer.put(Record::new(&put.key, &data[..])).await.expect("the records are small and few");
-        let recorder = recorder.clone();
-        waiting.spawn(async move {
-            let number = put.number;
-            match delivery.await {
-                Ok(receipt) => {
-                    let sequence_number = receipt.sequence_number.parse().expect("a receipt has a sequence number");
-                    let position = kinesis_consumer::Position { sequence_number, sub_sequence: receipt.sub_sequence };
-                    recorder.add(
-                        PRODUCER,
-                        &receipt.shard,
-                        What::Acked { put: number, position, attempts: receipt.attempts },
-                    );
-                }
-                Err(error) => {
-                    let ambiguous =
-                        error.attempts().iter().filter(|attempt| attempt.outcome == Outcome::Unknown).count();
-                    let unknown = error.outcome() == Outcome::Unknown;
-                    recorder.add(PRODUCER, "", What::GivenUp { put: number, unknown, ambiguous: ambiguous as u32 });
-                }
-            }
-        });
+        waiting.spawn(settle(recorder.clone(), put.number, delivery));
         while waiting.try_join_next().is_some() {}
     }
     let report = producer.close(Duration::from_secs(60)).await;
     recorder.add(PRODUCER, "", What::Down(format!("closed with {} undelivered", report.undelivered.len())));
     while waiting.join_next().await.is_some() {}
+}
+
+/// Waits for what becomes of a put, and writes it down.
+pub(crate) async fn settle(recorder: Recorder, put: u32, delivery: Delivery) {
+    match delivery.await {
+        Ok(receipt) => {
+            let sequence_number = receipt.sequence_number.parse().expect("a receipt has a sequence number");
+            let position = kinesis_consumer::Position { sequence_number, sub_sequence: receipt.sub_sequence };
+            recorder.add(PRODUCER, &receipt.shard, What::Acked { put, position, attempts: receipt.attempts });
+        }
+        Err(error) => {
+            let ambiguous = error.attempts().iter().filter(|attempt| attempt.outcome == Outcome::Unknown).count();
+            let unknown = error.outcome() == Outcome::Unknown;
+            recorder.add(PRODUCER, "", What::GivenUp { put, unknown, ambiguous: ambiguous as u32 });
+        }
+    }
 }
 
 /// As a service does that is started again when it cannot start.

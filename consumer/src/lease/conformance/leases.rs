@@ -224,7 +224,9 @@ pub(super) async fn evict_frees(store: Arc<dyn LeaseStore>) -> Outcome {
     let owned = made(&store, |lease| lease.owner = Some(worker("a"))).await?;
     refused("by another", store.evict(&owned.key, &Seen::default()).await, Some(&owned))?;
     let free = accepted(store.evict(&owned.key, &owned.owners().into()).await)?;
-    same("freed", (free.owner, free.counter, free.owner_switches), (None, 1, 0))?;
+    same("freed", (free.owner.clone(), free.counter, free.owner_switches), (None, 1, 0))?;
+    // S117: the counter never goes back, so that a write from before comes too late.
+    refused("a renewal from before", store.renew(renewal(&owned, 0)).await, Some(&free))?;
     let handed = with(lease(2), |lease| {
         lease.owner = Some(worker("b"));
         lease.checkpoint_owner = Some(worker("a"));

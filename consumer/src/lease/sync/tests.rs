@@ -3,10 +3,14 @@ use std::time::Duration;
 
 use kinesis_aggregation::HashKeyRange;
 
+use kinesis_testkit::{Cloud, Fault};
+
 use super::*;
 use crate::backoff::Backoff;
 use crate::lease::store::LeaseStore;
 use crate::lease::{MemoryLeaseStore, Written};
+use crate::shard::discover::{Discover, ListFilter};
+use crate::shard::stream::Stream;
 
 /// A stream: how many shards it begins with, and what became of them, as `time: parents > children`.
 const GRAPHS: [(&str, u32, &str); 10] = [
@@ -308,4 +312,38 @@ fn shard_id(id: u32) -> ShardId {
 
 fn numbers(text: &str, separator: char) -> Vec<u32> {
     text.split(separator).map(|id| id.trim().parse().expect("an id")).collect()
+}
+
+/// S165: a stream of 1500 shards doubles between two pages of its listing. On the first page parents still look open, on
+/// the second are all the children: none of them is planned before its parent is done, and nothing is planned twice.
+#[tokio::test(start_paused = true)]
+async fn of_a_torn_listing_no_child_is_planned_beside_its_parent() {
+    for filter in [ListFilter::All, ListFilter::AtLatest] {
+        let cloud = Cloud::new();
+        let stream = cloud.create_stream("clicks", 1500).await;
+        let client = cloud.connect("a").await.kinesis;
+        let discover = Discover::new(Stream::new(&client, "clicks"), fastrand::Rng::with_seed(1));
+        let whole = discover.list(ListFilter::All).await.expect("a listing");
+        let leases: Vec<_> = whole.iter().map(|shard| new_lease(shard, Checkpoint::TrimHorizon)).collect();
+        cloud.faults("a").next("ListShards", Fault::DelayResponse(Duration::from_millis(1)));
+        cloud.faults("a").next("ListShards", Fault::DelayRequest(Duration::from_secs(25)));
+        let (torn, ()) = tokio::join!(discover.list(filter), async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stream.update_shard_count(3000).await;
+        });
+        let torn = torn.expect("a listing");
+        assert!(torn.iter().any(|shard| !shard.is_closed() && shard.parents.is_empty()), "parents look open");
+        let children = torn.iter().filter(|shard| !shard.parents.is_empty()).count();
+        assert!(children > 100, "and {children} children are there");
+
+        let ids =
+            |plan: Plan| plan.create.into_iter().map(|planned| planned.lease.key.shard()).collect::<BTreeSet<_>>();
+        let rows = Rows { leases, ..Rows::default() };
+        assert_eq!(ids(plan(&torn, &rows, &Checkpoint::Latest)), BTreeSet::new(), "all parents have leases");
+        let first = plan(&torn, &Rows::default(), &Checkpoint::Latest);
+        let first: BTreeSet<_> = ids(first);
+        let beside =
+            torn.iter().filter(|shard| first.contains(&shard.id) && shard.parents.iter().any(|id| first.contains(id)));
+        assert_eq!(beside.map(|shard| shard.id.to_string()).collect::<Vec<_>>(), [""; 0]);
+    }
 }
