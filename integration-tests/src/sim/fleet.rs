@@ -48,6 +48,16 @@ pub(crate) fn network(place: usize) -> String {
     format!("place-{place}")
 }
 
+/// The place of this name in the network.
+pub(crate) fn place_of(network: &str) -> Option<usize> {
+    network.strip_prefix("place-")?.parse().ok()
+}
+
+/// The place of a life by its name, or of a worker by its id in the table: both begin with it.
+pub(crate) fn place_of_life(name: &str) -> Option<usize> {
+    name.strip_prefix('w')?.split(['.', '-']).next()?.parse().ok()
+}
+
 impl Fleet {
     pub(crate) fn new(cloud: &Cloud, shape: &Shape, recorder: &Recorder) -> Self {
         let places = (0..shape.workers).map(|_| Place::default()).collect();
