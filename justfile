@@ -44,6 +44,10 @@ sim *arguments:
 sim-long *arguments:
     cargo run --locked --release --package integration-tests --bin sim -- --ledger target/sim-ledger.txt {{ arguments }}
 
+# Plants known bugs in a copy of the tree, one after the other, and sees that the simulator catches each (`just planted --help`).
+planted *arguments:
+    integration-tests/planted/run {{ arguments }}
+
 # Makes a new package with `cargo new` from nothing but testkit's crate page, and runs it.
 stranger:
     integration-tests/stranger
