@@ -63,7 +63,7 @@ async fn a_write_whose_answer_is_lost_is_told_and_one_that_never_arrives_or_is_t
     renew(&client, "shard-1", 2).send().await.unwrap_err();
     table.throughput(Throughput::new(1, 1));
     renew(&client, "shard-1", 2).send().await.unwrap();
-    assert_eq!(code(renew(&client, "shard-1", 3).send().await), "ProvisionedThroughputExceededException");
+    assert_eq!(code(renew(&client, "shard-1", 3).send().await), "ThrottlingException");
     assert_eq!(told(&table.writes()), ["a UpdateItem shard-1 2", "a UpdateItem shard-1 3"]);
 }
 
