@@ -48,6 +48,10 @@ sim-long *arguments:
 protocol-update:
     UPDATE=1 cargo test --locked --package integration-tests --test protocol
 
+# Plants known bugs in a copy of the tree, one after the other, and sees that the simulator catches each (`just planted --help`).
+planted *arguments:
+    integration-tests/planted/run {{ arguments }}
+
 # Makes a new package with `cargo new` from nothing but testkit's crate page, and runs it.
 stranger:
     integration-tests/stranger

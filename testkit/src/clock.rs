@@ -38,6 +38,11 @@ impl Clock {
         UNIX_EPOCH + self.epoch + elapsed
     }
 
+    /// How long after the making of the cloud this is.
+    pub(crate) fn elapsed_at(&self, tick: Tick) -> Duration {
+        tick.saturating_sub(self.epoch)
+    }
+
     pub(crate) fn tick(&self) -> Tick {
         self.epoch + self.elapsed()
     }

@@ -276,7 +276,7 @@ impl Cloud {
             return Ok(worker.clone());
         }
         let connected = workers.values().filter(|worker| worker.has_connected());
-        let connected: Vec<_> = connected.map(|worker| worker.name.as_str()).collect();
+        let connected: Vec<_> = connected.map(|worker| &*worker.name).collect();
         let message = match connected.as_slice() {
             [] => "nobody has connected under any name".to_owned(),
             names => format!("nobody has connected under this name, only under {}", names.join(", ")),

@@ -10,9 +10,10 @@ pub(crate) mod settings;
 mod states;
 mod tables;
 mod units;
+pub(crate) mod writes;
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -24,6 +25,7 @@ use self::request::Place;
 pub(crate) use self::request::arn;
 use self::settings::{Settings, TableSettings};
 use self::states::{States, index_updates};
+use self::writes::{Write, Writes};
 use crate::clock::{Clock, Tick};
 use crate::refusal::Refusal;
 use crate::service::ServiceError;
@@ -45,6 +47,7 @@ struct Inside {
     indexes: Option<Replica>,
     /// What eventually consistent reads of tables are answered from, while any table lags.
     reads: Option<Replica>,
+    writes: Writes,
     rng: fastrand::Rng,
 }
 
@@ -65,17 +68,28 @@ impl DynamoDb {
             capacity: Capacity::default(),
             indexes: None,
             reads: None,
+            writes: Writes::default(),
             rng: fastrand::Rng::with_seed(seed),
         };
         Self { clock, inside: Mutex::new(inside) }
     }
 
-    /// Answers one request, now and at once.
-    pub(crate) fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, ServiceError> {
+    /// Answers one request, now and at once. `by` is the worker that sent it.
+    pub(crate) fn call(&self, operation: &str, body: &[u8], by: Option<&Arc<str>>) -> Result<Vec<u8>, ServiceError> {
         let now = self.clock.tick();
         let mut inside = self.lock();
         inside.settle(now)?;
-        inside.call(operation, body, now)
+        inside.call(operation, body, by, now)
+    }
+
+    /// Keeps the newest writes of a table from now on, so many of them.
+    pub(crate) fn keep_writes(&self, table: &str, most: usize) {
+        self.lock().writes.keep(table, most);
+    }
+
+    /// The writes of a table that are kept.
+    pub(crate) fn writes(&self, table: &str) -> Vec<Write> {
+        self.lock().writes.of(table)
     }
 
     /// Changes the settings of one table, or of all that have none of their own.
@@ -103,7 +117,10 @@ impl DynamoDb {
         let mut inside = self.lock();
         inside.settle(now)?;
         let places = inside.places(request);
+        let kept = inside.writes.places(&inside.engine, operation, request);
         let answer = inside.engine.ask(operation, request)?;
+        let Inside { engine, writes, .. } = &mut *inside;
+        writes.note(engine, None, (operation, kept), &[], now)?;
         inside.tell_replicas(places, now)?;
         Ok(answer)
     }
@@ -129,7 +146,13 @@ impl Inside {
         Ok(())
     }
 
-    fn call(&mut self, operation: &str, body: &[u8], now: Tick) -> Result<Vec<u8>, ServiceError> {
+    fn call(
+        &mut self,
+        operation: &str,
+        body: &[u8],
+        by: Option<&Arc<str>>,
+        now: Tick,
+    ) -> Result<Vec<u8>, ServiceError> {
         let mut request: Value = match serde_json::from_slice(body) {
             Ok(request) => request,
             Err(error) if OWN.contains(&operation) => return Err(Refusal::serialization(error.to_string()).into()),
@@ -144,7 +167,9 @@ impl Inside {
             }
             "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems" => {
                 let places = if self.has_replicas() { self.places(&request) } else { Vec::new() };
+                let kept = self.writes.places(&self.engine, operation, &request);
                 let answer = self.guarded_write(operation, &request, body, now)?;
+                self.writes.note(&self.engine, by, (operation, kept), &answer, now)?;
                 self.tell_replicas(places, now)?;
                 Ok(answer)
             }

@@ -164,4 +164,4 @@ pub use self::serve::Tls;
 pub use self::serve::{ServeError, Server, ServerBuilder};
 pub use self::service::Service;
 pub use self::stream::{Record, Shard, ShardRef, Stream};
-pub use self::table::{DynamoDb, Item, Key, Table};
+pub use self::table::{DynamoDb, Item, Key, Table, TableWrite};

@@ -17,7 +17,7 @@ use crate::calls::Outcome;
 use crate::clock::Clock;
 use crate::faults::{Leg, Plan, SubscriptionFaults};
 use crate::freeze::WorkerClock;
-use crate::service::{Body, Digest, ErrorCode, Services, Target};
+use crate::service::{Body, Digest, ErrorCode, Sender, Services, Target};
 use crate::worker::Worker;
 
 /// The way from one worker to the services and back.
@@ -130,6 +130,7 @@ impl Network {
             request.extensions_mut().insert(injected);
         }
         request.extensions_mut().insert(std::mem::take(&mut plan.entries));
+        request.extensions_mut().insert(Sender(self.worker.name.clone()));
         let response = self.arrive(request, plan.request_delay.saturating_add(self.latency)).await;
         plan.arrived();
         match plan.response {

@@ -77,6 +77,10 @@ impl Target {
     }
 }
 
+/// The worker that sent a request, kept beside it for the log of writes.
+#[derive(Debug, Clone)]
+pub(crate) struct Sender(pub(crate) Arc<str>);
+
 /// The error code of an answer, kept beside it for the call log.
 #[derive(Debug, Clone)]
 pub(crate) struct ErrorCode(pub(crate) String);
@@ -153,7 +157,10 @@ impl Services {
                 let answer = self.kinesis.call(wire, &target.operation, request.body(), faults);
                 answer.map_err(|refusal| ServiceError::new(&refusal, wire))
             }
-            Service::DynamoDb => self.dynamodb.call(&target.operation, request.body()).map(Answer::Whole),
+            Service::DynamoDb => {
+                let by = request.extensions().get::<Sender>().map(|Sender(name)| name);
+                self.dynamodb.call(&target.operation, request.body(), by).map(Answer::Whole)
+            }
         };
         self.answer(wire, answer)
     }

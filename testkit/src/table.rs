@@ -2,6 +2,7 @@
 
 mod item;
 mod settings;
+mod writes;
 
 use std::collections::HashMap;
 
@@ -14,6 +15,8 @@ use crate::dynamodb::settings::{TableSettings, Throughput};
 use crate::refusal::Refused;
 use crate::service::ServiceError;
 use crate::stream::panics;
+
+pub use self::writes::TableWrite;
 
 /// An item: its attributes by name.
 pub type Item = HashMap<String, AttributeValue>;

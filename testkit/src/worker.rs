@@ -1,7 +1,7 @@
 //! One worker's side of the network: its faults, its connections, its call log.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::calls::{CallLog, Calls, Outcome};
@@ -11,7 +11,7 @@ use crate::service::{Digest, Service, Target};
 
 #[derive(Debug, Default)]
 pub(crate) struct Worker {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     script: Mutex<Script>,
     log: Mutex<CallLog>,
     pub(crate) freezing: Freezing,
@@ -24,7 +24,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// A worker whose chance comes from the cloud's seed and its name alone: no other worker's calls change it.
     pub(crate) fn new(seed: u64, name: &str) -> Self {
-        Self { name: name.to_owned(), script: Mutex::new(Script::of(seed, name)), ..Self::default() }
+        Self { name: name.into(), script: Mutex::new(Script::of(seed, name)), ..Self::default() }
     }
 
     pub(crate) fn connect(&self) {

@@ -1,10 +1,11 @@
 //! Runs simulated fleets: one seed with its trace, many seeds on all cores, or pairs of runs that have to be the same.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -13,6 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 const USAGE: &str = "sim --seed N                          one run, with the trace of its events
 sim --seeds A..B [--ledger FILE]      many runs, those that the ledger has as failed first
+sim --seeds A..B --until-broken       many runs, in order, up to the first that breaks a promise
 sim --pairs N [--from SEED]           each seed twice: the traces have to be the same, byte for byte";
 
 #[derive(Debug, Default)]
@@ -22,12 +24,14 @@ struct Arguments {
     pairs: Option<u64>,
     from: u64,
     ledger: Option<PathBuf>,
+    until_broken: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = parse(std::env::args().skip(1)).context(USAGE)?;
     let good = match (arguments.seed, arguments.seeds, arguments.pairs) {
         (Some(seed), None, None) => replay(seed),
+        (None, Some(seeds), None) if arguments.until_broken => until_broken(seeds),
         (None, Some(seeds), None) => many(seeds, arguments.ledger)?,
         (None, None, Some(pairs)) => twice(arguments.from..arguments.from + pairs),
         _ => bail!("one of --seed, --seeds and --pairs\n{USAGE}"),
@@ -38,6 +42,10 @@ fn main() -> anyhow::Result<ExitCode> {
 fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
     let mut arguments = Arguments::default();
     while let Some(word) = words.next() {
+        if word == "--until-broken" {
+            arguments.until_broken = true;
+            continue;
+        }
         let value = words.next().with_context(|| format!("{word} wants a value"))?;
         match word.as_str() {
             "--seed" => arguments.seed = Some(value.parse()?),
@@ -101,6 +109,30 @@ fn many(seeds: Range<u64>, path: Option<PathBuf>) -> anyhow::Result<bool> {
         println!("in the ledger: {clean} clean, {failed} failed");
     }
     Ok(failed == 0)
+}
+
+/// Begins no seed after one that has broken a promise; those that were begun are brought to their end, so that the lowest is
+/// the same in all runs.
+fn until_broken(seeds: Range<u64>) -> bool {
+    let (next, broken) = (AtomicU64::new(seeds.start), Mutex::new(BTreeMap::new()));
+    on_all_cores(|| {
+        while broken.lock().expect("no run panics in here").is_empty() {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                break;
+            }
+            let report = simulate(seed);
+            println!("{}", report.summary());
+            if !report.is_clean() {
+                broken.lock().expect("no run panics in here").insert(seed, report);
+            }
+        }
+    });
+    let broken = broken.into_inner().expect("no run panicked");
+    if let Some((seed, report)) = broken.first_key_value() {
+        println!("broken: {seed} {}", report.broken().join(" "));
+    }
+    broken.is_empty()
 }
 
 fn twice(seeds: Range<u64>) -> bool {

@@ -17,7 +17,7 @@ use crate::sim::Shape;
 use crate::sim::history::{Recorder, What};
 use crate::sim::oracles::judge;
 use crate::sim::run::{audit, stored};
-use crate::sim::table::{APPLICATION, rows};
+use crate::sim::table::{APPLICATION, rows, writes};
 use crate::sim::workload::{PRODUCER, STREAM};
 
 #[derive(Debug)]
@@ -38,6 +38,7 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) async fn new(shards: i32) -> Self {
         let cloud = Cloud::builder().seed(7).latency(LATENCY).build();
+        cloud.table(APPLICATION).keep_writes(usize::MAX);
         let stream = cloud.create_stream(STREAM, shards).await;
         let recorder = Recorder::new(&cloud);
         tokio::spawn(watch(cloud.clone(), recorder.clone()));
@@ -189,7 +190,7 @@ impl Stage {
         let unread = |put: &u32| self.unread.contains(put);
         events.retain(|event| !matches!(&event.what, What::Put(put) | What::Acked { put, .. } if unread(put)));
         let stored = stored(&self.stream, &puts);
-        let mut history = audit(shape, events, puts, stored, &self.stream);
+        let mut history = audit(shape, events, writes(&self.cloud), puts, stored, &self.stream);
         history.stored.retain(|stored| !stored.put.as_ref().is_some_and(unread));
         let judged = judge(&history).into_iter().filter(|violation| violation.promise != "C8");
         let kept = |promise: &str| allowed.iter().all(|allowed| allowed != promise);

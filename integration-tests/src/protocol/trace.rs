@@ -77,7 +77,13 @@ impl Trace {
             What::Down(why) => text(format!("down: {why}")),
             What::Leads => text("leads".to_owned()),
             // Troubles are the script's own.
-            What::Phase(_) | What::Converged | What::Put(_) | What::Trouble(_) | What::Frozen | What::Thawed => {}
+            What::Phase(_)
+            | What::Converged
+            | What::Put(_)
+            | What::Trouble(_)
+            | What::Frozen
+            | What::Thawed
+            | What::Flushed { .. } => {}
             What::Acked { put, position, attempts } => {
                 self.puts.insert(position, put);
                 if attempts > 1 {

@@ -48,7 +48,12 @@ struct Life {
 
 /// Of a place in the network.
 pub(crate) fn network(place: usize) -> String {
-    format!("place-{place}")
+    format!("w{place}")
+}
+
+/// The place of a life by its name, or of a worker by its id in the table: both begin with it, as its network is called.
+pub(crate) fn place_of_life(name: &str) -> &str {
+    name.split(['.', '-', '/']).next().unwrap_or(name)
 }
 
 impl Fleet {

@@ -9,7 +9,7 @@ use kinesis_consumer::Position;
 use kinesis_testkit::{Clock, Cloud};
 
 use super::shape::Shape;
-use super::table::{self, Row};
+use super::table::{self, LeaseWrite, Row};
 use super::workload::Put;
 
 /// A run from its beginning to its end.
@@ -18,6 +18,8 @@ pub(crate) struct History {
     pub(crate) shape: Shape,
     /// In the order in which they happened.
     pub(crate) events: Vec<Event>,
+    /// What the table has accepted of leases, in its order.
+    pub(crate) writes: Vec<LeaseWrite>,
     /// All puts, by their number.
     pub(crate) puts: Vec<Put>,
     /// What the stream held at the end.
@@ -59,6 +61,10 @@ pub(crate) enum What {
         put: u32,
         unknown: bool,
         ambiguous: u32,
+    },
+    /// A flush has returned. What the producer's buffers hold then, in bytes: everything was admitted before.
+    Flushed {
+        bytes: usize,
     },
     /// User code was called with these records. No epoch: the face does not tell.
     Begin {
@@ -247,6 +253,7 @@ impl fmt::Display for What {
                     if *unknown { "unknown" } else { "not written" }
                 )
             }
+            Self::Flushed { bytes } => write!(f, "flushed, {bytes} bytes left"),
             Self::Begin { call, epoch, records } => {
                 write!(f, "begin    call {call}")?;
                 epoch.map_or(Ok(()), |epoch| write!(f, " epoch {epoch}"))?;

@@ -1,6 +1,7 @@
 //! What a run is judged by. Each oracle reads the history and nothing else, so that each is shown what it must catch.
 
 mod checkpoints;
+mod leases;
 mod ledger;
 mod lineage;
 mod liveness;
@@ -51,14 +52,17 @@ pub(crate) fn judge(history: &History) -> Vec<Violation> {
 
 type Oracle = fn(&History) -> Vec<Violation>;
 
-const ORACLES: [Oracle; 9] = [
+const ORACLES: [Oracle; 12] = [
+    ledger::flushes,
     ledger::puts,
     ledger::stream,
     ledger::deliveries,
     order::epochs,
     lineage::children,
     overlap::processors,
-    checkpoints::leases,
+    checkpoints::writes,
+    leases::epochs,
+    leases::families,
     restarts::starts,
     liveness::convergence,
 ];

@@ -15,7 +15,7 @@ use super::fleet::{Fleet, network};
 use super::history::{Event, History, Lineage, Recorder, Stored, What};
 use super::schedule::{Timed, WARM_UP};
 use super::shape::Shape;
-use super::table::{Mark, rows};
+use super::table::{APPLICATION, LeaseWrite, Mark, rows, writes};
 use super::trouble::{heal, strike};
 use super::workload::{Put, STREAM, write};
 
@@ -37,6 +37,7 @@ pub(crate) fn run(shape: &Shape, schedule: &[Timed]) -> Ran {
 async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
     let start = Instant::now();
     let cloud = Cloud::builder().seed(shape.seed).build();
+    cloud.table(APPLICATION).keep_writes(usize::MAX);
     let stream = cloud.create_stream(STREAM, shape.shards).await;
     let recorder = Recorder::new(&cloud);
     let fleet = Fleet::new(&cloud, &shape, &recorder);
@@ -88,7 +89,7 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
     watching.shutdown().await;
     let (events, puts) = recorder.finish();
     let calls = cloud.trace();
-    Ran { history: audit(shape, events, puts, stored, &stream), calls }
+    Ran { history: audit(shape, events, writes(&cloud), puts, stored, &stream), calls }
 }
 
 async fn watch(cloud: Cloud, recorder: Recorder) {
@@ -157,10 +158,17 @@ pub(crate) fn done(events: &[Event]) -> BTreeMap<Position, Duration> {
     done
 }
 
-pub(crate) fn audit(shape: Shape, events: Vec<Event>, puts: Vec<Put>, stored: Vec<Stored>, stream: &Stream) -> History {
+pub(crate) fn audit(
+    shape: Shape,
+    events: Vec<Event>,
+    writes: Vec<LeaseWrite>,
+    puts: Vec<Put>,
+    stored: Vec<Stored>,
+    stream: &Stream,
+) -> History {
     let shards =
         stream.shards().into_iter().map(|shard| (shard.id, Lineage { parents: shard.parents, open: shard.open }));
-    History { shape, events, puts, stored, shards: shards.collect() }
+    History { shape, events, writes, puts, stored, shards: shards.collect() }
 }
 
 /// The user records in the stream, in the order of each shard.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use kinesis_consumer::Position;
-use kinesis_testkit::{Cloud, Item};
+use kinesis_testkit::{Cloud, Item, TableWrite};
 
 use super::history::short;
 
@@ -21,12 +22,40 @@ pub(crate) struct Row {
     pub(crate) checkpoint: Mark,
 }
 
+impl Row {
+    /// Who holds the lease: during a hand-off the one that gives it away.
+    pub(crate) fn holder(&self) -> Option<&str> {
+        self.checkpoint_owner.as_deref().or(self.owner.as_deref())
+    }
+}
+
 /// How far the table says that a shard is processed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mark {
     Nothing,
     At(Position),
     ShardEnd,
+}
+
+/// A write that the table has accepted, to the lease of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LeaseWrite {
+    /// Since the making of the cloud.
+    pub(crate) at: Duration,
+    /// The place whose network it came through; none for an operator.
+    pub(crate) place: Option<String>,
+    pub(crate) shard: String,
+    /// The lease after it; none when it is gone.
+    pub(crate) row: Option<Row>,
+}
+
+/// All writes to leases, in their order.
+pub(crate) fn writes(cloud: &Cloud) -> Vec<LeaseWrite> {
+    let lease = |write: TableWrite| {
+        let shard = text(&write.key, "leaseKey").filter(|key| key.starts_with("shardId-"))?;
+        Some(LeaseWrite { at: write.at, place: write.worker, shard, row: write.item.as_ref().and_then(row) })
+    };
+    cloud.table(APPLICATION).writes().into_iter().filter_map(lease).collect()
 }
 
 /// All leases by shard; none while there is no table.

@@ -74,6 +74,9 @@ pub(crate) async fn write(cloud: Cloud, shape: Shape, recorder: Recorder, stop: 
         waiting.spawn(settle(recorder.clone(), put.number, delivery));
         while waiting.try_join_next().is_some() {}
     }
+    producer.flush().await;
+    while waiting.try_join_next().is_some() {}
+    recorder.add(PRODUCER, "", What::Flushed { bytes: producer.buffered_bytes() });
     let report = producer.close(Duration::from_secs(60)).await;
     recorder.add(PRODUCER, "", What::Down(format!("closed with {} undelivered", report.undelivered.len())));
     while waiting.join_next().await.is_some() {}

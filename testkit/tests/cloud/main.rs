@@ -30,6 +30,7 @@ mod tables;
 mod tags;
 mod throughput;
 mod weather;
+mod writes;
 
 use std::fmt::Debug;
 use std::time::Duration;

@@ -1,47 +1,49 @@
-//! C2: no checkpoint is ahead of a record that is not done. Of C6: neither checkpoints nor counters go back.
+//! C2: no accepted checkpoint is ahead of a record that is not done. Of C6: neither checkpoints nor counters go back, and only
+//! the holder of a lease renews it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::Violation;
-use crate::sim::history::{History, What, short};
+use crate::sim::fleet::place_of_life;
+use crate::sim::history::{History, short};
 use crate::sim::run::done;
-use crate::sim::table::{Mark, Row};
+use crate::sim::table::{LeaseWrite, Mark, Row};
 
-pub(crate) fn leases(history: &History) -> Vec<Violation> {
+/// Every write that the table accepted is judged, at the moment when it took effect.
+pub(crate) fn writes(history: &History) -> Vec<Violation> {
     let mut violations = Vec::new();
     let done = done(&history.events);
-    let mut before: BTreeMap<&str, &Row> = BTreeMap::new();
-    for event in &history.events {
-        let row = match &event.what {
-            // What an operator deletes may begin anew.
-            What::LeaseGone => {
-                before.remove(event.shard.as_str());
-                continue;
-            }
-            What::Lease(row) => row,
-            _ => continue,
+    let mut rows: BTreeMap<&str, &Row> = BTreeMap::new();
+    for write in &history.writes {
+        let mut broken = |promise, what| violations.push(Violation::new(promise, write.at, &write.shard, what));
+        // A lease that was deleted begins anew.
+        let Some(row) = &write.row else {
+            rows.remove(write.shard.as_str());
+            continue;
         };
-        let mut broken = |promise, what| violations.push(Violation::new(promise, event.at, &event.shard, what));
-        let earlier = before.insert(&event.shard, row);
-        if let Some(earlier) = earlier {
-            if row.checkpoint < earlier.checkpoint {
-                broken("C6", format!("the checkpoint goes back from {} to {}", earlier.checkpoint, row.checkpoint));
+        let before = rows.insert(&write.shard, row);
+        if let Some(before) = before {
+            if row.checkpoint < before.checkpoint {
+                broken("C6", format!("the checkpoint goes back from {} to {}", before.checkpoint, row.checkpoint));
             }
-            if row.counter < earlier.counter {
-                broken("C6", format!("the counter goes back from {} to {}", earlier.counter, row.counter));
+            if row.counter < before.counter {
+                broken("C6", format!("the counter goes back from {} to {}", before.counter, row.counter));
+            }
+            if let Some(holder) = before.holder().filter(|_| is_renewal(before, row))
+                && write.place.as_deref() != Some(place_of_life(holder))
+            {
+                broken("C6", format!("{} renews the lease that {holder} holds", by(write)));
             }
         }
-        if earlier.is_some_and(|earlier| earlier.checkpoint == row.checkpoint) || row.checkpoint == Mark::Nothing {
+        if before.is_some_and(|before| before.checkpoint == row.checkpoint) || row.checkpoint == Mark::Nothing {
             continue;
         }
-        let covered = history.stored.iter().filter(|stored| stored.shard == event.shard && !stored.misrouted);
+        let covered = history.stored.iter().filter(|stored| stored.shard == write.shard && !stored.misrouted);
         let covered = covered.filter(|stored| match &row.checkpoint {
             Mark::At(position) => stored.position <= *position,
             _ => true,
         });
-        let is_done = |at: Option<&Duration>| at.is_some_and(|at| *at <= event.at);
-        let mut open = covered.filter(|stored| !is_done(done.get(&stored.position)));
+        let mut open = covered.filter(|stored| done.get(&stored.position).is_none_or(|at| *at > write.at));
         if let Some(stored) = open.next() {
             let what =
                 format!("the checkpoint {} is ahead of {}, which is not done", row.checkpoint, short(&stored.position));
@@ -49,4 +51,13 @@ pub(crate) fn leases(history: &History) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// Whether the counter moves and nothing of the owners does.
+pub(super) fn is_renewal(before: &Row, row: &Row) -> bool {
+    row.counter != before.counter && row.owner == before.owner && row.checkpoint_owner == before.checkpoint_owner
+}
+
+fn by(write: &LeaseWrite) -> String {
+    write.place.clone().unwrap_or_else(|| "somebody from outside".to_owned())
 }

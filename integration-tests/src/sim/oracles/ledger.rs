@@ -7,6 +7,33 @@ use super::Violation;
 use crate::sim::history::{History, What};
 use crate::sim::run::done;
 
+/// P8: at the end of a flush all puts before it are resolved. P6: their room in the buffers has come back then.
+pub(crate) fn flushes(history: &History) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut pending = BTreeSet::new();
+    // A delivery that is resolved is noted by a task of its own, in the same instant.
+    let mut events = history.events.iter().peekable();
+    let mut flushed = None;
+    while let Some(event) = events.next() {
+        match event.what {
+            What::Put(put) => _ = pending.insert(put),
+            What::Acked { put, .. } | What::GivenUp { put, .. } => _ = pending.remove(&put),
+            What::Flushed { bytes } => flushed = Some(bytes),
+            _ => {}
+        }
+        if events.peek().is_some_and(|next| next.at == event.at) {
+            continue;
+        }
+        let Some(bytes) = flushed.take() else { continue };
+        if let Some(put) = pending.first() {
+            violations.push(broken("P8", event.at, format!("put #{put} is not resolved, and the flush has returned")));
+        } else if bytes > 0 {
+            violations.push(broken("P6", event.at, format!("the buffers hold {bytes} bytes of nothing")));
+        }
+    }
+    violations
+}
+
 /// P1: each put is resolved exactly once, in time.
 pub(crate) fn puts(history: &History) -> Vec<Violation> {
     let mut violations = Vec::new();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Violation;
+use crate::sim::fleet::place_of_life;
 use crate::sim::history::{History, What};
 
 /// A time in which two lives processed one shard.
@@ -54,7 +55,7 @@ pub(crate) fn longest(history: &History) -> Duration {
 }
 
 fn lasted(overlap: &Overlap, standing: &BTreeMap<&str, Vec<(Duration, Duration)>>) -> Duration {
-    let places = overlap.workers.each_ref().map(|life| place(life));
+    let places = overlap.workers.each_ref().map(|life| place_of_life(life));
     let mut times: Vec<_> = places.iter().filter_map(|place| standing.get(place)).flatten().copied().collect();
     times.sort_unstable();
     overlap.without(&times)
@@ -65,7 +66,7 @@ fn standing_still(history: &History) -> BTreeMap<&str, Vec<(Duration, Duration)>
     let end = history.events.last().map_or(Duration::ZERO, |event| event.at);
     let mut times: BTreeMap<&str, Vec<(Duration, Duration)>> = BTreeMap::new();
     for event in &history.events {
-        let times = times.entry(place(&event.worker)).or_default();
+        let times = times.entry(place_of_life(&event.worker)).or_default();
         match event.what {
             What::Frozen => times.push((event.at, end)),
             What::Thawed => times.iter_mut().filter(|time| time.1 > event.at).for_each(|time| time.1 = event.at),
@@ -73,11 +74,6 @@ fn standing_still(history: &History) -> BTreeMap<&str, Vec<(Duration, Duration)>
         }
     }
     times
-}
-
-/// Of `w1.2`, the third life there, `w1`.
-fn place(life: &str) -> &str {
-    life.split_once('.').map_or(life, |(place, _)| place)
 }
 
 fn overlaps(history: &History) -> Vec<Overlap> {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use kinesis_consumer::Position;
 
 use super::{Duplicates, duplicates, judge, longest_overlap};
+use crate::sim::fleet::place_of_life;
 use crate::sim::history::{Delivered, Event, History, Lineage, Stored, What};
 use crate::sim::shape::{Face, Shape};
-use crate::sim::table::{Mark, Row};
+use crate::sim::table::{LeaseWrite, Mark, Row};
 use crate::sim::workload::Put;
 
 const PARENT: &str = "shardId-000000000000";
@@ -48,6 +49,22 @@ fn lease(at: u64, shard: &str, owner: &str, counter: u64, checkpoint: Mark) -> E
     event(at, owner, shard, What::Lease(row))
 }
 
+/// A write that leaves the lease so, by the place of this life.
+fn write(at: u64, by: &str, lease: Event) -> LeaseWrite {
+    let What::Lease(row) = lease.what else { panic!("a write leaves a lease") };
+    LeaseWrite {
+        at: Duration::from_secs(at),
+        place: Some(place_of_life(by).to_owned()),
+        shard: lease.shard,
+        row: Some(row),
+    }
+}
+
+/// The write by which its owner leaves its lease so.
+fn renewed(at: u64, shard: &str, owner: &str, counter: u64, checkpoint: Mark) -> LeaseWrite {
+    write(at, owner, lease(at, shard, owner, counter, checkpoint))
+}
+
 fn acked(at: u64, number: u32) -> Event {
     event(at, "producer", shard(number), What::Acked { put: number, position: position(number), attempts: 1 })
 }
@@ -60,21 +77,21 @@ fn sound() -> History {
         events.push(acked(2, number));
     }
     events.extend([
-        lease(3, PARENT, "a", 1, Mark::Nothing),
-        begin(3, "a", 1, 1, &[0, 1]),
-        done(4, "a", PARENT, 1),
-        lease(5, PARENT, "a", 2, Mark::At(position(1))),
-        lease(6, PARENT, "b", 3, Mark::At(position(1))),
-        begin(6, "b", 3, 2, &[2]),
-        event(7, "b", PARENT, What::Failed(2)),
-        begin(8, "b", 3, 3, &[2]),
-        done(9, "b", PARENT, 3),
-        begin(9, "b", 3, 4, &[3]),
-        done(10, "b", PARENT, 4),
-        lease(11, PARENT, "b", 4, Mark::ShardEnd),
-        lease(11, CHILD, "b", 1, Mark::Nothing),
-        begin(11, "b", 1, 5, &[4, 5]),
-        done(12, "b", CHILD, 5),
+        lease(3, PARENT, "w0.0", 1, Mark::Nothing),
+        begin(3, "w0.0", 1, 1, &[0, 1]),
+        done(4, "w0.0", PARENT, 1),
+        lease(5, PARENT, "w0.0", 2, Mark::At(position(1))),
+        lease(6, PARENT, "w1.0", 4, Mark::At(position(1))),
+        begin(6, "w1.0", 4, 2, &[2]),
+        event(7, "w1.0", PARENT, What::Failed(2)),
+        begin(8, "w1.0", 4, 3, &[2]),
+        done(9, "w1.0", PARENT, 3),
+        begin(9, "w1.0", 4, 4, &[3]),
+        done(10, "w1.0", PARENT, 4),
+        lease(11, PARENT, "w1.0", 5, Mark::ShardEnd),
+        lease(11, CHILD, "w1.0", 1, Mark::Nothing),
+        begin(11, "w1.0", 1, 5, &[4, 5]),
+        done(12, "w1.0", CHILD, 5),
         event(13, "", "", What::Phase("liveness")),
         event(18, "", "", What::Converged),
     ]);
@@ -83,9 +100,21 @@ fn sound() -> History {
     (shape.lease_duration, shape.handoff_time) = (Duration::from_secs(10), Duration::from_secs(5));
     let lineage =
         |parents: &[&str], open| Lineage { parents: parents.iter().map(|id| (*id).to_owned()).collect(), open };
+    let writes = vec![
+        renewed(2, PARENT, "w0.0", 0, Mark::Nothing),
+        renewed(3, PARENT, "w0.0", 1, Mark::Nothing),
+        renewed(5, PARENT, "w0.0", 2, Mark::At(position(1))),
+        // Given away, and made its own by the new owner.
+        write(6, "w0.0", lease(6, PARENT, "w1.0", 3, Mark::At(position(1)))),
+        renewed(6, PARENT, "w1.0", 4, Mark::At(position(1))),
+        renewed(10, CHILD, "w1.0", 0, Mark::Nothing),
+        renewed(11, PARENT, "w1.0", 5, Mark::ShardEnd),
+        renewed(11, CHILD, "w1.0", 1, Mark::Nothing),
+    ];
     History {
         shape,
         events,
+        writes,
         puts: (0..6).map(put).collect(),
         stored: (0..6).map(stored).collect(),
         shards: [(PARENT.to_owned(), lineage(&[], false)), (CHILD.to_owned(), lineage(&[PARENT], true))].into(),
@@ -133,6 +162,29 @@ fn a_put_that_is_resolved_late_twice_or_never() {
         history.events.push(Event { at: Duration::from_secs(38), ..resolved });
     });
     assert_eq!(late, ["P1"]);
+}
+
+#[test]
+fn a_flush_that_leaves_something() {
+    let flushed =
+        |bytes| move |history: &mut History| history.events.push(event(19, "producer", "", What::Flushed { bytes }));
+    assert_eq!(broken(flushed(0)), [""; 0]);
+    assert_eq!(broken(flushed(7)), ["P6"]);
+    let pending = broken(|history| {
+        history
+            .events
+            .extend([event(18, "producer", "", What::Put(9)), event(19, "producer", "", What::Flushed { bytes: 7 })]);
+    });
+    assert!(pending.contains(&"P8"), "{pending:?}");
+    // Noted a moment later.
+    assert_eq!(
+        broken(|history| _ = history.events.insert(1, event(1, "producer", "", What::Flushed { bytes: 0 }))),
+        ["P8"]
+    );
+    assert_eq!(
+        broken(|history| _ = history.events.insert(12, event(2, "producer", "", What::Flushed { bytes: 0 }))),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -206,12 +258,12 @@ fn records_out_of_order_or_left_out_within_an_epoch() {
 fn one_epoch_of_two_workers_or_one_that_comes_too_late() {
     let shared = broken(|history| {
         let at = of_call(history, 4, true);
-        history.events[at].worker = "a".to_owned();
-        history.events[at + 1].worker = "a".to_owned();
+        history.events[at].worker = "w0.0".to_owned();
+        history.events[at + 1].worker = "w0.0".to_owned();
     });
     assert!(shared.contains(&"C6"), "{shared:?}");
     let late = broken(|history| {
-        history.events.extend([begin(19, "c", 2, 9, &[2]), done(19, "c", PARENT, 9)]);
+        history.events.extend([begin(19, "w2.0", 2, 9, &[2]), done(19, "w2.0", PARENT, 9)]);
     });
     assert!(late.contains(&"C6"), "{late:?}");
 }
@@ -250,7 +302,7 @@ fn two_workers_at_one_shard() {
 
 #[test]
 fn a_checkpoint_ahead_of_what_is_done() {
-    let ahead = |mark| broken(move |history| history.events.insert(13, lease(3, PARENT, "a", 1, mark)));
+    let ahead = |mark| broken(move |history| history.writes.insert(2, renewed(3, PARENT, "w0.0", 2, mark)));
     assert!(ahead(Mark::At(position(0))).contains(&"C2"));
     assert!(ahead(Mark::ShardEnd).contains(&"C2"));
     // The later of two is done, the earlier is not: the checkpoint may not pass it.
@@ -260,10 +312,87 @@ fn a_checkpoint_ahead_of_what_is_done() {
 
 #[test]
 fn a_checkpoint_or_a_counter_that_goes_back() {
-    let back = |counter, mark| broken(move |history| history.events.push(lease(19, PARENT, "b", counter, mark)));
-    assert_eq!(back(5, Mark::ShardEnd), [""; 0]);
-    assert_eq!(back(5, Mark::At(position(3))), ["C6"]);
+    let back = |counter, mark| broken(move |history| history.writes.push(renewed(19, PARENT, "w1.0", counter, mark)));
+    assert_eq!(back(6, Mark::ShardEnd), [""; 0]);
+    assert_eq!(back(6, Mark::At(position(3))), ["C6"]);
     assert_eq!(back(2, Mark::ShardEnd), ["C6"]);
+}
+
+/// The child's first checkpoint: all of it is done.
+fn checkpointed() -> LeaseWrite {
+    renewed(13, CHILD, "w1.0", 2, Mark::At(position(5)))
+}
+
+#[test]
+fn a_lease_that_is_renewed_by_another_than_its_holder() {
+    assert_eq!(broken(|history| history.writes.push(checkpointed())), [""; 0]);
+    let other = broken(|history| history.writes.push(LeaseWrite { place: Some("w0".to_owned()), ..checkpointed() }));
+    assert_eq!(other, ["C6"]);
+}
+
+#[test]
+fn an_epoch_without_a_renewal_or_beyond_its_lease() {
+    // The epoch is as the leader's write left the lease.
+    assert!(broken(|history| _ = history.writes.remove(4)).contains(&"C6"));
+    let late = broken(|history| {
+        let taken = |write: &mut LeaseWrite| write.at = Duration::from_millis(10_500);
+        history.writes.insert(5, write(7, "w2.0", lease(7, PARENT, "w2.0", 5, Mark::At(position(1)))));
+        history.writes.iter_mut().skip(6).for_each(taken);
+    });
+    assert!(late.contains(&"C7"), "{late:?}");
+}
+
+#[test]
+fn an_epoch_that_ends_though_its_lease_is_held() {
+    let again = |at| {
+        let mut history = sound();
+        history.writes.push(checkpointed());
+        history.writes.extend(
+            [14, 14, at]
+                .into_iter()
+                .zip(3..)
+                .map(|(at, counter)| renewed(at, CHILD, "w1.0", counter, Mark::At(position(5)))),
+        );
+        history.events.push(begin(at, "w1.0", 5, 6, &[5]));
+        judge(&history).into_iter().filter(|violation| violation.what.contains("takes anew")).count()
+    };
+    // It had renewed in the thirteenth second for sure, for nine.
+    assert_eq!((again(21), again(22)), (1, 0));
+}
+
+#[test]
+fn a_hand_off_that_leaves_something_open() {
+    let handed_over = |checkpoint| {
+        let mut history = sound();
+        let mut asked = lease(4, PARENT, "w1.0", 1, Mark::Nothing);
+        let What::Lease(row) = &mut asked.what else { unreachable!("made so") };
+        row.checkpoint_owner = Some("w0.0".to_owned());
+        let mut held = asked.clone();
+        let What::Lease(row) = &mut held.what else { unreachable!("made so") };
+        (row.counter, row.checkpoint) = (2, Mark::At(position(checkpoint)));
+        history.writes.splice(2..3, [write(4, "w1.0", asked), write(5, "w0.0", held)]);
+        let given = history.writes[4].row.as_mut().expect("it is given away");
+        given.checkpoint = Mark::At(position(checkpoint));
+        judge(&history).into_iter().filter(|violation| violation.what.contains("hands over")).count()
+    };
+    // It was given two records.
+    assert_eq!((handed_over(1), handed_over(0)), (0, 1));
+}
+
+#[test]
+fn a_finished_lease_that_goes_before_its_children_have_begun() {
+    let deleted = |after: usize, place: Option<&str>| {
+        broken(move |history| {
+            history.writes.push(checkpointed());
+            let at = history.writes[after - 1].at;
+            history
+                .writes
+                .insert(after, LeaseWrite { at, place: place.map(str::to_owned), shard: PARENT.to_owned(), row: None });
+        })
+    };
+    assert_eq!(deleted(9, Some("w0")), [""; 0]);
+    assert_eq!(deleted(8, Some("w0")), ["C4"]);
+    assert_eq!(deleted(8, None), [""; 0], "an operator may");
 }
 
 #[test]
@@ -281,12 +410,14 @@ fn records_that_come_twice_although_nobody_died() {
     let twice = |trouble: Option<&str>| {
         broken(|history| {
             let at = of_call(history, 1, true);
-            let before = Event { worker: "z".to_owned(), ..begin(3, "z", 0, 8, &[0, 1]) };
-            history.events.splice(at..at, [before, event(3, "z", PARENT, What::Dropped(8))]);
+            let before = Event { worker: "w3.0".to_owned(), ..begin(3, "w3.0", 0, 8, &[0, 1]) };
+            history.events.splice(at..at, [before, event(3, "w3.0", PARENT, What::Dropped(8))]);
             let trouble = trouble.map(|trouble| event(3, "", "", What::Trouble(trouble.to_owned())));
             history.events.splice(at..at, trouble);
         })
     };
+    // The table knows nothing of the first one's epoch, which is another matter.
+    let twice = |trouble| twice(trouble).into_iter().filter(|promise| *promise != "C6").collect::<Vec<_>>();
     assert_eq!(twice(None), ["C5"]);
     assert_eq!(twice(Some("Split { shard: 1 }")), ["C5"]);
     assert_eq!(twice(Some("Crash { worker: 1 }")), [""; 0]);
@@ -300,6 +431,6 @@ fn a_fleet_that_converges_late_or_never_or_ends_by_itself() {
     };
     assert_eq!(late(27), [""; 0]);
     assert_eq!(late(28), ["C8"]);
-    let ended = event(14, "b", "", What::Down("error: reading a shard failed for good".to_owned()));
+    let ended = event(14, "w1.0", "", What::Down("error: reading a shard failed for good".to_owned()));
     assert_eq!(broken(|history| history.events.insert(28, ended)), ["C8"]);
 }
