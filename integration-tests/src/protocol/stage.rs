@@ -175,7 +175,8 @@ impl Stage {
     pub(super) fn trace(&mut self) -> String {
         self.recorder.look(&self.cloud);
         let names = self.workers.names().cloned().chain([PRODUCER.to_owned()]);
-        let calls = names.map(|name| (name.clone(), self.cloud.calls(&name))).collect();
+        // Whoever has not connected yet has made none.
+        let calls = names.filter_map(|name| Some((name.clone(), self.cloud.try_calls(&name).ok()?))).collect();
         self.trace.since(&self.recorder, &calls)
     }
 
@@ -190,7 +191,10 @@ impl Stage {
         let unread = |put: &u32| self.unread.contains(put);
         events.retain(|event| !matches!(&event.what, What::Put(put) | What::Acked { put, .. } if unread(put)));
         let stored = stored(&self.stream, &puts);
-        let mut history = audit(shape, events, writes(&self.cloud), puts, stored, &self.stream);
+        // Of two processes under one id the table does not say whose a lease is.
+        let has_twins = self.workers.profiles().any(|profile| profile.id.is_some());
+        let writes = if has_twins { Vec::new() } else { writes(&self.cloud) };
+        let mut history = audit(shape, events, writes, puts, stored, &self.stream);
         history.stored.retain(|stored| !stored.put.as_ref().is_some_and(unread));
         let judged = judge(&history).into_iter().filter(|violation| violation.promise != "C8");
         let kept = |promise: &str| allowed.iter().all(|allowed| allowed != promise);

@@ -105,9 +105,7 @@ fn hand_offs(history: &History, writes: &BTreeMap<&str, Vec<&LeaseWrite>>) -> Ve
             let at = pair[1].at;
             match (&before.checkpoint_owner, &row.checkpoint_owner) {
                 (None, Some(_)) => asked = Some(at),
-                (Some(from), None)
-                    if pair[1].place.as_deref() == Some(place_of_life(from)) && row.owner == before.owner =>
-                {
+                (Some(from), None) if is_by(history, pair[1], from) && row.owner == before.owner => {
                     let in_time = asked.is_some_and(|asked| at < asked + history.shape.handoff_time.mul_f64(0.8));
                     let open =
                         given_to(history, shard, from, at).filter(|last| Mark::At((*last).clone()) > row.checkpoint);
@@ -121,6 +119,17 @@ fn hand_offs(history: &History, writes: &BTreeMap<&str, Vec<&LeaseWrite>>) -> Ve
         }
     }
     violations
+}
+
+/// Whether the worker with this id wrote it, and not a later life at its place under another id.
+fn is_by(history: &History, write: &LeaseWrite, id: &str) -> bool {
+    let place = place_of_life(id);
+    let before = history.events.iter().rev().skip_while(|event| event.at > write.at);
+    let mut ids = before.filter_map(|event| match &event.what {
+        What::Up(id) if place_of_life(&event.worker) == place => Some(id),
+        _ => None,
+    });
+    write.place.as_deref() == Some(place) && ids.next().is_none_or(|last| last == id)
 }
 
 /// The last record of the shard that the place was given in its last epoch before.

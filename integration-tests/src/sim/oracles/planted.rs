@@ -178,11 +178,11 @@ fn a_flush_that_leaves_something() {
     assert!(pending.contains(&"P8"), "{pending:?}");
     // Noted a moment later.
     assert_eq!(
-        broken(|history| _ = history.events.insert(1, event(1, "producer", "", What::Flushed { bytes: 0 }))),
+        broken(|history| history.events.insert(1, event(1, "producer", "", What::Flushed { bytes: 0 }))),
         ["P8"]
     );
     assert_eq!(
-        broken(|history| _ = history.events.insert(12, event(2, "producer", "", What::Flushed { bytes: 0 }))),
+        broken(|history| history.events.insert(12, event(2, "producer", "", What::Flushed { bytes: 0 }))),
         [""; 0]
     );
 }
