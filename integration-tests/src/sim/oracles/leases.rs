@@ -14,6 +14,8 @@ use crate::sim::table::{LeaseWrite, Mark, Row};
 struct Epoch<'a> {
     life: &'a str,
     number: u64,
+    /// Where the shard's lease begins in its writes: one that is deleted and made anew counts from the beginning again.
+    lease: usize,
     renewal: usize,
     id: &'a str,
 }
@@ -32,14 +34,16 @@ pub(crate) fn epochs(history: &History) -> Vec<Violation> {
         };
         let mut broken = |promise, what| violations.push(Violation::new(promise, event.at, &event.shard, what));
         let (life, shard) = (event.worker.as_str(), event.shard.as_str());
-        if last.get(shard).is_none_or(|epoch| (epoch.life, epoch.number) != (life, *number)) {
-            let Some((renewal, id)) = first_renewal(writes, life, *number).filter(|(at, _)| writes[*at].at <= event.at)
-            else {
+        let gone = writes.iter().rposition(|write| write.at <= event.at && write.row.is_none());
+        let lease = gone.map_or(0, |gone| gone + 1);
+        if last.get(shard).is_none_or(|epoch| (epoch.life, epoch.number, epoch.lease) != (life, *number, lease)) {
+            let found = first_renewal(&writes[lease..], life, *number).map(|(at, id)| (lease + at, id));
+            let Some((renewal, id)) = found.filter(|(at, _)| writes[*at].at <= event.at) else {
                 broken("C6", format!("{life} begins epoch {number}, which no renewal of its own began"));
                 continue;
             };
-            let epoch = Epoch { life, number: *number, renewal, id };
-            if let Some(before) = last.get(shard).filter(|before| before.life == life)
+            let epoch = Epoch { life, number: *number, lease, renewal, id };
+            if let Some(before) = last.get(shard).filter(|before| (before.life, before.lease) == (life, lease))
                 && let Some(sent) = left_without_cause(writes, before, &epoch, history.shape.lease_duration)
             {
                 let what =
