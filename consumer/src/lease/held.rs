@@ -15,7 +15,8 @@ use super::store::LeaseStore;
 use crate::clock::{Clock, Tick};
 
 /// One ownership of a lease, as a number that grows with every change of hands: what the lease counter was after the
-/// renewal by which this worker made the lease its own. Give it to external systems as a fencing token.
+/// renewal by which this worker made the lease its own. Give it to external systems as a fencing token. An operator who deletes the
+/// lease's row makes them start over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
