@@ -1,5 +1,6 @@
 //! One worker of the fleet: shows that it lives, finds its leases, holds them, and lets them go.
 
+mod control;
 mod offers;
 mod report;
 mod shutdown;
@@ -15,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
+pub(crate) use self::control::WorkerControl;
 use self::offers::{Offers, Taker};
 use self::report::report;
 pub(crate) use self::shutdown::Shutdown;
@@ -48,14 +50,6 @@ enum Asked {
     Nothing,
     One,
     All,
-}
-
-/// Stops a worker from anywhere.
-#[derive(Clone, Debug)]
-pub(crate) struct WorkerControl {
-    hold: HoldContext,
-    shutdown: Shutdown,
-    stopped: watch::Receiver<bool>,
 }
 
 /// Starts the worker's tasks. The lease table has been prepared.
@@ -135,24 +129,6 @@ impl fmt::Debug for WorkerHandle {
             .field("control", &self.control)
             .field("tasks", &self.tasks.len())
             .finish_non_exhaustive()
-    }
-}
-
-impl WorkerControl {
-    /// Asks all shards to finish by then, and the worker to leave the fleet. The first call's deadline counts.
-    pub(crate) fn begin_shutdown(&self, within: Duration) {
-        self.shutdown.begin(self.hold.clock.now() + within);
-    }
-
-    pub(crate) fn is_shutting_down(&self) -> bool {
-        self.shutdown.deadline().is_some()
-    }
-
-    /// Resolves when the worker has left: its leases released, its row and its lock deleted. Cancel safe.
-    pub(crate) async fn stopped(&self) {
-        // An error means that the tasks are gone, which is stopped as well.
-        let mut stopped = self.stopped.clone();
-        let _closed = stopped.wait_for(|stopped| *stopped).await;
     }
 }
 
@@ -273,6 +249,13 @@ impl Keeper {
             Some(reader) => self.held.insert(ended.key.clone(), Slot::Leaving(reader)),
             None => self.held.remove(&ended.key),
         };
+        if matches!(&ended.lost, LostReason::Taken { by: Some(by) } if *by == self.hold.me) {
+            tracing::error!(
+                lease = %ended.key, worker = %self.hold.me,
+                "somebody else renews this lease under our worker id: two processes that run share one, or a former life's last \
+                 write has come late. Give each process a worker id of its own"
+            );
+        }
         tracing::info!(lease = %ended.key, worker = %self.hold.me, reason = ?ended.lost, "lease not held any more");
         self.finder.lost(self.hold.clock.now(), ended.key, &ended.lost, ended.counter);
     }

@@ -120,6 +120,12 @@ impl Shards {
         if self.under_way.is_some() || !self.is_due(is_empty, rows) {
             return;
         }
+        if !is_empty && self.looked.is_none() {
+            tracing::info!(
+                leases = rows.leases.len(), start = ?self.looker.start,
+                "the table has leases: they go on from their checkpoints, and the configured start is for shards without one"
+            );
+        }
         let filter = if is_empty { self.first_listing } else { ListFilter::All };
         let mut looker = self.looker.clone();
         self.looker.rng = self.looker.rng.fork();
