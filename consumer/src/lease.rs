@@ -21,6 +21,7 @@ mod hints;
 pub(crate) mod lane;
 mod renew;
 mod shard_end;
+pub(crate) mod shutdown;
 mod throughput;
 
 pub(crate) use self::hints::Hints;

@@ -3,7 +3,6 @@
 mod control;
 mod offers;
 mod report;
-mod shutdown;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -19,12 +18,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 pub(crate) use self::control::WorkerControl;
 use self::offers::{Offers, Taker};
 use self::report::report;
-pub(crate) use self::shutdown::Shutdown;
+
 use crate::clock::Tick;
 use crate::lease::find::{Find, Finder};
 use crate::lease::held::{HeldLease, HoldContext};
 use crate::lease::lane::adopt;
 use crate::lease::leader::{self, LeaderContext};
+use crate::lease::shutdown::Shutdown;
 use crate::lease::{Lease, LeaseKey, LostReason, StoreError};
 
 /// What a worker is made of.

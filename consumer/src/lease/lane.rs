@@ -11,10 +11,10 @@ use super::cleanup;
 use super::held::{CheckpointError, Command, Expiry, HeldLease, HoldContext, Standing};
 use super::lease::{Checkpoint, Lease, LeaseKey, Owners};
 use super::renew::{Answer, LostReason, Ownership, Verdict, Write};
+use super::shutdown::Shutdown;
 use super::store::{Renewal, StoreError, Written};
 use super::throughput::Throughput;
 use crate::clock::Tick;
-use crate::worker::Shutdown;
 
 /// The worker's side of a held lease.
 #[derive(Debug)]

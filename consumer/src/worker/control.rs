@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::Shutdown;
 use crate::lease::held::HoldContext;
+use crate::lease::shutdown::Shutdown;
 
 /// Stops a worker from anywhere.
 #[derive(Clone, Debug)]

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::time::{sleep, sleep_until};
 
-use super::{Shutdown, log};
+use super::log;
 use crate::clock::Tick;
 use crate::lease::EpochTime;
 use crate::lease::held::HoldContext;
 use crate::lease::lane::pause;
+use crate::lease::shutdown::Shutdown;
 
 /// Writes the worker's row at once and every 30 s, more often while no lease of its moves either, and deletes it when the
 /// worker leaves, so that no leader gives it more leases.
