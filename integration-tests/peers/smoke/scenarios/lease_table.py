@@ -5,6 +5,7 @@ table is looked at all the while. What a row looks like in each state is held in
 from the KCL's rows; both tables have to agree with it: attribute names, types and encodings, the table's keys and index.
 """
 
+import copy
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,10 @@ _LINES = 2_000
 # States that pass too quickly to be seen in every run, or that only one of the two goes through.
 _MAY_BE_MISSED = {"lease of a root, unowned", "lease of a child, unowned", "lease of a root, owned", "lease of a child, owned"}
 
+# The one thing that our rows have and the KCL's do not: how often a worker shows life, in the map of texts that the KCL
+# reserves in its workers' rows, reads, and does nothing with.
+_OURS_ALONE = ("WORKER_METRIC_STATS", "properties", {"M": {"showsLifeEveryMillis": {"S": "5000"}}})
+
 
 def body(run):
     table = run.dynamodb()
@@ -34,7 +39,11 @@ def body(run):
     expected = json.loads(golden.GOLDEN.read_text())
     for kind, shapes in seen.items():
         run.check(shapes.table == expected["table"], f"the {kind} worker's table has the KCL's keys and index")
-        wrong = shapes.against(expected["rows"])
+        rows = copy.deepcopy(expected["rows"])
+        if kind == "rust":
+            state, name, value = _OURS_ALONE
+            rows[state]["always"][name] = value
+        wrong = shapes.against(rows)
         run.check(not wrong, f"the {kind} worker's rows are the KCL's", wrong)
         missed = expected["rows"].keys() - shapes.rows.keys() - _MAY_BE_MISSED
         run.check(not missed, f"the {kind} worker's table went through every state", sorted(missed))
