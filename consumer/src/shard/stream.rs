@@ -76,8 +76,7 @@ impl fmt::Display for Stream {
 /// As the producer; the SDK's own default is 3.1 s.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// Until an answer begins. The service answers within a second; one that was lost on the way must not hold its shard up
-/// for as long as a large one may take.
+/// Until an answer begins: one that was lost on the way must not hold its shard up for as long as a large one may take.
 const SILENCE: Duration = Duration::from_secs(6);
 
 /// The KCL's `kinesisRequestTimeout`, for the whole of an answer: it can be 10 MB.

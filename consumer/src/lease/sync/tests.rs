@@ -326,7 +326,8 @@ async fn of_a_torn_listing_no_child_is_planned_beside_its_parent() {
         let whole = discover.list(ListFilter::All).await.expect("a listing");
         let leases: Vec<_> = whole.iter().map(|shard| new_lease(shard, Checkpoint::TrimHorizon)).collect();
         cloud.faults("a").next("ListShards", Fault::DelayResponse(Duration::from_millis(1)));
-        cloud.faults("a").next("ListShards", Fault::DelayRequest(Duration::from_secs(5)));
+        // No call takes longer than six seconds: the second page comes at the fifth attempt.
+        cloud.faults("a").next_n("ListShards", 4, Fault::SilentRequest);
         let (torn, ()) = tokio::join!(discover.list(filter), async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             stream.update_shard_count(3000).await;
@@ -334,7 +335,7 @@ async fn of_a_torn_listing_no_child_is_planned_beside_its_parent() {
         let torn = torn.expect("a listing");
         assert!(torn.iter().any(|shard| !shard.is_closed() && shard.parents.is_empty()), "parents look open");
         let children = torn.iter().filter(|shard| !shard.parents.is_empty()).count();
-        assert!(children > 20, "and {children} children are there");
+        assert!(children > 100, "and {children} children are there");
 
         let ids =
             |plan: Plan| plan.create.into_iter().map(|planned| planned.lease.key.shard()).collect::<BTreeSet<_>>();
