@@ -216,6 +216,7 @@ impl Facts<'_> {
     fn longest_overlap(&self) -> Duration {
         longest_overlap(&History {
             shape: Shape::of(0),
+            producer_well_until: Duration::ZERO,
             writes: Vec::new(),
             events: self.events.clone(),
             puts: Vec::new(),

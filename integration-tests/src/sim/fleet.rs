@@ -116,6 +116,12 @@ impl Fleet {
         self.cloud.freeze(&network(at));
     }
 
+    /// Puts the machine at this place to sleep.
+    pub(crate) fn suspend(&self, at: usize) {
+        self.recorder.add(&format!("w{at}"), "", What::Frozen);
+        self.cloud.suspend(&network(at));
+    }
+
     /// Lets it go on.
     pub(crate) fn thaw(&self, at: usize) {
         self.cloud.thaw(&network(at));

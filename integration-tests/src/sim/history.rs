@@ -16,6 +16,8 @@ use super::workload::Put;
 #[derive(Debug, Clone)]
 pub(crate) struct History {
     pub(crate) shape: Shape,
+    /// Until then nothing was wrong with the producer's network.
+    pub(crate) producer_well_until: Duration,
     /// In the order in which they happened.
     pub(crate) events: Vec<Event>,
     /// What the table has accepted of leases, in its order.

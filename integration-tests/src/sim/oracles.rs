@@ -9,6 +9,7 @@ mod order;
 mod overlap;
 #[cfg(test)]
 mod planted;
+mod rates;
 mod restarts;
 
 use std::fmt;
@@ -52,11 +53,12 @@ pub(crate) fn judge(history: &History) -> Vec<Violation> {
 
 type Oracle = fn(&History) -> Vec<Violation>;
 
-const ORACLES: [Oracle; 12] = [
+const ORACLES: [Oracle; 13] = [
     ledger::flushes,
     ledger::puts,
     ledger::stream,
     ledger::deliveries,
+    rates::shards,
     order::epochs,
     lineage::children,
     overlap::processors,

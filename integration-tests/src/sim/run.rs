@@ -50,6 +50,8 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
 
     sleep_until(start + WARM_UP).await;
     recorder.add("", "", What::Phase("safety"));
+    let ill = schedule.iter().find(|timed| timed.is_the_producer_s()).map(|timed| timed.at);
+    let producer_well_until = ill.unwrap_or(Duration::MAX);
     let mut troubles = JoinSet::new();
     for timed in schedule {
         troubles.spawn(strike(timed, start, fleet.clone(), stream.clone()));
@@ -89,7 +91,8 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
     watching.shutdown().await;
     let (events, puts) = recorder.finish();
     let calls = cloud.trace();
-    Ran { history: audit(shape, events, writes(&cloud), puts, stored, &stream), calls }
+    let history = audit(shape, events, writes(&cloud), puts, stored, &stream);
+    Ran { history: History { producer_well_until, ..history }, calls }
 }
 
 async fn watch(cloud: Cloud, recorder: Recorder) {
@@ -168,7 +171,8 @@ pub(crate) fn audit(
 ) -> History {
     let shards =
         stream.shards().into_iter().map(|shard| (shard.id, Lineage { parents: shard.parents, open: shard.open }));
-    History { shape, events, writes, puts, stored, shards: shards.collect() }
+    let producer_well_until = Duration::ZERO;
+    History { shape, producer_well_until, events, writes, puts, stored, shards: shards.collect() }
 }
 
 /// The user records in the stream, in the order of each shard.

@@ -39,11 +39,19 @@ pub(crate) enum Trouble {
     Freeze {
         worker: usize,
     },
+    /// A worker's machine sleeps.
+    Suspend {
+        worker: usize,
+    },
+    /// Answers come late for a while before none come at all.
     Cut {
         worker: usize,
         from: From,
         leg: Leg,
+        late: Duration,
     },
+    /// The workers are cut off one after the other, and come back in another order.
+    Swizzle,
     Split {
         shard: usize,
     },
@@ -118,7 +126,8 @@ fn trouble(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Trouble {
         6 => Trouble::Freeze { worker },
         7 => {
             let from = [From::Table, From::Stream, From::Both][rng.usize(0..3)];
-            Trouble::Cut { worker, from, leg: [Leg::Both, Leg::Requests, Leg::Answers][rng.usize(0..3)] }
+            let leg = [Leg::Both, Leg::Requests, Leg::Answers][rng.usize(0..3)];
+            Trouble::Cut { worker, from, leg, late: Duration::from_millis(rng.u64(0..=2500)) }
         }
         8 => Trouble::Split { shard },
         9 => Trouble::Merge { shard },
@@ -127,7 +136,16 @@ fn trouble(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Trouble {
         12 => Trouble::ReadLag,
         13 => Trouble::DeleteLease { shard },
         14 => Trouble::SetClock { worker, seconds: rng.i64(-300..=300) },
+        15 => Trouble::Suspend { worker },
+        16 => Trouble::Swizzle,
         _ => Trouble::CutProducer,
+    }
+}
+
+impl Timed {
+    /// Whether it is the producer that has it.
+    pub(crate) const fn is_the_producer_s(&self) -> bool {
+        matches!(self.what, Trouble::Weather { worker: None, .. } | Trouble::CutProducer)
     }
 }
 
@@ -148,7 +166,7 @@ impl fmt::Display for Timed {
 pub(crate) const WARM_UP: Duration = Duration::from_secs(15);
 
 /// Kinds that [`trouble`] knows.
-const KINDS: usize = 16;
+const KINDS: usize = 18;
 
 /// Keeps the schedule's chance apart from that of the shape.
 const SALT: u64 = 0x5ea1_0000_0000_0002;

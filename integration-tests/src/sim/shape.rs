@@ -14,6 +14,10 @@ pub struct Shape {
     pub shards: i32,
     /// That are put, each second.
     pub records_per_second: u64,
+    /// That are put at once, and then none until as many are due again.
+    pub burst: u64,
+    /// Kinesis records a second that the producer may send to a shard, if it is told.
+    pub rate_limit: Option<u64>,
     /// Bytes of each record.
     pub record_bytes: usize,
     /// Partition keys.
@@ -59,11 +63,17 @@ impl Shape {
         let longest = if rng.u8(0..8) == 0 { 4000 } else { 200 };
         let pick = |rng: &mut fastrand::Rng, from: &[u64]| from[rng.usize(0..from.len())];
         let mut clocks = rng.fork();
+        let records_per_second = if large { rng.u64(20..=100) } else { rng.u64(1..=15) };
+        let burst = pick(&mut clocks, &[1, 1, 5, 20, 60]);
+        // What is put on the average passes, even if all of it goes to one shard.
+        let rate_limit = (clocks.u8(0..3) == 0).then_some(3 * records_per_second);
         Self {
             seed,
             workers: if large { rng.usize(4..=8) } else { rng.usize(1..=4) },
             shards: if large { rng.i32(8..=20) } else { rng.i32(1..=4) },
-            records_per_second: if large { rng.u64(20..=100) } else { rng.u64(1..=15) },
+            records_per_second,
+            burst,
+            rate_limit,
             record_bytes: rng.usize(40..=longest),
             keys: rng.u64(1..=40),
             aggregation: rng.bool(),

@@ -37,8 +37,25 @@ pub(crate) async fn strike(timed: Timed, start: Instant, fleet: Fleet, stream: S
             sleep(timed.lasts).await;
             fleet.thaw(worker);
         }
-        Trouble::Cut { worker, from, leg } => cut(&cloud.faults(&network(worker)), &timed, from, leg),
-        Trouble::CutProducer => cut(&cloud.faults(PRODUCER), &timed, From::Both, Leg::Both),
+        Trouble::Suspend { worker } => {
+            fleet.suspend(worker);
+            sleep(timed.lasts).await;
+            fleet.thaw(worker);
+        }
+        Trouble::Cut { worker, from, leg, late } => {
+            let faults = to(&cloud.faults(&network(worker)), from);
+            faults.during(timed.at..timed.at + LATE, Fault::DelayResponse(late));
+            cut(&faults, timed.at + LATE, timed.lasts, leg);
+        }
+        Trouble::Swizzle => {
+            let mut rng = fastrand::Rng::with_seed(seed ^ timed.at.as_millis() as u64);
+            for place in networks(fleet.shape()) {
+                let half = timed.lasts / 2;
+                let (goes, comes) = (half.mul_f64(rng.f64()), half + half.mul_f64(rng.f64()));
+                cut(&cloud.faults(&place), timed.at + goes, comes - goes, Leg::Both);
+            }
+        }
+        Trouble::CutProducer => cut(&cloud.faults(PRODUCER), timed.at, timed.lasts, Leg::Both),
         Trouble::Split { shard } => {
             let open = stream.open_shards();
             let shard = open[shard % open.len()].id.clone();
@@ -88,19 +105,22 @@ fn say(fleet: &Fleet, refused: Option<kinesis_testkit::Refused>) {
     }
 }
 
-fn cut(faults: &Faults, timed: &Timed, from: From, leg: Leg) {
+/// Those of the calls to one service, or to both.
+fn to(faults: &Faults, from: From) -> Faults {
+    match from {
+        From::Table => faults.clone().dynamodb(),
+        From::Stream => faults.clone().kinesis(),
+        From::Both => faults.clone(),
+    }
+}
+
+fn cut(faults: &Faults, at: Duration, lasts: Duration, leg: Leg) {
     let fault = match leg {
         Leg::Both => Fault::BlackHole,
         Leg::Requests => Fault::SilentRequest,
         Leg::Answers => Fault::SilentAnswer,
     };
-    let time = timed.at..timed.at + timed.lasts;
-    let faults = match from {
-        From::Table => faults.clone().dynamodb(),
-        From::Stream => faults.clone().kinesis(),
-        From::Both => faults.clone(),
-    };
-    faults.during(time, fault);
+    faults.during(at..at + lasts, fault);
 }
 
 /// Both services, all networks, all workers' clocks and user code are well from now on.
@@ -130,3 +150,6 @@ fn harsh_weather() -> Weather {
         .chance(0.3, Fault::Latency(Duration::ZERO..=Duration::from_millis(1500)))
         .chance(0.02, Fault::Latency(Duration::from_secs(2)..=Duration::from_secs(30)))
 }
+
+/// How long answers are late before a network is cut: long enough for each lease to be renewed.
+const LATE: Duration = Duration::from_secs(8);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kinesis_producer::{Aggregation, Delivery, Outcome, Producer, Record};
+use kinesis_producer::{Aggregation, Delivery, Outcome, Producer, RateLimit, Record};
 use kinesis_testkit::Cloud;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -56,22 +56,24 @@ pub(crate) async fn write(cloud: Cloud, shape: Shape, recorder: Recorder, stop: 
     let producer = start(&cloud, &shape).await;
     let mut rng = fastrand::Rng::with_seed(shape.seed ^ SALT);
     let mut of_key = vec![0; shape.keys as usize];
-    let mut ticks = interval(Duration::from_secs(1) / shape.records_per_second as u32);
+    let mut ticks = interval(Duration::from_secs(shape.burst) / shape.records_per_second as u32);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut waiting = JoinSet::new();
     while !stop.load(Ordering::Relaxed) {
         ticks.tick().await;
-        let key = rng.usize(0..of_key.len());
-        let put = recorder.put(|number| Put {
-            number,
-            key: format!("user-{key}"),
-            of_key: of_key[key],
-            bytes: shape.record_bytes,
-        });
-        of_key[key] += 1;
-        let data = put.data();
-        let delivery = producer.put(Record::new(&put.key, &data[..])).await.expect("the records are small and few");
-        waiting.spawn(settle(recorder.clone(), put.number, delivery));
+        for _ in 0..shape.burst {
+            let key = rng.usize(0..of_key.len());
+            let put = recorder.put(|number| Put {
+                number,
+                key: format!("user-{key}"),
+                of_key: of_key[key],
+                bytes: shape.record_bytes,
+            });
+            of_key[key] += 1;
+            let data = put.data();
+            let delivery = producer.put(Record::new(&put.key, &data[..])).await.expect("the records are small and few");
+            waiting.spawn(settle(recorder.clone(), put.number, delivery));
+        }
         while waiting.try_join_next().is_some() {}
     }
     producer.flush().await;
@@ -103,7 +105,10 @@ async fn start(cloud: &Cloud, shape: &Shape) -> Producer {
     let client = cloud.connect(PRODUCER).await.kinesis;
     let aggregation = if shape.aggregation { Aggregation::On } else { Aggregation::Off };
     loop {
+        let mut limit = RateLimit::default();
+        limit.records_per_second = shape.rate_limit.unwrap_or(limit.records_per_second);
         let builder = Producer::builder(client.clone(), STREAM).seed(shape.seed).aggregation(aggregation);
+        let builder = builder.rate_limit(limit);
         if let Ok(producer) = builder.build().await {
             return producer;
         }

@@ -53,6 +53,9 @@ pub(crate) fn epochs(history: &History) -> Vec<Violation> {
             last.insert(shard, epoch);
         }
         let epoch = &last[shard];
+        if let Some(ran_out) = ran_out(writes, epoch, event.at, history.shape.lease_duration) {
+            broken("C7", format!("{life} goes on in epoch {number}, whose lease had run out at {ran_out:?}"));
+        }
         let later = writes[epoch.renewal..].iter().take_while(|write| write.at < event.at);
         let taken = later.filter_map(|write| write.row.as_ref()).find(|row| row.holder() != Some(epoch.id));
         if let Some(row) = taken {
@@ -61,6 +64,48 @@ pub(crate) fn epochs(history: &History) -> Vec<Violation> {
         }
     }
     violations.extend(hand_offs(history, &writes));
+    violations.extend(hand_offs_overdue(history, &writes));
+    violations
+}
+
+/// When the lease of an epoch had run out for those who wait to take it, if it had by then: a life of it after its last renewal.
+/// Whether somebody was there to take it does not matter.
+fn ran_out(writes: &[&LeaseWrite], epoch: &Epoch<'_>, now: Duration, life: Duration) -> Option<Duration> {
+    let place = Some(place_of_life(epoch.life));
+    let so_far = writes.partition_point(|write| write.at <= now);
+    let renewed = (epoch.renewal..so_far).rev().find(|at| {
+        let row = writes[*at].row.as_ref().filter(|row| row.holder() == Some(epoch.id));
+        let before = at.checked_sub(1).and_then(|before| writes[before].row.as_ref());
+        writes[*at].place.as_deref() == place && row.zip(before).is_some_and(|(row, before)| is_renewal(before, row))
+    })?;
+    let ran_out = writes[renewed].at + life;
+    (ran_out < now).then_some(ran_out)
+}
+
+/// C8: who has renewed a lease twice since it was asked to hand it over knows that, for the second time follows from what the
+/// table said to the first. From then on it has its time, and does not keep the lease for longer.
+fn hand_offs_overdue(history: &History, writes: &BTreeMap<&str, Vec<&LeaseWrite>>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (shard, writes) in writes.iter().filter(|(_, writes)| !is_deleted_by_operator(writes)) {
+        let mut renewals = Vec::new();
+        for pair in writes.windows(2) {
+            let (Some(before), Some(row)) = (&pair[0].row, &pair[1].row) else { continue };
+            let Some(from) = before.checkpoint_owner.as_deref() else {
+                renewals.clear();
+                continue;
+            };
+            if !is_renewal(before, row) || pair[1].place.as_deref() != Some(place_of_life(from)) {
+                continue;
+            }
+            renewals.push(pair[1].at);
+            let known = renewals.get(1).filter(|known| pair[1].at > **known + history.shape.handoff_time + A_WRITE);
+            if let Some(known) = known {
+                let what = format!("{from} renews what it has known to be asked for since {known:?} at the latest");
+                violations.push(Violation::new("C8", pair[1].at, shard, what));
+                renewals.clear();
+            }
+        }
+    }
     violations
 }
 
@@ -193,3 +238,6 @@ fn by_shard(history: &History) -> BTreeMap<&str, Vec<&LeaseWrite>> {
 fn is_deleted_by_operator(writes: &[&LeaseWrite]) -> bool {
     writes.iter().any(|write| write.place.is_none())
 }
+
+/// What the table may take for a write, tries that it refuses included.
+const A_WRITE: Duration = Duration::from_secs(3);

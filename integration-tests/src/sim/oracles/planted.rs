@@ -11,6 +11,8 @@ use crate::sim::shape::{Face, Shape};
 use crate::sim::table::{LeaseWrite, Mark, Row};
 use crate::sim::workload::Put;
 
+mod deadlines;
+
 const PARENT: &str = "shardId-000000000000";
 const CHILD: &str = "shardId-000000000001";
 
@@ -113,6 +115,7 @@ fn sound() -> History {
     ];
     History {
         shape,
+        producer_well_until: Duration::MAX,
         events,
         writes,
         puts: (0..6).map(put).collect(),

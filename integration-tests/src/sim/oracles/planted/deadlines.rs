@@ -1,0 +1,73 @@
+//! Too late, too long, too much at once.
+
+use super::*;
+
+#[test]
+fn a_record_that_is_begun_after_the_life_of_its_lease_is_caught() {
+    let late = |by: u64| {
+        broken(|history| {
+            let at = of_call(history, 2, true);
+            let move_by = Duration::from_secs(by);
+            // All that comes after the old owner's last renewal comes later.
+            history.events[at - 1..].iter_mut().for_each(|event| event.at += move_by);
+            history
+                .writes
+                .iter_mut()
+                .filter(|write| write.at >= Duration::from_secs(6))
+                .for_each(|write| write.at += move_by);
+            let again = begin(5 + by, "w0.0", 1, 9, &[1]);
+            history.events.insert(at - 1, again);
+            history.events.insert(at, done(5 + by, "w0.0", PARENT, 9));
+        })
+    };
+    assert!(!late(10).contains(&"C7"), "a lease that was renewed at 5 s lives for 10");
+    assert!(late(11).contains(&"C7"));
+}
+
+#[test]
+fn a_hand_off_that_its_owner_does_not_complete_is_caught() {
+    let asked = |renewals: &[u64]| {
+        broken(|history| {
+            let handed = |at, counter| {
+                let row = Row {
+                    owner: Some("w1.0".to_owned()),
+                    checkpoint_owner: Some("w0.0".to_owned()),
+                    counter,
+                    checkpoint: Mark::At(position(1)),
+                };
+                write(at, "w0.0", event(at, "w0.0", PARENT, What::Lease(row)))
+            };
+            let mut writes: Vec<_> = renewals.iter().zip(2..).map(|(at, counter)| handed(*at, counter)).collect();
+            let taken =
+                history.writes.iter().position(|write| write.at == Duration::from_secs(6)).expect("it is taken");
+            // Who takes it, and all that follows, waits for the hand-off.
+            let wait = Duration::from_secs(renewals[renewals.len() - 1]);
+            for write in &mut history.writes[taken..] {
+                write.at += wait;
+                write.row.iter_mut().filter(|_| write.shard == PARENT).for_each(|row| row.counter += 20);
+            }
+            for event in history.events.iter_mut().filter(|event| event.at >= Duration::from_secs(6)) {
+                event.at += wait;
+                if let What::Begin { epoch: Some(epoch), .. } = &mut event.what
+                    && *epoch == 4
+                {
+                    *epoch += 20;
+                }
+            }
+            history.writes.splice(taken..taken, writes.drain(..));
+        })
+    };
+    assert_eq!(asked(&[6, 7, 8, 15]), [""; 0], "known at 8 s, and 5 s for it");
+    assert_eq!(asked(&[6, 7, 8, 15, 17]), ["C8"]);
+}
+
+#[test]
+fn a_shard_that_gets_more_than_its_rate_is_caught() {
+    assert_eq!(broken(|history| history.shape.rate_limit = Some(4)), [""; 0], "four at once are a burst");
+    assert_eq!(broken(|history| history.shape.rate_limit = Some(3)), ["P7"]);
+    let ill = |history: &mut History| {
+        history.shape.rate_limit = Some(3);
+        history.producer_well_until = Duration::from_secs(2);
+    };
+    assert_eq!(broken(ill), [""; 0], "answers that come late come together");
+}
