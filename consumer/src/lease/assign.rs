@@ -102,7 +102,7 @@ impl Assignment {
     /// When the next lease will have run out if nothing moves, after a round at `now`.
     pub(crate) fn next_expiry(&self, now: Tick) -> Option<Tick> {
         let unfinished = self.leases.values().filter(|watched| !watched.is_settled());
-        let ends = unfinished.flat_map(|watched| [watched.runs_out(self.duration), self.given_up_at(watched)]);
+        let ends = unfinished.flat_map(|watched| [watched.runs_out(self.duration), self.given_up_at(now, watched)]);
         ends.flatten().filter(|end| *end > now).min()
     }
 
@@ -135,16 +135,17 @@ impl Assignment {
 
     /// Whether nobody holds the lease.
     fn is_free(&self, now: Tick, watched: &Watched) -> bool {
-        let Some(holder) = watched.actual_owner() else { return true };
-        // Given to a worker that has left or died before it wrote: it will not come for it.
-        let in_vain = watched.is_awaited() && !self.fleet.is_able(now, holder);
-        in_vain || self.given_up_at(watched).is_some_and(|at| at <= now) || watched.has_run_out(now, self.duration)
+        watched.actual_owner().is_none()
+            || self.given_up_at(now, watched).is_some_and(|at| at <= now)
+            || watched.has_run_out(now, self.duration)
     }
 
-    /// When a worker is given up that was given this lease, has not written to it yet, and does not show the life that it
-    /// shows by its own word.
-    fn given_up_at(&self, watched: &Watched) -> Option<Tick> {
-        watched.actual_owner().filter(|_| watched.is_awaited()).and_then(|holder| self.fleet.silent_at(holder))
+    /// When a worker is given up that was given this lease and has not been seen to write to it: it has left or died, or does
+    /// not show the life that it shows by its own word.
+    fn given_up_at(&self, now: Tick, watched: &Watched) -> Option<Tick> {
+        let holder = watched.actual_owner().filter(|_| watched.is_awaited())?;
+        let gone = if self.fleet.is_able(now, holder) { self.fleet.silent_at(holder)? } else { now };
+        Some(gone.max(watched.takeable_at(self.duration)))
     }
 
     /// Gives free leases to the workers with the fewest, those that waited longest first.

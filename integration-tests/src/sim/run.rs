@@ -1,13 +1,12 @@
 //! A run: warm-up, safety, liveness, audit.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kinesis_aggregation::{HashKey, HashKeyRange, Payload};
 use kinesis_consumer::Position;
 use kinesis_testkit::{Cloud, Stream};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -45,8 +44,8 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
     (0..shape.workers).for_each(|at| fleet.start(at, false));
     let mut watching = JoinSet::new();
     watching.spawn(watch(cloud.clone(), recorder.clone()));
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut writing = tokio::spawn(write(cloud.clone(), shape.clone(), recorder.clone(), Arc::clone(&stop)));
+    let (stop, stopped) = oneshot::channel();
+    let mut writing = tokio::spawn(write(cloud.clone(), shape.clone(), recorder.clone(), stopped));
 
     sleep_until(start + WARM_UP).await;
     recorder.add("", "", What::Phase("safety"));
@@ -63,7 +62,7 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
     heal(&fleet);
     keep_a_core(&fleet, &shape);
     sleep(STILL_WRITING).await;
-    stop.store(true, Ordering::Relaxed);
+    drop(stop);
     let cap = Instant::now() + CAP;
     let mut converged = None;
     while Instant::now() < cap {

@@ -1,11 +1,10 @@
 //! What is put: numbered records, through the real producer, some of whose acknowledgements fail.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kinesis_producer::{Aggregation, Delivery, Outcome, Producer, RateLimit, Record};
 use kinesis_testkit::Cloud;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -52,15 +51,18 @@ impl Put {
 }
 
 /// Writes until it is told to stop, and then until all puts are resolved.
-pub(crate) async fn write(cloud: Cloud, shape: Shape, recorder: Recorder, stop: Arc<AtomicBool>) {
+pub(crate) async fn write(cloud: Cloud, shape: Shape, recorder: Recorder, mut stop: oneshot::Receiver<()>) {
     let producer = start(&cloud, &shape).await;
     let mut rng = fastrand::Rng::with_seed(shape.seed ^ SALT);
     let mut of_key = vec![0; shape.keys as usize];
     let mut ticks = interval(Duration::from_secs(shape.burst) / shape.records_per_second as u32);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut waiting = JoinSet::new();
-    while !stop.load(Ordering::Relaxed) {
-        ticks.tick().await;
+    loop {
+        tokio::select! { biased;
+            _ = &mut stop => break,
+            _ = ticks.tick() => {}
+        }
         for _ in 0..shape.burst {
             let key = rng.usize(0..of_key.len());
             let put = recorder.put(|number| Put {

@@ -278,6 +278,12 @@ impl Dispatcher {
         // First the map, then the retirement: whoever finds a lane retired finds the map that replaces it.
         self.pipeline.map.store(Arc::clone(&map));
         for lane in &retired {
+            let limiter = lane.state().limiter();
+            for heir in map.lanes().iter().filter(|heir| heir.range().overlaps(&lane.range())) {
+                heir.state().inherit(now, &limiter);
+            }
+        }
+        for lane in &retired {
             let left = lane.state().retire(Access::Retired);
             self.visit(lane);
             for (at, batch) in left {

@@ -255,6 +255,16 @@ impl State {
         waiting.map(|batch| (None, batch)).chain(retries).collect()
     }
 
+    /// What its shard has been sent.
+    pub(crate) fn limiter(&self) -> Limiter {
+        self.limiter.clone()
+    }
+
+    /// Takes in what a shard has been sent that this one comes from.
+    pub(crate) fn inherit(&mut self, now: Tick, parent: &Limiter) {
+        self.limiter.inherit(now, parent);
+    }
+
     /// Lets nobody put any more. What is here goes on.
     pub(crate) fn shut(&mut self) {
         if self.access == Access::Open {

@@ -23,6 +23,12 @@ impl Limiter {
         self.records.ready_at(1).max(self.bytes.ready_at(bytes as u64))
     }
 
+    /// Takes over what was taken for a shard that this one comes from: some of it may have been sent here already.
+    pub(crate) fn inherit(&mut self, now: Tick, parent: &Self) {
+        self.records.inherit(now, &parent.records);
+        self.bytes.inherit(now, &parent.bytes);
+    }
+
     /// Takes the tokens for a Kinesis record of this many bytes. The caller has waited for [`ready_at`](Self::ready_at).
     pub(crate) fn take(&mut self, now: Tick, bytes: usize) {
         debug_assert!(self.ready_at(bytes) <= now, "tokens taken that are not there");
@@ -51,6 +57,10 @@ impl Bucket {
 
     fn take(&mut self, now: Tick, tokens: u64) {
         self.full_at = self.full_at.max(now) + self.time_to_refill(tokens);
+    }
+
+    fn inherit(&mut self, now: Tick, parent: &Self) {
+        self.full_at = self.full_at.max(now) + parent.full_at.since(now);
     }
 
     fn time_to_refill(&self, tokens: u64) -> Duration {
@@ -100,6 +110,27 @@ mod tests {
         limiter.take(at(500), 10 << 20);
         assert_eq!(limiter.ready_at(0), at(9_500), "ten seconds' worth, less the burst");
         assert_eq!(limiter.ready_at(1 << 20), at(10_500));
+    }
+
+    #[test]
+    fn a_shard_begins_with_what_its_parents_were_sent() {
+        let mut parents = [Limiter::new(SHARD), Limiter::new(SHARD)];
+        let mut child = Limiter::new(SHARD);
+        for (parent, records) in parents.iter_mut().zip([600, 300]) {
+            (0..records).for_each(|_| parent.take(at(1000), 1));
+        }
+        child.inherit(at(1100), &parents[0]);
+        child.inherit(at(1100), &parents[1]);
+        // 500 and 200 of them are still counted.
+        for _ in 0..300 {
+            assert!(child.ready_at(1) <= at(1100));
+            child.take(at(1100), 1);
+        }
+        assert_eq!(child.ready_at(1), at(1101));
+        // Long after it there is nothing to take over.
+        let mut late = Limiter::new(SHARD);
+        late.inherit(at(9000), &parents[0]);
+        assert_eq!(late.ready_at(1 << 20), at(9000), "a full bucket");
     }
 
     #[test]

@@ -426,6 +426,30 @@ fn where_nobody_surely_lives_one_that_may_is_given_the_lease() {
 }
 
 #[test]
+fn who_took_a_lease_while_nobody_looked_keeps_it() {
+    let mut world = settled(&["a", "b"], 2);
+    world.lively.insert(worker("c"));
+    // Since the leader last looked c has come, been given the lease of b, and renewed it. While it has leases their renewals are
+    // its signs of life, and its row is old.
+    world.now += 100;
+    world.report(&["c"]);
+    let lease = world.rows.leases.iter_mut().find(|lease| lease.owner == Some(worker("b"))).expect("b has one");
+    lease.owner = Some(worker("c"));
+    lease.counter += 5;
+    world.now += 20;
+    world.report(&["a", "b"]);
+    world.renew(&["a"]);
+    assert_eq!(world.round().moves, []);
+    // Nor is it taken because the row of c is gone: c may have renewed just before the look.
+    world.withdraw("c");
+    world.now += 9;
+    world.renew(&["a"]);
+    assert_eq!(world.round().moves, []);
+    world.now += 1;
+    assert_eq!(world.round().moves.len(), 1);
+}
+
+#[test]
 fn a_new_owner_that_leaves_before_it_wrote_is_not_waited_for() {
     let mut world = World::of(2);
     world.report(&["a", "b"]);

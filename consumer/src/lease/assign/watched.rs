@@ -18,6 +18,8 @@ pub(super) struct Watched {
     awaited: Option<Tick>,
     /// When a hand-off under way is to be over.
     handoff_until: Option<Tick>,
+    /// Whether the counter is the one that our own move left, so that its new owner has not written to it.
+    untouched: bool,
     /// Whether that it ran out has been noticed.
     noticed: bool,
     /// Finished, or without a place to start: not to be given to anybody.
@@ -33,6 +35,7 @@ impl Watched {
             since: now,
             awaited: None,
             handoff_until: lease.in_handoff().then(|| now + HANDOFF + duration),
+            untouched: false,
             noticed: false,
             settled: is_settled(lease),
         }
@@ -49,6 +52,8 @@ impl Watched {
         self.settled = is_settled(lease);
         if lease.owners() != self.owners {
             self.changed_hands(now, lease.owners(), lease.counter, duration);
+            // Who it was given to may have made it his own before we looked.
+            self.untouched = false;
             return None;
         }
         if !moved {
@@ -57,16 +62,18 @@ impl Watched {
         self.counter = lease.counter;
         self.moved = now;
         self.awaited = None;
+        self.untouched = false;
         self.noticed = false;
         lease.actual_owner().cloned()
     }
 
-    /// Takes in new owners, and the counter that the change left.
+    /// Takes in the owners to which we have changed it, and the counter that the change left.
     pub(super) fn changed_hands(&mut self, now: Tick, owners: Owners, counter: u64, duration: Duration) {
         let holder = owners.checkpoint_owner.as_ref().or(owners.owner.as_ref());
         if holder != self.actual_owner() {
             self.since = now;
             self.awaited = holder.map(|_| now + duration + SLOWEST_FIRST_WRITE);
+            self.untouched = true;
         }
         if counter != self.counter {
             self.counter = counter;
@@ -125,6 +132,12 @@ impl Watched {
 
     pub(super) fn has_run_out(&self, now: Tick, duration: Duration) -> bool {
         self.runs_out(duration).is_some_and(|at| now >= at)
+    }
+
+    /// From when on it may be taken from an owner that has not been seen to write to it. One that may have written before we
+    /// looked has a lease like any other.
+    pub(super) fn takeable_at(&self, duration: Duration) -> Tick {
+        if self.untouched { self.moved } else { self.moved + duration }
     }
 
     /// Whether it has run out, once.

@@ -155,7 +155,10 @@ fn hand_offs(history: &History, writes: &BTreeMap<&str, Vec<&LeaseWrite>>) -> Ve
             match (&before.checkpoint_owner, &row.checkpoint_owner) {
                 (None, Some(_)) => asked = Some(at),
                 (Some(from), None) if is_by(history, pair[1], from) && row.owner == before.owner => {
-                    let in_time = asked.is_some_and(|asked| at < asked + history.shape.handoff_time.mul_f64(0.8));
+                    // An epoch that ran out, of a worker that stood still, is not handed over by who finds its name in the lease.
+                    let lives = !has_lapsed(history, writes, from, at);
+                    let in_time =
+                        lives && asked.is_some_and(|asked| at < asked + history.shape.handoff_time.mul_f64(0.8));
                     let open =
                         given_to(history, shard, from, at).filter(|last| Mark::At((*last).clone()) > row.checkpoint);
                     if let Some(last) = open.filter(|_| in_time) {
@@ -168,6 +171,22 @@ fn hand_offs(history: &History, writes: &BTreeMap<&str, Vec<&LeaseWrite>>) -> Ve
         }
     }
     violations
+}
+
+/// Whether, some time after it was last given a record, the holder has not renewed the lease for longer than it holds one.
+fn has_lapsed(history: &History, writes: &[&LeaseWrite], id: &str, before: Duration) -> bool {
+    let place = place_of_life(id);
+    let given = history.events.iter().rev().find(|event| {
+        let is_here = event.at <= before && event.shard == writes[0].shard && place_of_life(&event.worker) == place;
+        is_here && matches!(event.what, What::Begin { .. })
+    });
+    let Some(given) = given else { return false };
+    let own = |write: &&&LeaseWrite| write.place.as_deref() == Some(place) && write.at <= before;
+    let mut last = writes.iter().filter(own).map(|write| write.at).take_while(|at| *at <= given.at).last();
+    writes.iter().filter(own).map(|write| write.at).filter(|at| *at > given.at).any(|at| {
+        let gap = last.replace(at).map_or(Duration::ZERO, |last| at - last);
+        gap > history.shape.lease_duration.mul_f64(0.88)
+    })
 }
 
 /// Whether the worker with this id wrote it, and not a later life at its place under another id.
