@@ -109,8 +109,8 @@ impl Assignment {
     /// The workers that can be given leases.
     fn loads(&self, now: Tick) -> Loads {
         let able = self.fleet.able(now).map(|worker| {
-            let sure = self.fleet.is_sure(now, worker);
-            (worker.clone(), Load { leases: 0, sure })
+            let (sure, just_seen) = (self.fleet.is_sure(now, worker), self.fleet.was_just_seen(now, worker));
+            (worker.clone(), Load { leases: 0, sure, just_seen })
         });
         let mut loads: BTreeMap<WorkerId, Load> = able.collect();
         for watched in self.leases.values().filter(|watched| !watched.is_settled() && !self.is_free(now, watched)) {
@@ -203,7 +203,7 @@ impl Assignment {
             // Popped from the end: the longest settled leaves first.
             leases.sort_by(|a, b| b.cmp(a));
         }
-        while let Some(to) = loads.least_sure() {
+        while let Some(to) = loads.least_just_seen() {
             let worth_it = |from: &WorkerId| loads.of(from) >= loads.of(&to) + 2;
             let donors = movable.iter().filter(|(from, leases)| !leases.is_empty() && worth_it(from));
             let most = donors.max_by_key(|(from, _)| (loads.of(from), std::cmp::Reverse(**from)));
@@ -227,8 +227,10 @@ struct Loads {
 struct Load {
     /// The unfinished leases that it has, or will have once its hand-offs are done.
     leases: usize,
-    /// It has been seen to live just now.
+    /// It can be counted on.
     sure: bool,
+    /// It has been seen to live in this round or the one before.
+    just_seen: bool,
 }
 
 impl Loads {
@@ -241,10 +243,10 @@ impl Loads {
             .map(|(worker, _)| worker.clone())
     }
 
-    /// The worker with the fewest leases among those that surely live and have room. A lease that somebody reads goes to
-    /// no other.
-    fn least_sure(&self) -> Option<WorkerId> {
-        self.least(None).filter(|worker| self.loads.get(worker).is_some_and(|load| load.sure))
+    /// The worker with the fewest leases among those that surely live and have room, as soon as it has just been seen. A lease
+    /// that somebody reads goes to no other: given to one that has died in the meantime it stands still until it runs out.
+    fn least_just_seen(&self) -> Option<WorkerId> {
+        self.least(None).filter(|worker| self.loads.get(worker).is_some_and(|load| load.just_seen))
     }
 
     fn has_room(&self, worker: &WorkerId) -> bool {

@@ -109,6 +109,12 @@ impl Fleet {
         *worker == self.me || self.lives.get(worker).is_some_and(is_fresh)
     }
 
+    /// Whether it has been seen to live in this round or the one before.
+    pub(super) fn was_just_seen(&self, now: Tick, worker: &WorkerId) -> bool {
+        let is_new = |life: &Life| life.sign.is_some_and(|sign| sign.age(now) < JUST);
+        *worker == self.me || self.lives.get(worker).is_some_and(is_new)
+    }
+
     /// When a worker that shows life often has been silent for too long. `None`: it is not known to.
     pub(super) fn silent_at(&self, worker: &WorkerId) -> Option<Tick> {
         let life = self.lives.get(worker).filter(|life| life.shows.is_some() && *worker != self.me)?;
@@ -139,6 +145,9 @@ impl Life {
         self.shows.unwrap_or(lease_duration / 2) + SEEN_LATE
     }
 }
+
+/// A round, and what it may be late.
+const JUST: Duration = Duration::from_secs(6);
 
 /// A leader looks every five seconds, and reads and writes take their time.
 const SEEN_LATE: Duration = Duration::from_secs(7);

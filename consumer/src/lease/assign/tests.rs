@@ -278,6 +278,19 @@ fn a_worker_that_joins_gets_its_share_by_hand_off() {
 }
 
 #[test]
+fn a_lease_that_is_read_goes_to_who_has_just_been_seen() {
+    let mut world = settled(&["a"], 4);
+    world.lively.insert(worker("b"));
+    world.report(&["b"]);
+    world.look();
+    world.now += 7;
+    world.renew(&["a"]);
+    assert_eq!(world.round().moves, [], "it may have died since");
+    world.report(&["b"]);
+    assert_eq!(world.round().moves.len(), 2);
+}
+
+#[test]
 fn a_difference_of_one_is_left_alone() {
     let mut world = settled(&["a", "b"], 5);
     assert_eq!(world.live(&["a", "b"], 300), []);
