@@ -1,18 +1,19 @@
 //! What can happen next, and what comes of it.
 
-use super::super::assign::{Assignment, Move};
+use super::super::assign::Move;
 use super::super::find::{Find, Finder};
 use super::super::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
 use super::super::renew::{Answer, LostReason, Ownership, Verdict, Write};
 use super::super::store::{LeaseStore, Renewal, StoreError, Written};
+use super::About;
 use super::world::{
     Call, D, HANDOFF, Held, LAST_BEAT, Life, Message, RECORDS, Row, World, after, before, child, parent,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Step {
-    /// Time goes on.
-    Beat,
+    /// Time goes on, and these workers write their rows.
+    Beat(Vec<WorkerId>),
     /// A worker does a round as the leader, whoever led before.
     Lead(WorkerId),
     /// A worker looks at a lease that is named as its own, and adopts it.
@@ -39,9 +40,14 @@ pub(super) enum Step {
 }
 
 impl World {
-    pub(super) fn steps(&self, steps: &mut Vec<Step>) {
+    pub(super) fn steps(&self, about: About, steps: &mut Vec<Step>) {
         if self.beat < LAST_BEAT {
-            steps.push(Step::Beat);
+            let mut reporters = self.reporters();
+            if about != About::Silence {
+                // The last has all of them.
+                reporters.drain(..reporters.len() - 1);
+            }
+            steps.extend(reporters.into_iter().map(Step::Beat));
         }
         for (index, message) in self.network.iter().enumerate() {
             if message.late {
@@ -107,7 +113,7 @@ impl World {
 
     pub(super) fn take(&mut self, step: Step) {
         match step {
-            Step::Beat => self.beat += 1,
+            Step::Beat(reporters) => self.beat(&reporters),
             Step::Lead(name) => self.lead(name),
             Step::Find(name, key) => self.find(&name, &key),
             Step::Send(name, key, write) => self.send(&name, &key, write),
@@ -148,20 +154,6 @@ impl World {
                 (worker.alive, worker.life, worker.finder) = (true, worker.life + 1, Finder::new(name.clone(), D));
             }
         }
-    }
-
-    fn lead(&mut self, name: WorkerId) {
-        let (now, wall_clock, rows) = (self.now(), self.wall_clock(), self.rows());
-        let led = self.leader.take().filter(|(leader, _)| *leader == name);
-        let (_, mut assignment) = led.unwrap_or_else(|| (name.clone(), Assignment::new(name.clone(), D, usize::MAX)));
-        assignment.observe(now, wall_clock, &rows);
-        let from = (name.clone(), self.workers[&name].life);
-        for change in assignment.round(now).moves {
-            let (Move::Assign { key, .. } | Move::HandOff { key, .. }) = &change;
-            let key = key.clone();
-            self.network.push(Message { from: from.clone(), key, call: Call::Lead(change), late: false });
-        }
-        self.leader = Some((name, assignment));
     }
 
     fn find(&mut self, name: &WorkerId, key: &LeaseKey) {
@@ -234,7 +226,7 @@ impl World {
         for message in self.network.iter_mut().filter(|message| message.from.0 == *name) {
             message.late = true;
         }
-        self.leader = self.leader.take().filter(|(leader, _)| leader != name);
+        self.leader = self.leader.take().filter(|leader| leader.name != *name);
     }
 
     /// The table does what a message asks for.
@@ -246,6 +238,11 @@ impl World {
         let Answer::Accepted(Some(row)) = &answer else { return answer };
         let former = former.expect("what is not there is not written");
         self.seen.checkpoint_went_back |= row.checkpoint < former.checkpoint;
+        if matches!(message.call, Call::Write { .. })
+            && let Some(leader) = &mut self.leader
+        {
+            leader.look_on.stirred.insert(message.from.0.clone());
+        }
         match &message.call {
             Call::Write { adopting: true, .. } => {
                 self.epochs.insert(key.clone(), message.from.clone());
@@ -288,17 +285,6 @@ impl World {
                 }
             }
             Call::Write { write, .. } => self.write_answered(message, write, answer),
-        }
-    }
-
-    fn move_answered(&mut self, message: &Message, change: &Move, answer: &Answer) {
-        let now = self.now();
-        match (answer, &mut self.leader) {
-            (Answer::Accepted(Some(row)), Some((name, assignment))) if *name == message.from.0 => {
-                assignment.moved(now, change, row.counter);
-            }
-            (Answer::Refused(_), _) => self.seen.leader_refused = true,
-            _ => {}
         }
     }
 

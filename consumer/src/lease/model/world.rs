@@ -7,11 +7,13 @@ use std::time::Duration;
 use futures::FutureExt;
 
 use super::super::MemoryLeaseStore;
-use super::super::assign::{Assignment, Move};
+use super::super::assign::Move;
 use super::super::find::Finder;
 use super::super::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
 use super::super::renew::{Ownership, Write};
 use super::super::store::{EpochTime, LeaseStore, Rows, WorkerRow};
+use super::leader::Leader;
+use super::{About, Leases};
 use crate::clock::Tick;
 use crate::record::Position;
 
@@ -20,7 +22,7 @@ pub(super) const D: Duration = Duration::from_secs(10);
 /// What a hand-off may take.
 pub(super) const HANDOFF: Duration = Duration::from_secs(30);
 /// How long a step of the clock is. Half a lease duration, so that a lease has run out after two.
-const BEAT: u64 = 5;
+pub(super) const BEAT: u64 = 5;
 /// When a history ends: before the first hand-off that began in it is overdue, when the leader takes a lease from a
 /// holder that lives, as the KCL does (C7 does not hold then).
 pub(super) const LAST_BEAT: u8 = 7;
@@ -32,7 +34,7 @@ pub(super) struct World {
     pub(super) beat: u8,
     pub(super) table: BTreeMap<LeaseKey, Row>,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
-    pub(super) leader: Option<(WorkerId, Assignment)>,
+    pub(super) leader: Option<Leader>,
     /// On their way to the table, in no order.
     pub(super) network: Vec<Message>,
     pub(super) crashes: u8,
@@ -53,6 +55,8 @@ pub(super) struct Worker {
     pub(super) alive: bool,
     /// When it last wrote its row.
     pub(super) reported: u8,
+    /// Its row says how often something of it moves, as ours do and a Java worker's does not.
+    pub(super) promises: bool,
     pub(super) finder: Finder,
     pub(super) held: BTreeMap<LeaseKey, Held>,
 }
@@ -129,6 +133,10 @@ pub(super) struct Happened {
     pub(super) late_write_refused: bool,
     pub(super) late_write_accepted: bool,
     pub(super) child_read: bool,
+    pub(super) silent_preferred: bool,
+    pub(super) silent_waited_for: bool,
+    pub(super) silent_passed_over: bool,
+    pub(super) java_waited_for: bool,
 }
 
 pub(super) fn parent() -> LeaseKey {
@@ -157,12 +165,14 @@ pub(super) fn before(checkpoint: &Checkpoint) -> u8 {
 }
 
 impl World {
-    /// Free leases; a shard in the middle; a hand-off under way; a worker that died.
-    pub(super) fn starts(workers: usize, crashes: u8, mishaps: u8) -> Vec<Self> {
+    /// Free leases; a shard in the middle; a hand-off under way; a worker that died; where silence is
+    /// looked at, the first two with a Java worker as well.
+    pub(super) fn starts(model: &Leases) -> Vec<Self> {
+        let Leases { about, workers, crashes, mishaps } = *model;
         let names: Vec<WorkerId> = ["a", "b", "c"].into_iter().take(workers).map(WorkerId::from).collect();
         let worker = |name: &WorkerId| {
             let finder = Finder::new(name.clone(), D);
-            (name.clone(), Worker { life: 0, alive: true, reported: 0, finder, held: BTreeMap::new() })
+            (name.clone(), Worker { life: 0, alive: true, reported: 0, promises: true, finder, held: BTreeMap::new() })
         };
         let free = Self {
             beat: 0,
@@ -184,7 +194,14 @@ impl World {
         let mut orphaned = held.clone();
         let dead = orphaned.workers.get_mut(&names[0]).expect("it is there");
         (dead.alive, dead.held) = (false, BTreeMap::new());
-        vec![free, held, handing_over, orphaned]
+        if about != About::Silence {
+            return vec![free, held, handing_over, orphaned];
+        }
+        let mut java_idle = free.clone();
+        java_idle.workers.get_mut(&names[0]).expect("it is there").promises = false;
+        let mut java_holds = held.clone();
+        java_holds.workers.get_mut(&names[0]).expect("it is there").promises = false;
+        vec![free, held, handing_over, orphaned, java_idle, java_holds]
     }
 
     /// Lets a worker hold the parent's lease, which it has just renewed.
@@ -204,10 +221,13 @@ impl World {
 
     /// A leader's look at the table.
     pub(super) fn rows(&self) -> Rows {
-        let report = |worker: &Worker| EpochTime(1_000 + u64::from(worker.reported) * BEAT);
+        let row = |(name, worker): (&WorkerId, &Worker)| WorkerRow {
+            shows_life: worker.promises.then_some(D / 2),
+            ..WorkerRow::new(name.clone(), EpochTime(1_000 + u64::from(worker.reported) * BEAT))
+        };
         Rows {
             leases: self.table.values().map(|row| row.0.clone()).collect(),
-            workers: self.workers.iter().map(|(name, worker)| WorkerRow::new(name.clone(), report(worker))).collect(),
+            workers: self.workers.iter().map(row).collect(),
             unreadable: Vec::new(),
         }
     }

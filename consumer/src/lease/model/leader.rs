@@ -1,0 +1,123 @@
+//! What a leader does, and whether it treats those well that show no life.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::super::assign::{Assignment, Move};
+use super::super::lease::{LeaseKey, WorkerId};
+use super::super::renew::Answer;
+use super::world::{BEAT, Call, D, Message, World};
+
+/// The worker that did the last round, and what it knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Leader {
+    pub(super) name: WorkerId,
+    assignment: Assignment,
+    pub(super) look_on: LookOn,
+}
+
+/// What the onlooker knows of what this leader has been shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct LookOn {
+    /// Workers of which something has moved since the last round.
+    pub(super) stirred: BTreeSet<WorkerId>,
+    /// The beat of the last sign of each worker's life that a round showed.
+    signs: BTreeMap<WorkerId, u8>,
+    /// Leases that this leader gave away, and whose new owner has not written since.
+    given: BTreeSet<LeaseKey>,
+}
+
+/// Half a lease duration, and seven seconds for the leader to see it.
+const SILENCE: Duration = Duration::from_secs(D.as_secs() / 2 + 7);
+/// How many beats a Java worker lets pass between two writes of its row, half a minute.
+const JAVA_BEATS: u8 = 6;
+
+impl World {
+    /// Who can write their rows as the next beat comes, in all combinations.
+    pub(super) fn reporters(&self) -> Vec<Vec<WorkerId>> {
+        let mut sets = vec![Vec::new()];
+        for (name, worker) in &self.workers {
+            if worker.alive && (worker.promises || self.beat + 1 - worker.reported >= JAVA_BEATS) {
+                let with = |set: &Vec<WorkerId>| set.iter().chain([name]).cloned().collect();
+                let more: Vec<_> = sets.iter().map(with).collect();
+                sets.extend(more);
+            }
+        }
+        sets
+    }
+
+    pub(super) fn beat(&mut self, reporters: &[WorkerId]) {
+        self.beat += 1;
+        for name in reporters {
+            self.workers.get_mut(name).expect("it is there").reported = self.beat;
+        }
+        if let Some(leader) = &mut self.leader {
+            leader.look_on.stirred.extend(reporters.iter().cloned());
+        }
+    }
+
+    pub(super) fn lead(&mut self, name: WorkerId) {
+        let (now, wall_clock, rows) = (self.now(), self.wall_clock(), self.rows());
+        let led = self.leader.take().filter(|leader| leader.name == name);
+        let mut leader = led.unwrap_or_else(|| {
+            let signs = self.workers.iter().map(|(name, worker)| (name.clone(), worker.reported)).collect();
+            let look_on = LookOn { signs, ..LookOn::default() };
+            Leader { name: name.clone(), assignment: Assignment::new(name.clone(), D, usize::MAX), look_on }
+        });
+        for stirred in std::mem::take(&mut leader.look_on.stirred) {
+            leader.look_on.signs.insert(stirred, self.beat);
+        }
+        leader.look_on.given.retain(|key| !self.epochs.contains_key(key));
+        leader.assignment.observe(now, wall_clock, &rows);
+        let moves = leader.assignment.round(now).moves;
+        self.judge_moves(&leader, &moves);
+        let from = (name.clone(), self.workers[&name].life);
+        for change in moves {
+            let (Move::Assign { key, .. } | Move::HandOff { key, .. }) = &change;
+            let key = key.clone();
+            self.network.push(Message { from: from.clone(), key, call: Call::Lead(change), late: false });
+        }
+        self.leader = Some(leader);
+    }
+
+    fn judge_moves(&mut self, leader: &Leader, moves: &[Move]) {
+        let silent = |worker: &WorkerId| {
+            let quiet = u64::from(self.beat - leader.look_on.signs[worker]) * BEAT;
+            *worker != leader.name && Duration::from_secs(quiet) >= SILENCE
+        };
+        for change in moves {
+            self.seen.silent_preferred |= match change {
+                Move::HandOff { to, .. } => silent(to),
+                // The leader itself lives, and comes before the silent, unless it has just let this lease run out. What
+                // is on its way to somebody stays on its way.
+                Move::Assign { seen, to, .. } => {
+                    let former = seen.owners.checkpoint_owner.as_ref().or(seen.owners.owner.as_ref());
+                    silent(to) && former != Some(&leader.name) && seen.owners.checkpoint_owner.is_none()
+                }
+            };
+        }
+        for key in &leader.look_on.given {
+            let row = &self.table[key].0;
+            let Some(holder) = row.actual_owner().filter(|holder| silent(holder)) else { continue };
+            let moved = moves.iter().any(|change| matches!(change, Move::Assign { key: moved, .. } if moved == key));
+            let promises = self.workers[holder].promises;
+            self.seen.silent_waited_for |= promises && !moved;
+            self.seen.silent_passed_over |= promises && moved;
+            self.seen.java_waited_for |= !promises && !moved;
+        }
+    }
+
+    pub(super) fn move_answered(&mut self, message: &Message, change: &Move, answer: &Answer) {
+        let now = self.now();
+        match (answer, &mut self.leader) {
+            (Answer::Accepted(Some(row)), Some(leader)) if leader.name == message.from.0 => {
+                leader.assignment.moved(now, change, row.counter);
+                if let Move::Assign { key, .. } = change {
+                    leader.look_on.given.insert(key.clone());
+                }
+            }
+            (Answer::Refused(_), _) => self.seen.leader_refused = true,
+            _ => {}
+        }
+    }
+}
