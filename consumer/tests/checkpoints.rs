@@ -101,3 +101,25 @@ async fn answers_without_records_do_not_take_back_what_may_be_checkpointed() {
     assert_eq!(row(&cloud, SHARD).await.expect("a lease")["checkpoint"], stream.records()[2].sequence_number);
     assert!(matches!(shard.next().await, Some(Event::Ended(_))));
 }
+
+/// What expired behind a checkpoint while nobody read is gone; reading goes on with what is there.
+#[tokio::test(start_paused = true)]
+async fn records_that_expired_after_the_checkpoint_are_passed_over() {
+    let (cloud, stream) = cloud().await;
+    let (consumer, mut first) = shard(&cloud, "first").await;
+    let read = batch(&mut first).await;
+    first.checkpoint(&read.records()[0].position()).await.expect("the lease is held");
+    drop(first);
+    consumer.handle().shutdown(Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(23 * 3600)).await;
+    stream.put("user-7", "d").await;
+    sleep(Duration::from_secs(2 * 3600)).await;
+
+    let (consumer, mut second) = shard(&cloud, "second").await;
+    let read = batch(&mut second).await;
+    assert_eq!(data(&read), [b"d"]);
+    second.checkpoint(&read.records()[0].position()).await.expect("the lease is held");
+    let row = row(&cloud, SHARD).await.expect("a lease");
+    assert_eq!(row["checkpoint"], read.records()[0].position().sequence_number.to_string());
+    consumer.handle().shutdown(Duration::from_secs(1)).await;
+}

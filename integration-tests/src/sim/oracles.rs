@@ -3,6 +3,7 @@
 mod checkpoints;
 mod leases;
 mod ledger;
+mod leftovers;
 mod lineage;
 mod liveness;
 mod order;
@@ -53,7 +54,7 @@ pub(crate) fn judge(history: &History) -> Vec<Violation> {
 
 type Oracle = fn(&History) -> Vec<Violation>;
 
-const ORACLES: [Oracle; 13] = [
+const ORACLES: [Oracle; 14] = [
     ledger::flushes,
     ledger::puts,
     ledger::stream,
@@ -65,10 +66,11 @@ const ORACLES: [Oracle; 13] = [
     checkpoints::writes,
     leases::epochs,
     leases::families,
+    leftovers::finished,
     restarts::starts,
     liveness::convergence,
 ];
 
-pub(crate) use liveness::took;
+pub(crate) use liveness::{after_a_death, took};
 pub(crate) use overlap::longest as longest_overlap;
 pub(crate) use restarts::{Duplicates, duplicates};

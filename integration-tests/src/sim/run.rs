@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::fleet::{Fleet, network};
 use super::history::{Event, History, Lineage, Recorder, Stored, What};
+use super::oracles::after_a_death;
 use super::schedule::{Timed, WARM_UP};
 use super::shape::Shape;
 use super::table::{APPLICATION, LeaseWrite, Mark, rows, writes};
@@ -63,6 +64,7 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
     keep_a_core(&fleet, &shape);
     sleep(STILL_WRITING).await;
     drop(stop);
+    let healed = Instant::now() - STILL_WRITING;
     let cap = Instant::now() + CAP;
     let mut converged = None;
     while Instant::now() < cap {
@@ -71,8 +73,9 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
                 recorder.add("", "", What::Converged);
                 Instant::now()
             });
-            // Whatever comes late is still seen: a copy of a record, say, whose request was on its way all the time.
-            if since.elapsed() >= AFTERWARDS {
+            // Whatever comes late is still seen: a copy of a record, say, whose request was on its way all the time; and what has
+            // to be cleared away has its time.
+            if since.elapsed() >= AFTERWARDS && healed.elapsed() >= after_a_death(&shape) + TO_CLEAR_AWAY {
                 break;
             }
         }
@@ -228,6 +231,9 @@ const CAP: Duration = Duration::from_secs(150);
 
 /// How long the world goes on when all is well.
 const AFTERWARDS: Duration = Duration::from_secs(3);
+
+/// How long the world goes on at least, when somebody leads the fleet again.
+const TO_CLEAR_AWAY: Duration = Duration::from_secs(14);
 
 /// Between two looks at the lease table, beside those at the first delivery of each epoch.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

@@ -41,8 +41,12 @@ pub(crate) fn took(history: &History) -> Option<Duration> {
 /// What counts from the heal: a worker that died in that moment, the leader included, is a lease duration, two assignment
 /// rounds and two seconds away. A hand-off under way to or from it is another round away, and takes its time before.
 fn bound(shape: &Shape) -> Duration {
-    let death = shape.lease_duration + 2 * ROUND + Duration::from_secs(2);
-    death + ROUND + shape.handoff_time
+    after_a_death(shape) + ROUND + shape.handoff_time
+}
+
+/// How long it takes until all goes on after a worker has died, the leader included.
+pub(crate) fn after_a_death(shape: &Shape) -> Duration {
+    shape.lease_duration + 2 * ROUND + Duration::from_secs(2)
 }
 
 /// Of the leader's assignment.

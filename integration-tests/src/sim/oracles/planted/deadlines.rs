@@ -62,6 +62,22 @@ fn a_hand_off_that_its_owner_does_not_complete_is_caught() {
 }
 
 #[test]
+fn a_finished_lease_that_stays_is_caught() {
+    let ends_at = |seconds: u64, begun: bool| {
+        broken(|history| {
+            history.events.push(event(seconds, "", "", What::Phase("audit")));
+            if begun {
+                history.writes.push(renewed(14, CHILD, "w1.0", 2, Mark::At(position(5))));
+            }
+        })
+    };
+    // Well since 13 s, led within 22 s of that, and two rounds.
+    assert_eq!(ends_at(47, true), [""; 0]);
+    assert_eq!(ends_at(48, true), ["C9"]);
+    assert_eq!(ends_at(48, false), [""; 0], "its child has not begun");
+}
+
+#[test]
 fn a_shard_that_gets_more_than_its_rate_is_caught() {
     assert_eq!(broken(|history| history.shape.rate_limit = Some(4)), [""; 0], "four at once are a burst");
     assert_eq!(broken(|history| history.shape.rate_limit = Some(3)), ["P7"]);
