@@ -64,6 +64,10 @@ pub(crate) enum What {
         unknown: bool,
         ambiguous: u32,
     },
+    /// What the producer's buffers hold, each second.
+    Holds {
+        bytes: usize,
+    },
     /// A flush has returned. What the producer's buffers hold then, in bytes: everything was admitted before.
     Flushed {
         bytes: usize,
@@ -255,6 +259,7 @@ impl fmt::Display for What {
                     if *unknown { "unknown" } else { "not written" }
                 )
             }
+            Self::Holds { bytes } => write!(f, "holds    {bytes} bytes"),
             Self::Flushed { bytes } => write!(f, "flushed, {bytes} bytes left"),
             Self::Begin { call, epoch, records } => {
                 write!(f, "begin    call {call}")?;

@@ -54,8 +54,9 @@ pub(crate) fn judge(history: &History) -> Vec<Violation> {
 
 type Oracle = fn(&History) -> Vec<Violation>;
 
-const ORACLES: [Oracle; 14] = [
+const ORACLES: [Oracle; 15] = [
     ledger::flushes,
+    ledger::buffers,
     ledger::puts,
     ledger::stream,
     ledger::deliveries,

@@ -18,6 +18,8 @@ pub struct Shape {
     pub burst: u64,
     /// Kinesis records a second that the producer may send to a shard, if it is told.
     pub rate_limit: Option<u64>,
+    /// That the producer may hold.
+    pub buffered_bytes: usize,
     /// Bytes of each record.
     pub record_bytes: usize,
     /// Partition keys.
@@ -67,6 +69,7 @@ impl Shape {
         let burst = pick(&mut clocks, &[1, 1, 5, 20, 60]);
         // What is put on the average passes, even if all of it goes to one shard.
         let rate_limit = (clocks.u8(0..3) == 0).then_some(3 * records_per_second);
+        let buffered_bytes = if clocks.fork().u8(0..3) == 0 { SMALLEST_BUFFER } else { 64 << 20 };
         Self {
             seed,
             workers: if large { rng.usize(4..=8) } else { rng.usize(1..=4) },
@@ -74,6 +77,7 @@ impl Shape {
             records_per_second,
             burst,
             rate_limit,
+            buffered_bytes,
             record_bytes: rng.usize(40..=longest),
             keys: rng.u64(1..=40),
             aggregation: rng.bool(),
@@ -93,6 +97,9 @@ impl Shape {
         }
     }
 }
+
+/// The smallest that a producer takes.
+const SMALLEST_BUFFER: usize = 1_600_000;
 
 /// Keeps the shape's chance apart from that of the schedule and the cloud.
 const SALT: u64 = 0x5ea1_0000_0000_0001;

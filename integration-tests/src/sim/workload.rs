@@ -53,6 +53,8 @@ impl Put {
 /// Writes until it is told to stop, and then until all puts are resolved.
 pub(crate) async fn write(cloud: Cloud, shape: Shape, recorder: Recorder, mut stop: oneshot::Receiver<()>) {
     let producer = start(&cloud, &shape).await;
+    let mut gauging = JoinSet::new();
+    gauging.spawn(gauge(producer.clone(), recorder.clone()));
     let mut rng = fastrand::Rng::with_seed(shape.seed ^ SALT);
     let mut of_key = vec![0; shape.keys as usize];
     let mut ticks = interval(Duration::from_secs(shape.burst) / shape.records_per_second as u32);
@@ -81,9 +83,19 @@ pub(crate) async fn write(cloud: Cloud, shape: Shape, recorder: Recorder, mut st
     producer.flush().await;
     while waiting.try_join_next().is_some() {}
     recorder.add(PRODUCER, "", What::Flushed { bytes: producer.buffered_bytes() });
+    gauging.shutdown().await;
     let report = producer.close(Duration::from_secs(60)).await;
     recorder.add(PRODUCER, "", What::Down(format!("closed with {} undelivered", report.undelivered.len())));
     while waiting.join_next().await.is_some() {}
+}
+
+/// Looks each second at what the producer holds.
+async fn gauge(producer: Producer, recorder: Recorder) {
+    let mut seconds = interval(Duration::from_secs(1));
+    loop {
+        seconds.tick().await;
+        recorder.add(PRODUCER, "", What::Holds { bytes: producer.buffered_bytes() });
+    }
 }
 
 /// Waits for what becomes of a put, and writes it down.
@@ -110,7 +122,7 @@ async fn start(cloud: &Cloud, shape: &Shape) -> Producer {
         let mut limit = RateLimit::default();
         limit.records_per_second = shape.rate_limit.unwrap_or(limit.records_per_second);
         let builder = Producer::builder(client.clone(), STREAM).seed(shape.seed).aggregation(aggregation);
-        let builder = builder.rate_limit(limit);
+        let builder = builder.rate_limit(limit).max_buffered_bytes(shape.buffered_bytes);
         if let Ok(producer) = builder.build().await {
             return producer;
         }

@@ -34,6 +34,18 @@ pub(crate) fn flushes(history: &History) -> Vec<Violation> {
     violations
 }
 
+/// P6: what is admitted is never more than the producer may hold.
+pub(crate) fn buffers(history: &History) -> Vec<Violation> {
+    let most = history.shape.buffered_bytes;
+    let over = history.events.iter().filter_map(|event| match event.what {
+        What::Holds { bytes } if bytes > most => {
+            Some(broken("P6", event.at, format!("the buffers hold {bytes} bytes, of {most} at the most")))
+        }
+        _ => None,
+    });
+    over.collect()
+}
+
 /// P1: each put is resolved exactly once, in time.
 pub(crate) fn puts(history: &History) -> Vec<Violation> {
     let mut violations = Vec::new();
