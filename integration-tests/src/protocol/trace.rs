@@ -83,7 +83,8 @@ impl Trace {
             | What::Trouble(_)
             | What::Frozen
             | What::Thawed
-            | What::Holds { .. } | What::Flushed { .. } => {}
+            | What::Holds { .. }
+            | What::Flushed { .. } => {}
             What::Acked { put, position, attempts } => {
                 self.puts.insert(position, put);
                 if attempts > 1 {

@@ -127,7 +127,9 @@ fn trouble(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Trouble {
         7 => {
             let from = [From::Table, From::Stream, From::Both][rng.usize(0..3)];
             let leg = [Leg::Both, Leg::Requests, Leg::Answers][rng.usize(0..3)];
-            Trouble::Cut { worker, from, leg, late: Duration::from_millis(rng.u64(0..=2500)) }
+            // So late that it matters, and not so late that a call is given up.
+            let late = shape.lease_duration.mul_f64(0.1 + 0.2 * rng.f64()).min(LATEST);
+            Trouble::Cut { worker, from, leg, late }
         }
         8 => Trouble::Split { shard },
         9 => Trouble::Merge { shard },
@@ -164,6 +166,9 @@ impl fmt::Display for Timed {
 
 /// The fleet finds itself and reads its first records before anything goes wrong.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(15);
+
+/// A call to the table is given up three seconds after it was made.
+const LATEST: Duration = Duration::from_millis(2900);
 
 /// Kinds that [`trouble`] knows.
 const KINDS: usize = 18;
