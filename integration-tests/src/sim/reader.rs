@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use kinesis_consumer::{Batch, CheckpointError, Consumer, Event, Shard};
+use kinesis_consumer::{Batch, CheckpointError, Consumer, Event, Position, Record, Shard};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -21,17 +21,24 @@ pub(crate) async fn read_all(mut consumer: Consumer, processor: Processor) {
 
 /// Reads a shard until it ends, goes to another worker or is lost. An error means that it is lost.
 async fn read(mut shard: Shard, processor: Processor) -> Result<(), CheckpointError> {
+    // Done, and not checkpointed yet.
+    let mut last = None;
     while let Some(event) = shard.next().await {
         match event {
-            Event::Batch(batch) => match take(&mut shard, &processor, &batch).await {
-                Taken::Done => checkpoint(&shard, &batch).await?,
-                Taken::DoneAtLast => {
-                    checkpoint(&shard, &batch).await?;
-                    return shard.release().await;
+            Event::Batch(batch) => {
+                let taken = take(&mut shard, &processor, &batch).await;
+                if matches!(taken, Taken::Lost) {
+                    return Ok(());
                 }
-                Taken::Lost => return Ok(()),
-            },
-            Event::Revoking { .. } => return shard.release().await,
+                let records = batch.records();
+                last = records.last().map(Record::position);
+                if matches!(taken, Taken::DoneAtLast) {
+                    return release(shard, last).await;
+                }
+                // In the middle of an aggregate, as often as not.
+                shard.checkpoint(&records[records.len() / 2].position()).await?;
+            }
+            Event::Revoking { .. } => return release(shard, last).await,
             Event::Ended(end) => return end.complete().await,
             // Dropped: another worker tries.
             _ => return Ok(()),
@@ -69,9 +76,11 @@ async fn take(shard: &mut Shard, processor: &Processor, batch: &Batch) -> Taken 
     }
 }
 
-async fn checkpoint(shard: &Shard, batch: &Batch) -> Result<(), CheckpointError> {
-    let last = batch.records().last().expect("no batch is empty").position();
-    shard.checkpoint(&last).await
+async fn release(mut shard: Shard, last: Option<Position>) -> Result<(), CheckpointError> {
+    if let Some(last) = last {
+        shard.checkpoint(&last).await?;
+    }
+    shard.release().await
 }
 
 /// Between two tries of a batch that fails.
