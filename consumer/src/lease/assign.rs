@@ -90,7 +90,7 @@ impl Assignment {
             }
         };
         if let Some(watched) = self.leases.get_mut(key) {
-            watched.changed_hands(now, owners, counter, self.duration);
+            watched.moved_by_us(now, owners, counter, self.duration);
         }
     }
 

@@ -61,10 +61,10 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
     recorder.add("", "", What::Phase("liveness"));
     troubles.shutdown().await;
     heal(&fleet);
+    let healed = Instant::now();
     keep_a_core(&fleet, &shape);
     sleep(STILL_WRITING).await;
     drop(stop);
-    let healed = Instant::now() - STILL_WRITING;
     let cap = Instant::now() + CAP;
     let mut converged = None;
     while Instant::now() < cap {

@@ -52,8 +52,6 @@ impl Watched {
         self.settled = is_settled(lease);
         if lease.owners() != self.owners {
             self.changed_hands(now, lease.owners(), lease.counter, duration);
-            // Who it was given to may have made it his own before we looked.
-            self.untouched = false;
             return None;
         }
         if !moved {
@@ -67,14 +65,22 @@ impl Watched {
         lease.actual_owner().cloned()
     }
 
-    /// Takes in the owners to which we have changed it, and the counter that the change left.
-    pub(super) fn changed_hands(&mut self, now: Tick, owners: Owners, counter: u64, duration: Duration) {
+    /// Takes in that we have changed its owners, and the counter that this left.
+    pub(super) fn moved_by_us(&mut self, now: Tick, owners: Owners, counter: u64, duration: Duration) {
+        let untouched = self.untouched;
+        let before = self.actual_owner().cloned();
+        self.changed_hands(now, owners, counter, duration);
+        self.untouched = untouched || self.actual_owner() != before.as_ref();
+    }
+
+    /// Takes in new owners, and the counter with them. Who it was given to may have made it his own before we looked.
+    fn changed_hands(&mut self, now: Tick, owners: Owners, counter: u64, duration: Duration) {
         let holder = owners.checkpoint_owner.as_ref().or(owners.owner.as_ref());
         if holder != self.actual_owner() {
             self.since = now;
             self.awaited = holder.map(|_| now + duration + SLOWEST_FIRST_WRITE);
-            self.untouched = true;
         }
+        self.untouched = false;
         if counter != self.counter {
             self.counter = counter;
             self.moved = now;

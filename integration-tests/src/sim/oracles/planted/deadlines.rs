@@ -62,6 +62,26 @@ fn a_hand_off_that_its_owner_does_not_complete_is_caught() {
 }
 
 #[test]
+fn what_a_worker_left_open_before_its_lease_ran_out_is_no_fault_of_its_hand_off() {
+    let handed_over_after = |stood_still: u64| {
+        let mut history = sound();
+        let row = |counter| Row {
+            owner: Some("w1.0".to_owned()),
+            checkpoint_owner: Some("w0.0".to_owned()),
+            counter,
+            checkpoint: Mark::At(position(0)),
+        };
+        // Renewed at 3 s, given two records then; asked at 3 s and a lease's life or less later, handed over by who is called the same.
+        let asked = write(3 + stood_still, "w1.0", event(3, "w1.0", PARENT, What::Lease(row(1))));
+        let mut given = write(4 + stood_still, "w0.0", lease(4, PARENT, "w1.0", 2, Mark::At(position(0))));
+        given.row.as_mut().expect("it is there").counter = 2;
+        history.writes.splice(2..4, [asked, given]);
+        judge(&history).into_iter().filter(|violation| violation.what.contains("hands over")).count()
+    };
+    assert_eq!((handed_over_after(1), handed_over_after(9)), (1, 0));
+}
+
+#[test]
 fn a_finished_lease_that_stays_is_caught() {
     let ends_at = |seconds: u64, begun: bool| {
         broken(|history| {

@@ -3,75 +3,23 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use examples::cost::Cost;
 use examples::output::{self, Output};
 use kinesis_consumer::lease::{Checkpoint, CheckpointError};
-use kinesis_consumer::{Batch, Consumer, End, Event, Position, Shard, StartAt};
+use kinesis_consumer::{Batch, Consumer, End, Event, Position, Shard};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// One worker of an application that reads a stream. Runs until told to stop; SIGTERM and Ctrl-C drain and release.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "worker")]
-struct Args {
-    /// The stream, by name or ARN.
-    #[arg(long)]
-    stream: String,
-    /// The application, which is the name of its lease table; the table is made if it does not exist.
-    #[arg(long)]
-    app: String,
-    /// The worker's name, unique in the application. Default: host name and random digits.
-    #[arg(long)]
-    worker: Option<String>,
-    /// Where to start shards without a checkpoint: TRIM_HORIZON, LATEST, or a time (ISO 8601 or epoch milliseconds).
-    #[arg(long, default_value = "TRIM_HORIZON", value_parser = start_at)]
-    from: StartAt,
-    /// How to read.
-    #[arg(long, value_enum, default_value_t = Mode::Polling)]
-    mode: Mode,
-    /// The lease duration.
-    #[arg(long, default_value_t = 10_000, value_name = "MS")]
-    lease_ms: u64,
-    /// The longest pause between two looks at an idle shard.
-    #[arg(long, default_value_t = 1_000, value_name = "MS")]
-    idle_ms: u64,
-    /// How often to checkpoint; 0 after each batch, less than 0 only at the end.
-    #[arg(long, default_value_t = 0, value_name = "MS", allow_negative_numbers = true)]
-    checkpoint_ms: i64,
-    /// As if each batch took so long to process.
-    #[arg(long, default_value_t = 0, value_name = "MS")]
-    work_ms: u64,
-    /// Print no records and no ordinary checkpoints.
-    #[arg(long)]
-    quiet: bool,
-    /// Print data as base64.
-    #[arg(long)]
-    base64: bool,
-    /// Print figures this often; 0: only at the end.
-    #[arg(long, default_value_t = 0, value_name = "MS")]
-    cost_ms: u64,
-    /// Stop after so many records.
-    #[arg(long, value_name = "N")]
-    stop_after_records: Option<u64>,
-    /// Stop after so long.
-    #[arg(long, value_name = "N")]
-    seconds: Option<u64>,
-}
+use self::args::{Args, Mode};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Mode {
-    Polling,
-    FanOut,
-}
+mod args;
 
 /// What the shards' tasks share.
 #[derive(Debug)]
@@ -389,21 +337,6 @@ struct CostEvent<'a> {
     shards_held: u64,
     cpu_s: f64,
     rss_kib: u64,
-}
-
-fn start_at(from: &str) -> Result<StartAt, String> {
-    let wanted = "TRIM_HORIZON, LATEST, or a time as ISO 8601 or epoch milliseconds";
-    match from {
-        "TRIM_HORIZON" => Ok(StartAt::TrimHorizon),
-        "LATEST" => Ok(StartAt::Latest),
-        time => {
-            let at = match time.parse::<i64>() {
-                Ok(ms) => DateTime::from_millis(ms),
-                Err(_) => DateTime::from_str(time, Format::DateTime).map_err(|e| format!("{wanted}: {e}"))?,
-            };
-            SystemTime::try_from(at).map(StartAt::At).map_err(|e| format!("{wanted}: {e}"))
-        }
-    }
 }
 
 /// As long as the Java peer waits in its shutdown.
