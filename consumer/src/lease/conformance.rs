@@ -85,8 +85,9 @@ macro_rules! checks {
 checks! {
     leases::created_as_given: "create writes every attribute, and read gives them back",
     leases::created_once: "create is refused where there is a row, and gives that row",
-    leases::renewal_moves_the_counter: "renew adds one to the counter, stores the throughput, and leaves the rest",
+    leases::renewal_moves_the_counter: "renew moves the counter as told, stores the throughput, and leaves the rest",
     leases::renewal_is_fenced: "renew is refused for another counter, and for a lease that is not there",
+    leases::only_the_holder_writes: "renew, checkpoint and set_children are refused for all but the actual owner",
     leases::renewal_notices_handoff: "renew is refused in a hand-off unless the writer knows of it",
     leases::checkpoint_stores_and_clears: "checkpoint stores position and counter, sets the switches to 0, clears what is pending",
     leases::checkpoint_is_fenced: "checkpoint is refused for another counter, also in the last of two equal writes",

@@ -17,7 +17,9 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use self::answer::{call, condition_held, written};
-use self::condition::{is_as_seen, is_nobody, owners_are, with_nobody, with_owners, with_renewal, with_seen};
+use self::condition::{
+    is_as_seen, is_held, is_held_for_itself, owners_are, with_holder, with_owners, with_renewal, with_seen,
+};
 use self::item::{Item, Row, n, s, text};
 use super::lease::{Checkpoint, Lease, LeaseKey, Owners, Seen, WorkerId};
 use super::store::{BoxError, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, Written};
@@ -165,10 +167,8 @@ impl LeaseStore for DynamoDbLeaseStore {
     }
 
     async fn renew(&self, renewal: Renewal<'_>) -> Result<Written, StoreError> {
-        let not_in_handoff = format!("leaseCounter = :seen AND {}", is_nobody("checkpointOwner"));
-        let condition = if renewal.in_handoff { "leaseCounter = :seen" } else { &not_in_handoff };
-        let update = self.update(renewal.key, "SET leaseCounter = :next", condition);
-        let update = if renewal.in_handoff { update } else { with_nobody(update) };
+        let holds = if renewal.in_handoff { is_held() } else { is_held_for_itself() };
+        let update = self.update(renewal.key, "SET leaseCounter = :next", &format!("leaseCounter = :seen AND {holds}"));
         self.send("renew", with_renewal(update, renewal)).await
     }
 
@@ -179,7 +179,7 @@ impl LeaseStore for DynamoDbLeaseStore {
              ownerSwitchesSinceCheckpoint = :zero \
              REMOVE pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState";
         let update = self
-            .update(renewal.key, expression, "leaseCounter = :seen")
+            .update(renewal.key, expression, &format!("leaseCounter = :seen AND {}", is_held()))
             .expression_attribute_values(":checkpoint", checkpoint)
             .expression_attribute_values(":sub", sub)
             .expression_attribute_values(":zero", n(0));
@@ -214,8 +214,13 @@ impl LeaseStore for DynamoDbLeaseStore {
         self.send("evict", with_seen(update, seen)).await
     }
 
-    async fn set_children(&self, key: &LeaseKey, children: &[ShardId]) -> Result<Written, StoreError> {
-        let mut update = self.update(key, "", "attribute_exists(leaseKey)").set_update_expression(None);
+    async fn set_children(
+        &self,
+        key: &LeaseKey,
+        holder: &WorkerId,
+        children: &[ShardId],
+    ) -> Result<Written, StoreError> {
+        let mut update = with_holder(self.update(key, "", &is_held()).set_update_expression(None), holder);
         if let Some(children) = item::from_shards(children) {
             update = update
                 .update_expression("SET childShardIds = :children")

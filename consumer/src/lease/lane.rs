@@ -41,10 +41,10 @@ pub(crate) async fn adopt(
     lease: Lease,
     shutdown: Shutdown,
     finished: Arc<AtomicBool>,
-    rng: fastrand::Rng,
+    mut rng: fastrand::Rng,
 ) -> Result<(HeldLease, Lane), LostReason> {
     let now = context.clock.now();
-    let state = Ownership::adopting(&lease, context.me.clone(), context.duration, now);
+    let state = Ownership::adopting(&lease, context.me.clone(), context.duration, rng.u64(STRIDES), now);
     let (standing, watched) = watch::channel(Standing::Held);
     // One command at a time: the shard's task waits for its answer before it sends the next.
     let (sender, commands) = mpsc::channel(1);
@@ -217,10 +217,10 @@ impl Lane {
 
     async fn attempt(&self, write: &Write) -> Answer {
         let renewal = Renewal {
-            key: &self.lease.key,
-            counter: self.state.counter(),
+            next: self.state.next(),
             in_handoff: self.state.handoff().is_some(),
             throughput_kib_per_s: self.throughput.kib_per_s(),
+            ..Renewal::by(&self.context.me, &self.lease.key, self.state.counter())
         };
         let call = async {
             match write {
@@ -352,6 +352,9 @@ impl Lane {
         }
     }
 }
+
+/// By how much an adoption moves the counter. Never by one, as a renewal does, and hardly ever as another adoption.
+const STRIDES: std::ops::RangeInclusive<u64> = 2..=1 << 16;
 
 /// With a lease duration of 10 s, one look at the family of a finished lease every half minute.
 const RENEWALS_A_CLEAN_UP: u32 = 9;

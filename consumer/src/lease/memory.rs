@@ -93,9 +93,7 @@ impl LeaseStore for MemoryLeaseStore {
     }
 
     async fn renew(&self, renewal: Renewal<'_>) -> Result<Written, StoreError> {
-        let holds = |lease: &Lease| {
-            lease.counter == renewal.counter && (renewal.in_handoff || lease.checkpoint_owner.is_none())
-        };
+        let holds = |lease: &Lease| is_held_by(lease, renewal) && (renewal.in_handoff || !lease.in_handoff());
         self.update(renewal.key, holds, |lease| renew(lease, renewal))
     }
 
@@ -108,7 +106,7 @@ impl LeaseStore for MemoryLeaseStore {
         }
         self.update(
             renewal.key,
-            |lease| lease.counter == renewal.counter,
+            |lease| is_held_by(lease, renewal),
             |lease| {
                 renew(lease, renewal);
                 lease.checkpoint = checkpoint.clone();
@@ -157,10 +155,15 @@ impl LeaseStore for MemoryLeaseStore {
         )
     }
 
-    async fn set_children(&self, key: &LeaseKey, children: &[ShardId]) -> Result<Written, StoreError> {
+    async fn set_children(
+        &self,
+        key: &LeaseKey,
+        holder: &WorkerId,
+        children: &[ShardId],
+    ) -> Result<Written, StoreError> {
         self.update(
             key,
-            |_| true,
+            |lease| lease.actual_owner() == Some(holder),
             |lease| {
                 if !children.is_empty() {
                     lease.children = children.to_vec();
@@ -228,8 +231,12 @@ impl LeaseStore for MemoryLeaseStore {
     }
 }
 
+fn is_held_by(lease: &Lease, renewal: Renewal<'_>) -> bool {
+    lease.counter == renewal.counter && lease.actual_owner() == Some(renewal.holder)
+}
+
 fn renew(lease: &mut Lease, renewal: Renewal<'_>) {
-    lease.counter += 1;
+    lease.counter = renewal.next;
     if renewal.throughput_kib_per_s.is_some() {
         lease.throughput_kib_per_s = renewal.throughput_kib_per_s;
     }

@@ -3,12 +3,14 @@
 //! between them a network that delays and loses at will. A worker that does nothing while time goes on is frozen, slow or
 //! cut off; so these need no steps of their own.
 //!
-//! Two searches: in one all workers that live write their rows at every beat, messages get lost and workers crash. In the other
+//! Three searches: in one all workers that live write their rows at every beat, messages get lost and workers crash. In the other
 //! the network loses nothing, and a worker that lives writes its row at a beat or does not; some workers promise to write it
 //! often, as ours do, and some are Java workers, which write it after half a minute and promise nothing. A row's write is at
 //! once or not at all.
 //!
-//! Not modelled: a second process under the id of a worker that lives, and a child with two parents.
+//! And a third about two processes under one id, without a leader.
+//!
+//! Not modelled: a child with two parents.
 
 use stateright::{Checker, Model, Property};
 
@@ -36,6 +38,8 @@ enum About {
     Leases,
     /// Whoever lives writes its row at a beat or does not; some are Java workers.
     Silence,
+    /// A second process runs under the id of a worker that lives, by mistake, and nobody leads.
+    Twins,
 }
 
 impl Leases {
@@ -74,8 +78,9 @@ impl Model for Leases {
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = promises();
         properties.extend(match self.about {
-            About::Leases => of_leases(),
-            About::Silence => of_silence(),
+            About::Leases => one_holder().chain(of_leases()).collect::<Vec<_>>(),
+            About::Silence => one_holder().chain(of_silence()).collect(),
+            About::Twins => of_twins(),
         });
         properties
     }
@@ -90,7 +95,6 @@ fn promises() -> Vec<Property<Leases>> {
         Property::always("C4: a child starts after its parent's end", |_, world: &World| world.children_wait()),
         Property::always("C6: only the present epoch writes", |_, world: &World| !world.seen.write_of_a_former_epoch),
         Property::always("C6: checkpoints never go back", |_, world: &World| !world.seen.checkpoint_went_back),
-        Property::always("C7: a lease has one holder", |_, world: &World| world.holders_are_alone()),
         Property::always("what was accepted is in the table", |_, world: &World| !world.seen.accepted_and_not_written),
         Property::always("a silent worker is given free leases last and read ones never", |_, world: &World| {
             !world.seen.silent_preferred
@@ -98,6 +102,21 @@ fn promises() -> Vec<Property<Leases>> {
         Property::always("who broke a promise of life is not waited for", |_, world: &World| {
             !world.seen.silent_waited_for
         }),
+    ]
+}
+
+/// Twins hold a lease both, until the first of them is refused a write.
+fn one_holder() -> impl Iterator<Item = Property<Leases>> {
+    std::iter::once(Property::always("C7: a lease has one holder", |_, world: &World| world.holders_are_alone()))
+}
+
+/// What happens to twins.
+fn of_twins() -> Vec<Property<Leases>> {
+    vec![
+        Property::sometimes("both twins hold a lease", |_, world: &World| !world.holders_are_alone()),
+        Property::sometimes("a twin is refused", |_, world: &World| world.seen.refused),
+        Property::sometimes("a lost answer is made out", |_, world: &World| world.seen.doubt_resolved),
+        Property::sometimes("a child is read", |_, world: &World| world.seen.child_read),
     ]
 }
 
@@ -134,6 +153,11 @@ fn of_silence() -> Vec<Property<Leases>> {
 #[test]
 fn every_history_keeps_the_promises() {
     Leases { about: About::Leases, workers: 2, crashes: 1, mishaps: 2 }.check(2_400_000, 1_000_000);
+}
+
+#[test]
+fn of_twins_one_is_refused() {
+    Leases { about: About::Twins, workers: 2, crashes: 0, mishaps: 2 }.check(400_000, 100_000);
 }
 
 #[test]

@@ -9,13 +9,17 @@ use crate::clock::Tick;
 /// The ownership of one lease by one worker, from its first accepted renewal to its loss.
 ///
 /// Only one write is under way at a time, and it is repeated until it is accepted, the lease is lost, or it has run
-/// out. So the counter in the table is `counter`, or `counter + 1` while an attempt has ended without an answer.
+/// out. So the counter in the table is `counter`, or [`next`](Self::next) while an attempt has ended without an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Ownership {
     me: WorkerId,
     duration: Duration,
     /// The counter after the last accepted write.
     counter: u64,
+    /// By how much the next accepted write moves the counter: an adoption by a number that it has drawn, every other by one.
+    /// A second process that adopts the lease under our id thus leaves a row that no renewal of ours would have made, even
+    /// if it is only then that we learn that a renewal had no answer.
+    stride: u64,
     /// When the last accepted write was *sent*: a taker may have counted from any moment after that.
     renewed: Tick,
     /// When the first attempt of the write under way that ended without an answer was sent.
@@ -90,13 +94,18 @@ pub enum LostReason {
 
 impl Ownership {
     /// The ownership of a lease that the table names as ours, before the renewal that makes it so.
-    pub(crate) fn adopting(lease: &Lease, me: WorkerId, duration: Duration, now: Tick) -> Self {
-        let checkpoint = lease.checkpoint.clone();
-        Self { me, duration, counter: lease.counter, renewed: now, in_doubt: None, checkpoint, handoff: None }
+    pub(crate) fn adopting(lease: &Lease, me: WorkerId, duration: Duration, stride: u64, now: Tick) -> Self {
+        let (counter, checkpoint) = (lease.counter, lease.checkpoint.clone());
+        Self { me, duration, counter, stride, renewed: now, in_doubt: None, checkpoint, handoff: None }
     }
 
     pub(crate) const fn counter(&self) -> u64 {
         self.counter
+    }
+
+    /// The counter that the next accepted write leaves.
+    pub(crate) const fn next(&self) -> u64 {
+        self.counter + self.stride
     }
 
     pub(crate) const fn checkpoint(&self) -> &Checkpoint {
@@ -145,7 +154,7 @@ impl Ownership {
         if row.actual_owner() != Some(&self.me) {
             return Verdict::Lost(LostReason::Taken { by: row.owner.clone() });
         }
-        let landed = row.counter == self.counter + 1
+        let landed = row.counter == self.next()
             && match write {
                 Write::Renew => row.checkpoint == self.checkpoint,
                 Write::Checkpoint(checkpoint) => row.checkpoint == *checkpoint,
@@ -169,7 +178,8 @@ impl Ownership {
     }
 
     fn accept(&mut self, write: &Write, sent: Tick) {
-        self.counter += 1;
+        self.counter = self.next();
+        self.stride = 1;
         self.renewed = self.renewed.max(sent);
         self.in_doubt = None;
         if let Write::Checkpoint(checkpoint) = write {

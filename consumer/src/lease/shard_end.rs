@@ -7,24 +7,25 @@ use super::held::{CheckpointError, HeldLease, Standing};
 use super::lane::pause;
 use super::lease::{Checkpoint, Lease, LeaseKey};
 use super::renew::LostReason;
-use super::store::{StoreError, Written};
+use super::store::{LeaseStore, StoreError, Written};
 use crate::shard::{ListedShard, ShardId};
 
 impl HeldLease {
-    /// Ends the shard: creates the children's leases, names them in this lease, and stores `SHARD_END`, in this order,
-    /// so that a crash in between leaves a shard that is read again, and never children that nobody knows of (C4).
+    /// Ends the shard: names the children in this lease, creates their leases, and stores `SHARD_END`, in this order, so
+    /// that a crash in between leaves a shard that is read again, and never children that nobody knows of (C4). Whose
+    /// lease is gone learns that from the first write, and makes no children who would begin before it is made anew.
     ///
     /// A child whose other parents are finished is created in this worker's name: one write, and no wait for the
     /// leader, who may move it later.
     pub(crate) async fn end(&self, children: &[ListedShard]) -> Result<(), CheckpointError> {
         for child in children {
             self.await_other_parents(child).await?;
-            self.create_child(child).await?;
         }
         if !children.is_empty() {
-            let ids: Vec<ShardId> = children.iter().map(|child| child.id.clone()).collect();
-            let store = &self.context().store;
-            self.until_lost(|| store.set_children(&self.lease().key, &ids)).await?;
+            self.name(children).await?;
+        }
+        for child in children {
+            self.create_child(child).await?;
         }
         self.checkpoint(Checkpoint::ShardEnd).await?;
         for child in children {
@@ -45,7 +46,7 @@ impl HeldLease {
         let hints = &self.context().hints;
         loop {
             let ends = hints.ends();
-            match self.others_done(&self.lease().parents, None).await {
+            match are_done(&*self.context().store, &self.lease().parents, None).await {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
@@ -62,21 +63,6 @@ impl HeldLease {
                 () = tokio::time::sleep(PARENT_POLL) => {}
             }
         }
-    }
-
-    /// Whether the leases of all `parents` but `except` are finished or gone.
-    async fn others_done(&self, parents: &[ShardId], except: Option<&ShardId>) -> Result<bool, StoreError> {
-        for parent in parents {
-            if Some(parent) == except {
-                continue;
-            }
-            if let Some(lease) = self.context().store.read(&LeaseKey::of(parent)).await?
-                && !lease.checkpoint.is_shard_end()
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Waits until the other parent of a merged child has a lease, unless the child has one already.
@@ -112,17 +98,27 @@ impl HeldLease {
         Ok(true)
     }
 
+    async fn name(&self, children: &[ListedShard]) -> Result<(), CheckpointError> {
+        let (key, me, store) = (&self.lease().key, &self.context().me, &self.context().store);
+        let ids: Vec<ShardId> = children.iter().map(|child| child.id.clone()).collect();
+        let row = match self.until_lost(|| store.set_children(key, me, &ids)).await? {
+            Written::Accepted(_) => return Ok(()),
+            Written::Refused(Some(row)) => Some(*row),
+            Written::Refused(None) => self.until_lost(|| store.read(key)).await?,
+        };
+        Err(self.lost(row.map_or(LostReason::Deleted, |row| LostReason::Taken { by: row.owner })))
+    }
+
     async fn create_child(&self, child: &ListedShard) -> Result<(), CheckpointError> {
         let mut lease = Lease::new(LeaseKey::of(&child.id), Checkpoint::TrimHorizon);
         lease.parents.clone_from(&child.parents);
         lease.range = Some(child.range);
-        let own = self.lease().key.shard();
-        let waits = !self.until_lost(|| self.others_done(&child.parents, Some(&own))).await?;
+        let (own, store) = (self.lease().key.shard(), &*self.context().store);
+        let waits = !self.until_lost(|| are_done(store, &child.parents, Some(&own))).await?;
         // One that must wait for another parent, or that a leaving worker makes, is the leader's to assign.
         if !waits && self.standing() == Standing::Held {
             lease.owner = Some(self.context().me.clone());
         }
-        let store = &self.context().store;
         // Refused: the other parent's owner, a sync, or an attempt of ours whose answer was lost made it.
         self.until_lost(|| store.create(&lease)).await?;
         Ok(())
@@ -135,7 +131,7 @@ impl HeldLease {
         let Some(lease) = self.until_lost(|| store.read(&key)).await? else { return Ok(()) };
         if lease.actual_owner().is_some()
             || self.standing() != Standing::Held
-            || !self.until_lost(|| self.others_done(&lease.parents, None)).await?
+            || !self.until_lost(|| are_done(&**store, &lease.parents, None)).await?
         {
             return Ok(());
         }
@@ -165,6 +161,21 @@ impl HeldLease {
         }
         Err(self.lost(LostReason::Expired))
     }
+}
+
+/// Whether the leases of all `parents` but `except` are finished or gone.
+pub(super) async fn are_done(
+    store: &dyn LeaseStore,
+    parents: &[ShardId],
+    except: Option<&ShardId>,
+) -> Result<bool, StoreError> {
+    for parent in parents.iter().filter(|parent| Some(*parent) != except) {
+        let lease = store.read(&LeaseKey::of(parent)).await?;
+        if lease.is_some_and(|lease| !lease.checkpoint.is_shard_end()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// How often a child asks whether its parents are finished: C8 allows two seconds from the last parent's end.

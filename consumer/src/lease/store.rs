@@ -55,8 +55,13 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Condition: the row exists and its owners, and its counter if given, are `seen`.
     async fn evict(&self, key: &LeaseKey, seen: &Seen) -> Result<Written, StoreError>;
 
-    /// Sets the children; the counter stays. Condition: the row exists.
-    async fn set_children(&self, key: &LeaseKey, children: &[ShardId]) -> Result<Written, StoreError>;
+    /// Sets the children; the counter stays. Condition: `holder` is the actual owner.
+    async fn set_children(
+        &self,
+        key: &LeaseKey,
+        holder: &WorkerId,
+        children: &[ShardId],
+    ) -> Result<Written, StoreError>;
 
     /// Deletes a finished lease. Condition: its checkpoint is `SHARD_END`. A row that is not there counts as deleted.
     async fn delete_finished(&self, key: &LeaseKey) -> Result<Written, StoreError>;
@@ -82,17 +87,29 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     async fn release_leadership(&self, held: &LeaderLock) -> Result<bool, StoreError>;
 }
 
-/// A write by the holder of a lease, fenced by the counter.
+/// A write by the holder of a lease, fenced by the counter and the holder's name.
 #[derive(Clone, Copy, Debug)]
 pub struct Renewal<'a> {
     /// The lease.
     pub key: &'a LeaseKey,
-    /// The counter that the writer last saw; the write makes it one more.
+    /// The writer, whom the row must name as its [actual owner](Lease::actual_owner).
+    pub holder: &'a WorkerId,
+    /// The counter that the writer last saw.
     pub counter: u64,
+    /// The counter that the write leaves: one more, or some more where it begins an epoch.
+    pub next: u64,
     /// Whether the writer knows that a hand-off is under way and goes on renewing until it has drained.
     pub in_handoff: bool,
     /// The delivery rate to publish, in KiB per second.
     pub throughput_kib_per_s: Option<f64>,
+}
+
+impl<'a> Renewal<'a> {
+    /// By a holder who knows of no hand-off, without a throughput; the counter becomes one more.
+    #[must_use]
+    pub const fn by(holder: &'a WorkerId, key: &'a LeaseKey, counter: u64) -> Self {
+        Self { key, holder, counter, next: counter + 1, in_handoff: false, throughput_kib_per_s: None }
+    }
 }
 
 /// The answer to a conditional write.

@@ -18,6 +18,18 @@ pub(super) fn with(mut lease: Lease, change: impl FnOnce(&mut Lease)) -> Lease {
     lease
 }
 
+/// Creates lease 1, owned by `a`, with a change.
+pub(super) async fn owned(
+    store: &Arc<dyn LeaseStore>,
+    change: impl FnOnce(&mut Lease) + Send,
+) -> Result<Lease, String> {
+    let with_owner = |lease: &mut Lease| {
+        lease.owner = Some(worker("a"));
+        change(lease);
+    };
+    made(store, with_owner).await
+}
+
 /// Creates lease 1 with a change.
 pub(super) async fn made(store: &Arc<dyn LeaseStore>, change: impl FnOnce(&mut Lease) + Send) -> Result<Lease, String> {
     let lease = with(lease(1), change);
@@ -37,8 +49,9 @@ pub(super) fn at(number: &str, sub_sequence: u64) -> Checkpoint {
     Checkpoint::At(Position { sequence_number, sub_sequence })
 }
 
-pub(super) const fn renewal(lease: &Lease, counter: u64) -> Renewal<'_> {
-    Renewal { key: &lease.key, counter, in_handoff: false, throughput_kib_per_s: None }
+/// A renewal by the one who holds the lease.
+pub(super) fn renewal(lease: &Lease, counter: u64) -> Renewal<'_> {
+    Renewal::by(lease.actual_owner().expect("the lease has a holder"), &lease.key, counter)
 }
 
 /// The row of an accepted write, which every store must give.

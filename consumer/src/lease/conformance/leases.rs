@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kinesis_aggregation::HashKeyRange;
 
 use super::Outcome;
-use super::expect::{accepted, at, found, lease, made, refused, renewal, same, with, worker};
+use super::expect::{accepted, at, found, lease, made, owned, refused, renewal, same, with, worker};
 use crate::lease::store::LeaseStore;
 use crate::lease::{Checkpoint, Lease, Owners, PendingCheckpoint, Renewal, Seen, StoreError, Written};
 use crate::shard::ShardId;
@@ -41,7 +41,7 @@ pub(super) async fn created_once(store: Arc<dyn LeaseStore>) -> Outcome {
 }
 
 pub(super) async fn renewal_moves_the_counter(store: Arc<dyn LeaseStore>) -> Outcome {
-    let lease = made(&store, |lease| lease.owner_switches = 4).await?;
+    let lease = owned(&store, |lease| lease.owner_switches = 4).await?;
     let renewed = accepted(store.renew(Renewal { throughput_kib_per_s: Some(1.5), ..renewal(&lease, 0) }).await)?;
     let expected = with(lease.clone(), |lease| {
         lease.counter = 1;
@@ -50,14 +50,17 @@ pub(super) async fn renewal_moves_the_counter(store: Arc<dyn LeaseStore>) -> Out
     same("the answer", renewed, expected.clone())?;
     same("the row", found(store.read(&lease.key).await)?, Some(expected.clone()))?;
     let again = accepted(store.renew(renewal(&lease, 1)).await)?;
-    same("without a throughput", again, with(expected, |lease| lease.counter = 2))
+    let expected = with(expected, |lease| lease.counter = 2);
+    same("without a throughput", again, expected.clone())?;
+    let far = accepted(store.renew(Renewal { next: 40, ..renewal(&lease, 2) }).await)?;
+    same("by more than one", far, with(expected, |lease| lease.counter = 40))
 }
 
 pub(super) async fn renewal_is_fenced(store: Arc<dyn LeaseStore>) -> Outcome {
-    let lease = made(&store, |lease| lease.counter = 5).await?;
+    let lease = owned(&store, |lease| lease.counter = 5).await?;
     refused("an old counter", store.renew(renewal(&lease, 4)).await, Some(&lease))?;
     refused("a counter to come", store.renew(renewal(&lease, 6)).await, Some(&lease))?;
-    let absent = super::expect::lease(2);
+    let absent = with(lease.clone(), |absent| absent.key = super::expect::lease(2).key);
     refused("no row", store.renew(renewal(&absent, 0)).await, None)?;
     same("no row is made", found(store.read(&absent.key).await)?, None)
 }
@@ -73,8 +76,33 @@ pub(super) async fn renewal_notices_handoff(store: Arc<dyn LeaseStore>) -> Outco
     same("aware", aware, with(lease, |lease| lease.counter = 1))
 }
 
+/// An operator deletes a lease, and it is made anew: its counter then counts from the start again.
+pub(super) async fn only_the_holder_writes(store: Arc<dyn LeaseStore>) -> Outcome {
+    let (a, b) = (worker("a"), worker("b"));
+    let children = [ShardId::from("c")];
+    let free = made(&store, |_| {}).await?;
+    let owned = with(lease(2), |lease| lease.owner = Some(a.clone()));
+    let handed_over = with(lease(3), |lease| {
+        lease.owner = Some(b.clone());
+        lease.checkpoint_owner = Some(a.clone());
+    });
+    for lease in [&owned, &handed_over] {
+        accepted(store.create(lease).await)?;
+    }
+    for (what, row, by) in [("nobody's", free, &b), ("another's", owned, &b), ("not mine yet", handed_over, &b)] {
+        for in_handoff in [false, true] {
+            let renewal = Renewal { in_handoff, ..Renewal::by(by, &row.key, 0) };
+            refused(what, store.renew(renewal).await, Some(&row))?;
+        }
+        refused(what, store.checkpoint(Renewal::by(by, &row.key, 0), &at("1", 0)).await, Some(&row))?;
+        refused(what, store.set_children(&row.key, by, &children).await, Some(&row))?;
+        same(what, found(store.read(&row.key).await)?, Some(row))?;
+    }
+    Ok(())
+}
+
 pub(super) async fn checkpoint_stores_and_clears(store: Arc<dyn LeaseStore>) -> Outcome {
-    let lease = made(&store, |lease| {
+    let lease = owned(&store, |lease| {
         lease.owner_switches = 3;
         lease.children = vec![ShardId::from("c")];
         lease.pending = Some(PendingCheckpoint { checkpoint: at("9", 0), state: Some(Bytes::from_static(b"s")) });
@@ -94,10 +122,10 @@ pub(super) async fn checkpoint_stores_and_clears(store: Arc<dyn LeaseStore>) -> 
 }
 
 pub(super) async fn checkpoint_is_fenced(store: Arc<dyn LeaseStore>) -> Outcome {
-    let lease = made(&store, |_| {}).await?;
+    let lease = owned(&store, |_| {}).await?;
     let first = accepted(store.checkpoint(renewal(&lease, 0), &at("1", 0)).await)?;
     refused("the same again", store.checkpoint(renewal(&lease, 0), &at("1", 0)).await, Some(&first))?;
-    let absent = super::expect::lease(2);
+    let absent = with(lease, |absent| absent.key = super::expect::lease(2).key);
     refused("no row", store.checkpoint(renewal(&absent, 0), &at("1", 0)).await, None)
 }
 
@@ -112,7 +140,7 @@ pub(super) async fn checkpoint_allows_handoff(store: Arc<dyn LeaseStore>) -> Out
 }
 
 pub(super) async fn every_kind_of_checkpoint(store: Arc<dyn LeaseStore>) -> Outcome {
-    let lease = made(&store, |_| {}).await?;
+    let lease = owned(&store, |_| {}).await?;
     let long = "9".repeat(120);
     let kinds = [
         Checkpoint::AtTimestamp,
@@ -238,20 +266,20 @@ pub(super) async fn evict_frees(store: Arc<dyn LeaseStore>) -> Outcome {
 }
 
 pub(super) async fn children_are_set(store: Arc<dyn LeaseStore>) -> Outcome {
-    let lease = made(&store, |lease| lease.counter = 4).await?;
+    let lease = owned(&store, |lease| lease.counter = 4).await?;
     let children = [ShardId::from("c1"), ShardId::from("c2")];
-    let set = accepted(store.set_children(&lease.key, &children).await)?;
+    let set = accepted(store.set_children(&lease.key, &worker("a"), &children).await)?;
     let expected = with(lease.clone(), |lease| lease.children = children.to_vec());
     same("the answer", set, expected.clone())?;
-    accepted(store.set_children(&lease.key, &[]).await)?;
+    accepted(store.set_children(&lease.key, &worker("a"), &[]).await)?;
     same("none changes nothing", found(store.read(&lease.key).await)?, Some(expected))?;
     let absent = super::expect::lease(2).key;
-    refused("no row", store.set_children(&absent, &children).await, None)?;
+    refused("no row", store.set_children(&absent, &worker("a"), &children).await, None)?;
     same("no row is made", found(store.read(&absent).await)?, None)
 }
 
 pub(super) async fn only_finished_leases_are_deleted(store: Arc<dyn LeaseStore>) -> Outcome {
-    let live = made(&store, |lease| lease.checkpoint = at("1", 0)).await?;
+    let live = owned(&store, |lease| lease.checkpoint = at("1", 0)).await?;
     refused("unfinished", store.delete_finished(&live.key).await, Some(&live))?;
     accepted(store.checkpoint(renewal(&live, 0), &Checkpoint::ShardEnd).await)?;
     for what in ["finished", "not there"] {
@@ -264,7 +292,7 @@ pub(super) async fn only_finished_leases_are_deleted(store: Arc<dyn LeaseStore>)
 }
 
 pub(super) async fn racing_writes_have_one_winner(store: Arc<dyn LeaseStore>) -> Outcome {
-    let lease = made(&store, |_| {}).await?;
+    let lease = owned(&store, |_| {}).await?;
     let writers = (0..8).map(|_| store.renew(renewal(&lease, 0)));
     let answers = futures::future::join_all(writers).await;
     let accepted = answers.iter().filter(|answer| matches!(answer, Ok(Written::Accepted(_)))).count();

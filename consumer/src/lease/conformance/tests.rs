@@ -40,6 +40,8 @@ async fn the_store_in_dynamodb_conforms() {
 async fn faulty_stores_do_not_conform() {
     for (fault, expected) in [
         (Fault::RenewsAnyCounter, "renew is refused for another counter, and for a lease that is not there"),
+        (Fault::RenewsForAnybody, "renew, checkpoint and set_children are refused for all but the actual owner"),
+        (Fault::NamesChildrenForAnybody, "renew, checkpoint and set_children are refused for all but the actual owner"),
         (Fault::ForgetsPending, "create writes every attribute, and read gives them back"),
         (Fault::AssignsAnyCounter, "assign and evict are refused if the counter has moved, unless any will do"),
         (Fault::EvictsAnyCounter, "assign and evict are refused if the counter has moved, unless any will do"),
@@ -56,6 +58,8 @@ async fn faulty_stores_do_not_conform() {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     RenewsAnyCounter,
+    RenewsForAnybody,
+    NamesChildrenForAnybody,
     ForgetsPending,
     AssignsAnyCounter,
     EvictsAnyCounter,
@@ -97,13 +101,15 @@ impl LeaseStore for Faulty {
     }
 
     async fn renew(&self, renewal: Renewal<'_>) -> Result<Written, StoreError> {
-        let mut renewal = renewal;
-        if self.fault == Fault::RenewsAnyCounter
-            && let Some(row) = self.inner.read(renewal.key).await?
-        {
-            renewal.counter = row.counter;
+        let row = self.inner.read(renewal.key).await?;
+        match (self.fault, &row) {
+            (Fault::RenewsAnyCounter, Some(row)) => self.inner.renew(Renewal { counter: row.counter, ..renewal }).await,
+            (Fault::RenewsForAnybody, Some(row)) => {
+                let holder = row.actual_owner().unwrap_or(renewal.holder);
+                self.inner.renew(Renewal { holder, ..renewal }).await
+            }
+            _ => self.inner.renew(renewal).await,
         }
-        self.inner.renew(renewal).await
     }
 
     async fn checkpoint(&self, renewal: Renewal<'_>, checkpoint: &Checkpoint) -> Result<Written, StoreError> {
@@ -133,8 +139,16 @@ impl LeaseStore for Faulty {
         self.inner.evict(key, seen).await
     }
 
-    async fn set_children(&self, key: &LeaseKey, children: &[ShardId]) -> Result<Written, StoreError> {
-        self.inner.set_children(key, children).await
+    async fn set_children(
+        &self,
+        key: &LeaseKey,
+        holder: &WorkerId,
+        children: &[ShardId],
+    ) -> Result<Written, StoreError> {
+        let row = self.inner.read(key).await?;
+        let anybody =
+            row.as_ref().and_then(Lease::actual_owner).filter(|_| self.fault == Fault::NamesChildrenForAnybody);
+        self.inner.set_children(key, anybody.unwrap_or(holder), children).await
     }
 
     async fn delete_finished(&self, key: &LeaseKey) -> Result<Written, StoreError> {

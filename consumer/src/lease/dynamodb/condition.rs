@@ -6,14 +6,28 @@ use super::item::{self, n, s};
 use crate::lease::{Owners, Renewal, Seen, WorkerId};
 
 pub(super) fn with_renewal(update: UpdateItemFluentBuilder, renewal: Renewal<'_>) -> UpdateItemFluentBuilder {
-    let update = update
+    let update = with_holder(update, renewal.holder)
         .expression_attribute_values(":seen", n(renewal.counter))
-        .expression_attribute_values(":next", n(renewal.counter + 1));
+        .expression_attribute_values(":next", n(renewal.next));
     let Some(throughput) = renewal.throughput_kib_per_s.and_then(item::from_throughput) else { return update };
     let expression = update.get_update_expression().clone().unwrap_or_default();
     update
         .update_expression(expression.replacen("SET ", "SET throughputKBps = :throughput, ", 1))
         .expression_attribute_values(":throughput", throughput)
+}
+
+/// The condition that the row names a worker as the actual owner. [`with_holder`] brings its values.
+pub(super) fn is_held() -> String {
+    format!("(checkpointOwner = :holder OR ({}))", is_held_for_itself())
+}
+
+/// The same, and that no hand-off is under way.
+pub(super) fn is_held_for_itself() -> String {
+    format!("leaseOwner = :holder AND {}", is_nobody("checkpointOwner"))
+}
+
+pub(super) fn with_holder(update: UpdateItemFluentBuilder, holder: &WorkerId) -> UpdateItemFluentBuilder {
+    with_nobody(update).expression_attribute_values(":holder", s(holder))
 }
 
 /// The condition that there is a row, and that it is as a writer saw it. [`with_seen`] brings its values.

@@ -20,10 +20,6 @@ fn at(number: &str) -> Checkpoint {
     Checkpoint::At(Position { sequence_number: number.parse().expect("a number"), sub_sequence: 0 })
 }
 
-fn renewal(key: &LeaseKey, counter: u64) -> Renewal<'_> {
-    Renewal { key, counter, in_handoff: false, throughput_kib_per_s: None }
-}
-
 async fn prepared(cloud: &Cloud) -> (DynamoDbLeaseStore, Client) {
     let store = DynamoDbLeaseStore::new(cloud.connect("me").await.dynamodb, "app");
     store.prepare(&worker("me"), NOW).await.expect("a new table can be made");
@@ -68,15 +64,15 @@ async fn each_write_touches_its_own_attributes_only() {
     let seen = Seen { owners, counter: Some(3) };
     let key = key();
     type Check<'a> = (&'a str, futures::future::BoxFuture<'a, Result<Written, StoreError>>, &'a [&'a str]);
-    let with_rate = Renewal { throughput_kib_per_s: Some(2.5), ..renewal(&key, 3) };
+    let with_rate = Renewal { throughput_kib_per_s: Some(2.5), ..Renewal::by(&a, &key, 3) };
     let position = at("7");
     let children = [ShardId::from("c1")];
     let pending = ["pendingCheckpoint", "pendingCheckpointSubSequenceNumber", "pendingCheckpointState"];
     let stored = [&["leaseCounter", "checkpoint", "ownerSwitchesSinceCheckpoint"][..], &pending].concat();
     let checks: [Check<'_>; 7] = [
-        ("renew", Box::pin(store.renew(renewal(&key, 3))), &["leaseCounter"]),
+        ("renew", Box::pin(store.renew(Renewal::by(&a, &key, 3))), &["leaseCounter"]),
         ("renew with a rate", Box::pin(store.renew(with_rate)), &["leaseCounter", "throughputKBps"]),
-        ("checkpoint", Box::pin(store.checkpoint(renewal(&key, 3), &position)), &stored),
+        ("checkpoint", Box::pin(store.checkpoint(Renewal::by(&a, &key, 3), &position)), &stored),
         (
             "assign",
             Box::pin(store.assign(&key, &seen, &b)),
@@ -84,7 +80,7 @@ async fn each_write_touches_its_own_attributes_only() {
         ),
         ("start_handoff", Box::pin(store.start_handoff(&key, &a, &b)), &["leaseOwner", "checkpointOwner"]),
         ("evict", Box::pin(store.evict(&key, &seen)), &["leaseOwner", "leaseCounter"]),
-        ("set_children", Box::pin(store.set_children(&key, &children)), &["childShardIds"]),
+        ("set_children", Box::pin(store.set_children(&key, &a, &children)), &["childShardIds"]),
     ];
     for (name, write, touched) in checks {
         let before = full_row(&client).await;
@@ -136,7 +132,7 @@ async fn an_edited_row_that_names_an_empty_worker_can_be_written_to() {
     client.put_item().table_name("app").set_item(Some(edited)).send().await.expect("the table is there");
     let row = store.read(&key()).await.expect("it can be read").expect("it is there");
     assert_eq!(row.checkpoint_owner, None);
-    let renewed = store.renew(renewal(&key(), 3)).await;
+    let renewed = store.renew(Renewal::by(&worker("a"), &key(), 3)).await;
     assert!(matches!(renewed, Ok(Written::Accepted(_))), "{renewed:?}");
     let assigned = store.assign(&key(), &row.owners().into(), &worker("b")).await;
     assert!(matches!(assigned, Ok(Written::Accepted(_))), "{assigned:?}");
@@ -175,7 +171,7 @@ async fn what_becomes_of_a_write_is_told_from_its_answer_and_it_is_sent_once() {
         cloud.clear_calls("me");
         cloud.faults("me").dynamodb().next("UpdateItem", fault.clone());
         let start = tokio::time::Instant::now();
-        let error = store.renew(renewal(&key(), 3)).await.expect_err("there is no good answer");
+        let error = store.renew(Renewal::by(&worker("a"), &key(), 3)).await.expect_err("there is no good answer");
         assert_eq!(error.is_unknown(), unknown, "{fault:?}: {error:?}");
         assert!(error.is_retryable(), "{fault:?}: {error:?}");
         assert!(start.elapsed() <= CALL_TIMEOUT, "{fault:?}: {:?}", start.elapsed());
@@ -190,7 +186,7 @@ async fn a_table_that_is_gone_is_an_error_of_its_own() {
     let (store, client) = prepared(&cloud).await;
     client.delete_table().table_name("app").send().await.expect("it was there");
     assert!(matches!(store.scan().await, Err(StoreError::NoTable(_))));
-    let written = store.renew(renewal(&key(), 3)).await;
+    let written = store.renew(Renewal::by(&worker("a"), &key(), 3)).await;
     assert!(matches!(&written, Err(e @ StoreError::NoTable(_)) if !e.is_retryable()), "{written:?}");
 }
 

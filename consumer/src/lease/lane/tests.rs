@@ -1,3 +1,4 @@
+use kinesis_aggregation::HashKeyRange;
 use kinesis_testkit::{Cloud, Fault};
 use tokio::time::sleep;
 
@@ -5,6 +6,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::lease::held::Epoch;
 use crate::lease::{DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
+use crate::{ListedShard, ShardId};
 
 const D: Duration = Duration::from_secs(10);
 
@@ -53,6 +55,12 @@ impl Scene {
         Ok((held, tokio::spawn(lane.run())))
     }
 
+    async fn delete_row(&self) {
+        let operator = self.cloud.outside().dynamodb;
+        let key = aws_sdk_dynamodb::types::AttributeValue::S(self.key.as_str().to_owned());
+        operator.delete_item().table_name("app").key("leaseKey", key).send().await.expect("the row is there");
+    }
+
     async fn row(&self) -> Lease {
         self.other.read(&self.key).await.expect("the table answers").expect("the lease is there")
     }
@@ -67,11 +75,70 @@ fn at(n: u64) -> Checkpoint {
 async fn adoption_writes_before_anything_is_read_and_renewals_follow_every_third_of_the_duration() {
     let scene = Scene::start().await;
     let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
-    assert_eq!(held.epoch(), Epoch(1));
+    let adopted = scene.row().await.counter;
+    assert_eq!(held.epoch(), Epoch(adopted));
+    assert!(adopted > 1, "as a renewal would have moved it");
     sleep(Duration::from_secs(60)).await;
     assert_eq!(held.standing(), Standing::Held);
-    // One at adoption and one every 3.33 s after it.
-    assert_eq!(scene.row().await.counter, 18);
+    // One every 3.33 s.
+    assert_eq!(scene.row().await.counter, adopted + 17);
+}
+
+/// C6: what the second process adopts while a renewal of the first is lost on its way is not the first one's renewal.
+#[tokio::test(start_paused = true)]
+async fn of_two_processes_under_one_id_the_one_that_adopted_last_holds_the_lease() {
+    let scene = Scene::start().await;
+    let (_first, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    scene.cloud.faults("me").next("UpdateItem", Fault::LoseRequest);
+    sleep(D / 3).await;
+    let (second, _lane) = scene.adopt("twin").await.expect("the first one's renewal is lost");
+    let ended = timeout(D * 3, lane).await.expect("it is refused").expect("no panic");
+    assert_eq!(ended.0, LostReason::Taken { by: Some(WorkerId::from("me")) });
+    sleep(D * 3).await;
+    assert_eq!(second.standing(), Standing::Held);
+}
+
+/// C6: a lease that an operator deleted and that is made anew counts from the start again, and comes by the old counter.
+#[tokio::test(start_paused = true)]
+async fn a_lease_made_anew_is_not_renewed_by_the_owner_of_the_old_one() {
+    let scene = Scene::start().await;
+    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let mut anew = Lease::new(scene.key.clone(), Checkpoint::TrimHorizon);
+    anew.owner = Some(WorkerId::from("other"));
+    anew.counter = scene.row().await.counter;
+    scene.delete_row().await;
+    scene.other.create(&anew).await.expect("a new lease");
+    let lost = held.checkpoint(at(7)).await.expect_err("another worker holds it");
+    assert!(matches!(lost, CheckpointError::LeaseLost { .. }), "{lost}");
+    assert_eq!(lane.await.expect("no panic").0, LostReason::Taken { by: Some(WorkerId::from("other")) });
+    assert_eq!(scene.row().await, anew);
+}
+
+/// C4: they would be read before their parent, whose lease is made anew.
+#[tokio::test(start_paused = true)]
+async fn no_child_is_made_by_the_owner_of_a_lease_that_is_gone_or_another_s() {
+    for anew in [false, true] {
+        let scene = Scene::start().await;
+        let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+        let mut row = scene.row().await;
+        row.owner = Some(WorkerId::from("other"));
+        scene.delete_row().await;
+        if anew {
+            scene.other.create(&row).await.expect("a new lease");
+        }
+        let child = ListedShard {
+            id: ShardId::from("shardId-000000000001"),
+            parents: vec![scene.key.shard()],
+            range: HashKeyRange::FULL,
+            starting: "7".parse().expect("digits"),
+            ending: None,
+        };
+        let error = held.end(std::slice::from_ref(&child)).await.expect_err("the lease is not ours any more");
+        let CheckpointError::LeaseLost { reason, .. } = error else { panic!("{error}") };
+        let taken = LostReason::Taken { by: row.owner.clone() };
+        assert_eq!(reason, if anew { taken } else { LostReason::Deleted });
+        assert_eq!(scene.other.read(&LeaseKey::of(&child.id)).await.expect("the table answers"), None);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,14 +333,16 @@ async fn a_finished_lease_goes_when_its_children_have_moved() {
     let child = LeaseKey::from("shardId-000000000001");
     let mut lease = Lease::new(child.clone(), Checkpoint::TrimHorizon);
     lease.parents = vec![scene.key.shard()];
+    lease.owner = Some(WorkerId::from("me"));
     scene.other.create(&lease).await.expect("a new lease");
-    scene.other.set_children(&scene.key, &[child.shard()]).await.expect("the table answers");
+    let me = WorkerId::from("me");
+    scene.other.set_children(&scene.key, &me, &[child.shard()]).await.expect("the table answers");
     held.end(&[]).await.expect("held");
     drop(held);
     sleep(Duration::from_secs(100)).await;
     assert!(scene.row().await.checkpoint.is_shard_end(), "the child has not moved");
-    let renewal = Renewal { key: &child, counter: 0, in_handoff: false, throughput_kib_per_s: None };
-    scene.other.checkpoint(renewal, &at(7)).await.expect("the table answers");
+    let moved = scene.other.checkpoint(Renewal::by(&me, &child, 0), &at(7)).await.expect("the table answers");
+    assert!(matches!(moved, Written::Accepted(_)), "{moved:?}");
     sleep(Duration::from_secs(31)).await;
     assert_eq!(lane.await.expect("no panic").0, LostReason::Deleted);
     assert_eq!(scene.other.read(&scene.key).await.expect("the table answers"), None);

@@ -141,8 +141,8 @@ impl World {
     async fn checkpoint(&self, shard: &str, checkpoint: &Checkpoint) {
         loop {
             let lease = self.lease(shard).await.expect("the lease is there");
-            let renewal =
-                Renewal { key: &lease.key, counter: lease.counter, in_handoff: false, throughput_kib_per_s: None };
+            let holder = lease.actual_owner().expect("somebody owns it");
+            let renewal = Renewal::by(holder, &lease.key, lease.counter);
             match self.table.checkpoint(renewal, checkpoint).await {
                 Ok(Written::Accepted(_)) => return,
                 // Its owner has renewed in between.
@@ -180,8 +180,7 @@ async fn own(hold: HoldContext, wall_clock: Arc<dyn Fn() -> EpochTime + Send + S
             if lease.owner.as_ref() != Some(&hold.me) || lease.in_handoff() {
                 continue;
             }
-            let renewal = Renewal { key: &key, counter: lease.counter, in_handoff: false, throughput_kib_per_s: None };
-            let _refused = hold.store.renew(renewal).await;
+            let _refused = hold.store.renew(Renewal::by(&hold.me, &key, lease.counter)).await;
         }
         // The old owner of a hand-off finds it by a renewal that is refused; here by looking.
         for lease in hold.store.scan().await.map(|rows| rows.leases).unwrap_or_default() {
@@ -359,8 +358,8 @@ async fn a_lease_that_was_renewed_before_the_leader_s_write_arrived_is_not_given
     let change = give(judged.seen());
     let restarted = async {
         sleep(Duration::from_millis(500)).await;
-        let renewal = Renewal { key: &lease.key, counter: 4, in_handoff: false, throughput_kib_per_s: None };
-        world.table.renew(renewal).await.expect("the table answers")
+        let b = WorkerId::from("b");
+        world.table.renew(Renewal::by(&b, &lease.key, 4)).await.expect("the table answers")
     };
     let (given, renewed) = tokio::join!(duties::write(&*leader, &change), restarted);
     let Written::Accepted(Some(row)) = renewed else { panic!("{renewed:?}") };
@@ -381,7 +380,8 @@ async fn lost_children_are_made_and_finished_leases_deleted_within_seconds() {
     world.checkpoint(&parent, &Checkpoint::ShardEnd).await;
     let key = LeaseKey::from(parent.as_str());
     let ids = children.each_ref().map(|id| ShardId::from(id.as_str()));
-    assert!(matches!(world.table.set_children(&key, &ids).await, Ok(Written::Accepted(_))));
+    let named = world.table.set_children(&key, &WorkerId::from("a"), &ids).await;
+    assert!(matches!(named, Ok(Written::Accepted(_))), "{named:?}");
     let took = world.until("a2", Duration::from_secs(20)).await;
     assert!(took <= Duration::from_secs(6), "{took:?}");
     for child in &children {

@@ -68,12 +68,16 @@ impl World {
                 steps.push(Step::Crash(name.clone()));
             }
             let asks = |message: &Message| message.from == (name.clone(), worker.life) && !message.late;
-            if !self.network.iter().any(|message| asks(message) && matches!(message.call, Call::Lead(_))) {
+            if about != About::Twins
+                && !self.network.iter().any(|message| asks(message) && matches!(message.call, Call::Lead(_)))
+            {
                 steps.push(Step::Lead(name.clone()));
             }
             for (key, row) in &self.table {
                 match worker.held.get(key) {
-                    None if row.0.owner.as_ref() == Some(name) => steps.push(Step::Find(name.clone(), key.clone())),
+                    None if row.0.owner.as_ref() == Some(&worker.id) => {
+                        steps.push(Step::Find(name.clone(), key.clone()))
+                    }
                     Some(held) if held.sent.is_none() => self.holder_steps(name, key, held, steps),
                     _ => {}
                 }
@@ -105,10 +109,6 @@ impl World {
         if held.state.handoff().is_some() {
             steps.push(Step::Leave(name.clone(), key.clone()));
         }
-    }
-
-    fn parents_done(&self, key: &LeaseKey) -> bool {
-        *key == parent() || self.table.get(&parent()).is_none_or(|row| row.0.checkpoint.is_shard_end())
     }
 
     pub(super) fn take(&mut self, step: Step) {
@@ -151,19 +151,19 @@ impl World {
             Step::Crash(name) => self.crash(&name),
             Step::Restart(name) => {
                 let worker = self.workers.get_mut(&name).expect("it is there");
-                (worker.alive, worker.life, worker.finder) = (true, worker.life + 1, Finder::new(name.clone(), D));
+                (worker.alive, worker.life, worker.finder) = (true, worker.life + 1, Finder::new(worker.id.clone(), D));
             }
         }
     }
 
     fn find(&mut self, name: &WorkerId, key: &LeaseKey) {
-        let now = self.now();
+        let (now, stride) = (self.now(), self.stride(name));
         let row = &self.table[key].0;
         let worker = self.workers.get_mut(name).expect("it is there");
         if worker.finder.judge(now, row) != Find::Adopt {
             return;
         }
-        let state = Ownership::adopting(row, name.clone(), D, now);
+        let state = Ownership::adopting(row, worker.id.clone(), D, stride, now);
         let done = before(&row.checkpoint);
         let held = Held { state, writing: None, sent: None, landed: false, adopted: false, leaving: false, done };
         worker.held.insert(key.clone(), held);
@@ -174,7 +174,7 @@ impl World {
         let now = self.now();
         if write == Write::Checkpoint(Checkpoint::ShardEnd) && *key == parent() {
             let mut lease = Lease::new(child(), Checkpoint::TrimHorizon);
-            lease.owner = Some(name.clone());
+            (lease.owner, lease.parents) = (Some(self.workers[name].id.clone()), vec![parent().shard()]);
             self.table.entry(child()).or_insert(Row(lease));
         }
         let worker = self.workers.get_mut(name).expect("it is there");
@@ -191,8 +191,9 @@ impl World {
             held.landed = false;
         }
         held.writing = Some(write.clone());
-        let (counter, in_handoff, adopting) = (held.state.counter(), held.state.handoff().is_some(), !held.adopted);
-        let call = Call::Write { counter, in_handoff, adopting, write };
+        let (counter, next) = (held.state.counter(), held.state.next());
+        let (in_handoff, adopting) = (held.state.handoff().is_some(), !held.adopted);
+        let call = Call::Write { counter, next, in_handoff, adopting, write };
         self.network.push(Message { from: (name.clone(), worker.life), key: key.clone(), call, late: false });
     }
 
@@ -214,7 +215,7 @@ impl World {
         }
         let to = held.state.handoff().map(|handoff| handoff.to.clone()).expect("it is being handed over");
         (held.leaving, held.sent) = (true, Some(now));
-        let seen = Owners { owner: Some(to.clone()), checkpoint_owner: Some(name.clone()) };
+        let seen = Owners { owner: Some(to.clone()), checkpoint_owner: Some(worker.id.clone()) };
         let call = Call::Leave { seen, to };
         self.network.push(Message { from: (name.clone(), worker.life), key: key.clone(), call, late: false });
     }
@@ -233,7 +234,8 @@ impl World {
     fn arrive(&mut self, message: &Message) -> Answer {
         let key = &message.key;
         let former = self.table.get(key).map(|row| row.0.clone());
-        let written = self.with_table(key, async |table| call(table, message).await);
+        let id = self.workers[&message.from.0].id.clone();
+        let written = self.with_table(key, async |table| call(table, message, &id).await);
         let answer = Answer::from(written);
         let Answer::Accepted(Some(row)) = &answer else { return answer };
         let former = former.expect("what is not there is not written");
@@ -289,13 +291,7 @@ impl World {
     }
 
     fn write_answered(&mut self, message: &Message, write: &Write, answer: Answer) {
-        let (now, epoch) = (self.now(), self.epochs.get(&message.key).cloned());
-        let is_dead = |life: &Life| {
-            let worker = &self.workers[&life.0];
-            !worker.alive || worker.life != life.1
-        };
-        // A message of the former life under our name, that came late, has written what we wanted to.
-        let former_life = epoch.filter(|life| life.0 == message.from.0 && *life != message.from && is_dead(life));
+        let now = self.now();
         let Some(held) = self.holder(&message.from, &message.key) else { return };
         let sent = held.sent.take().expect("it waits");
         // The wait for an answer ends with the lease.
@@ -310,11 +306,7 @@ impl World {
                     self.let_go(message);
                 }
                 self.seen.doubt_resolved |= refused;
-                if !written && former_life.is_some() {
-                    self.epochs.insert(message.key.clone(), message.from.clone());
-                } else {
-                    self.seen.accepted_and_not_written |= !written;
-                }
+                self.seen.accepted_and_not_written |= !written;
             }
             Verdict::Retry | Verdict::RetryInHandoff => {}
             Verdict::ReadBack => unreachable!("the table gives the row"),
@@ -333,11 +325,12 @@ impl World {
     }
 }
 
-async fn call(table: &impl LeaseStore, message: &Message) -> Result<Written, StoreError> {
+async fn call(table: &impl LeaseStore, message: &Message, holder: &WorkerId) -> Result<Written, StoreError> {
     let key = &message.key;
     match &message.call {
-        Call::Write { counter, in_handoff, write, .. } => {
-            let renewal = Renewal { key, counter: *counter, in_handoff: *in_handoff, throughput_kib_per_s: None };
+        Call::Write { counter, next, in_handoff, write, .. } => {
+            let (next, in_handoff) = (*next, *in_handoff);
+            let renewal = Renewal { next, in_handoff, ..Renewal::by(holder, key, *counter) };
             match write {
                 Write::Renew => table.renew(renewal).await,
                 Write::Checkpoint(checkpoint) => table.checkpoint(renewal, checkpoint).await,

@@ -11,6 +11,7 @@ use super::super::assign::Move;
 use super::super::find::Finder;
 use super::super::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
 use super::super::renew::{Ownership, Write};
+use super::super::shard_end;
 use super::super::store::{EpochTime, LeaseStore, Rows, WorkerRow};
 use super::leader::Leader;
 use super::{About, Leases};
@@ -46,11 +47,13 @@ pub(super) struct World {
     pub(super) seen: Happened,
 }
 
-/// One run of a worker's process.
+/// One run of a worker's process, by the name of its place.
 pub(super) type Life = (WorkerId, u8);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Worker {
+    /// Under which leases name it. The id of another process too, where two run under one by mistake.
+    pub(super) id: WorkerId,
     pub(super) life: u8,
     pub(super) alive: bool,
     /// When it last wrote its row.
@@ -91,6 +94,7 @@ pub(super) struct Message {
 pub(super) enum Call {
     Write {
         counter: u64,
+        next: u64,
         in_handoff: bool,
         adopting: bool,
         write: Write,
@@ -166,13 +170,14 @@ pub(super) fn before(checkpoint: &Checkpoint) -> u8 {
 
 impl World {
     /// Free leases; a shard in the middle; a hand-off under way; a worker that died; where silence is
-    /// looked at, the first two with a Java worker as well.
+    /// looked at, the first two with a Java worker as well. Of twins: one holds the shard, and the other finds it.
     pub(super) fn starts(model: &Leases) -> Vec<Self> {
         let Leases { about, workers, crashes, mishaps } = *model;
         let names: Vec<WorkerId> = ["a", "b", "c"].into_iter().take(workers).map(WorkerId::from).collect();
         let worker = |name: &WorkerId| {
             let finder = Finder::new(name.clone(), D);
-            (name.clone(), Worker { life: 0, alive: true, reported: 0, promises: true, finder, held: BTreeMap::new() })
+            let (id, held) = (name.clone(), BTreeMap::new());
+            (name.clone(), Worker { id, life: 0, alive: true, reported: 0, promises: true, finder, held })
         };
         let free = Self {
             beat: 0,
@@ -194,8 +199,15 @@ impl World {
         let mut orphaned = held.clone();
         let dead = orphaned.workers.get_mut(&names[0]).expect("it is there");
         (dead.alive, dead.held) = (false, BTreeMap::new());
-        if about != About::Silence {
-            return vec![free, held, handing_over, orphaned];
+        match about {
+            About::Leases => return vec![free, held, handing_over, orphaned],
+            About::Twins => {
+                let mut twins = held;
+                let second = twins.workers.get_mut(&names[1]).expect("it is there");
+                (second.id, second.finder) = (names[0].clone(), Finder::new(names[0].clone(), D));
+                return vec![twins];
+            }
+            About::Silence => {}
         }
         let mut java_idle = free.clone();
         java_idle.workers.get_mut(&names[0]).expect("it is there").promises = false;
@@ -209,7 +221,7 @@ impl World {
         let now = self.now();
         let row = &mut self.table.get_mut(&parent()).expect("it is there").0;
         row.owner = Some(name.clone());
-        let state = Ownership::adopting(row, name.clone(), D, now);
+        let state = Ownership::adopting(row, name.clone(), D, 2, now);
         let held = Held { state, writing: None, sent: None, landed: false, adopted: true, leaving: false, done: 0 };
         self.epochs.insert(parent(), (name.clone(), 0));
         self.workers.get_mut(name).expect("it is there").held.insert(parent(), held);
@@ -234,6 +246,23 @@ impl World {
 
     pub(super) fn wall_clock(&self) -> EpochTime {
         EpochTime(1_000 + u64::from(self.beat) * BEAT)
+    }
+
+    /// By how much an adoption of this process moves the counter. Each draws its own.
+    pub(super) fn stride(&self, name: &WorkerId) -> u64 {
+        let place = self.workers.keys().take_while(|other| *other != name).count() as u64;
+        2 + 2 * place + u64::from(self.workers[name].life)
+    }
+
+    pub(super) fn parents_done(&self, key: &LeaseKey) -> bool {
+        let store = MemoryLeaseStore::new();
+        let ready = async {
+            for row in self.table.values() {
+                store.create(&row.0).await.expect("memory does not fail");
+            }
+            shard_end::are_done(&store, &self.table[key].0.parents, None).await.expect("memory does not fail")
+        };
+        ready.now_or_never().expect("memory does not wait")
     }
 
     /// Lets the product's table do a call.

@@ -16,7 +16,7 @@ fn row(counter: u64) -> Lease {
 }
 
 fn ownership(counter: u64) -> Ownership {
-    Ownership::adopting(&row(counter), WorkerId::from("me"), D, at(0))
+    Ownership::adopting(&row(counter), WorkerId::from("me"), D, 1, at(0))
 }
 
 fn numbered(n: u64) -> Checkpoint {
@@ -43,6 +43,19 @@ fn a_refusal_without_doubt_is_a_loss_even_if_the_row_looks_like_ours() {
     // A second process under the same id renewed: nothing of ours is outstanding, so the 6 is not ours (C6).
     let mut state = ownership(5);
     let verdict = state.judge(&Write::Renew, at(3), &Answer::Refused(some(row(6))), HANDOFF);
+    assert_eq!(verdict, Verdict::Lost(LostReason::Taken { by: Some(WorkerId::from("me")) }));
+}
+
+/// A renewal was lost before it arrived, and a second process under the same id adopted the lease before it was sent again.
+#[test]
+fn an_adoption_under_the_same_id_is_not_taken_for_a_renewal_in_doubt() {
+    let mut twin = Ownership::adopting(&row(5), WorkerId::from("me"), D, 7, at(0));
+    assert_eq!(twin.next(), 12);
+    let mut state = ownership(5);
+    assert_eq!(state.judge(&Write::Renew, at(3), &Answer::Unknown, HANDOFF), Verdict::Retry);
+    assert_eq!(twin.judge(&Write::Renew, at(4), &Answer::Accepted(some(row(12))), HANDOFF), Verdict::Accepted);
+    assert_eq!((twin.counter(), twin.next()), (12, 13));
+    let verdict = state.judge(&Write::Renew, at(5), &Answer::Refused(some(row(12))), HANDOFF);
     assert_eq!(verdict, Verdict::Lost(LostReason::Taken { by: Some(WorkerId::from("me")) }));
 }
 
