@@ -15,6 +15,8 @@ struct Overlap {
     until: Duration,
     shard: String,
     workers: [String; 2],
+    /// When the last call of each of them began.
+    begun: [Duration; 2],
 }
 
 impl Overlap {
@@ -34,7 +36,7 @@ impl Overlap {
 }
 
 /// A holder gives up so early that its slow clock does not matter, and a call is dropped when its lease is lost: nothing
-/// may overlap, but for the time in which one of the two stands still.
+/// may overlap, but for the time in which one of the two stands still, and for the calls that it was in when it did.
 pub(crate) fn processors(history: &History) -> Vec<Violation> {
     let standing = standing_still(history);
     overlaps(history)
@@ -55,8 +57,11 @@ pub(crate) fn longest(history: &History) -> Duration {
 }
 
 fn lasted(overlap: &Overlap, standing: &BTreeMap<&str, Vec<(Duration, Duration)>>) -> Duration {
-    let places = overlap.workers.each_ref().map(|life| place_of_life(life));
-    let mut times: Vec<_> = places.iter().filter_map(|place| standing.get(place)).flatten().copied().collect();
+    let mut times = Vec::new();
+    for (life, begun) in overlap.workers.iter().zip(overlap.begun) {
+        let standing = standing.get(place_of_life(life)).into_iter().flatten();
+        times.extend(standing.map(|(from, until)| (*from, if begun <= *until { overlap.until } else { *until })));
+    }
     times.sort_unstable();
     overlap.without(&times)
 }
@@ -78,13 +83,15 @@ fn standing_still(history: &History) -> BTreeMap<&str, Vec<(Duration, Duration)>
 
 fn overlaps(history: &History) -> Vec<Overlap> {
     let mut overlaps = Vec::new();
-    // By shard and life the calls that are under way.
+    // By shard and life the calls that are under way, and when the last one began.
     let mut calls: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    let mut begun: BTreeMap<(&str, &str), Duration> = BTreeMap::new();
     let mut together: BTreeMap<(&str, [&str; 2]), Duration> = BTreeMap::new();
     for event in &history.events {
         let key = (event.shard.as_str(), event.worker.as_str());
         match &event.what {
             What::Begin { .. } => {
+                begun.insert(key, event.at);
                 let at_it = calls.entry(key).or_default();
                 *at_it += 1;
                 if *at_it > 1 {
@@ -104,8 +111,7 @@ fn overlaps(history: &History) -> Vec<Overlap> {
                 together.retain(|(shard, workers), from| {
                     let ends = *shard == key.0 && workers.contains(&key.1);
                     if ends {
-                        let workers = workers.map(str::to_owned);
-                        overlaps.push(Overlap { from: *from, until: event.at, shard: (*shard).to_owned(), workers });
+                        overlaps.push(overlap(*from, event.at, shard, *workers, &begun));
                     }
                     !ends
                 });
@@ -114,13 +120,19 @@ fn overlaps(history: &History) -> Vec<Overlap> {
         }
     }
     let end = history.events.last().map_or(Duration::ZERO, |event| event.at);
-    overlaps.extend(together.into_iter().map(|((shard, workers), from)| Overlap {
-        from,
-        until: end,
-        shard: shard.to_owned(),
-        workers: workers.map(str::to_owned),
-    }));
+    overlaps.extend(together.into_iter().map(|((shard, workers), from)| overlap(from, end, shard, workers, &begun)));
     overlaps
+}
+
+fn overlap(
+    from: Duration,
+    until: Duration,
+    shard: &str,
+    workers: [&str; 2],
+    begun: &BTreeMap<(&str, &str), Duration>,
+) -> Overlap {
+    let begun = workers.map(|life| begun[&(shard, life)]);
+    Overlap { from, until, shard: shard.to_owned(), workers: workers.map(str::to_owned), begun }
 }
 
 /// Tasks of one virtual instant run in some order: a call may be dropped after another has begun, without time between.
