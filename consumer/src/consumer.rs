@@ -177,6 +177,13 @@ impl ConsumerHandle {
         &self.worker_id
     }
 
+    /// The bytes of [`max_buffered_bytes`](crate::Settings::max_buffered_bytes) that are taken now: by records that are read and
+    /// not yet processed, and for answers that are asked for.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> u64 {
+        self.read.budget.held()
+    }
+
     /// What this worker has read since it started.
     #[must_use]
     pub fn counts(&self) -> ReadCounts {

@@ -1,6 +1,7 @@
 //! The cloud: both services, and a network for each worker.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -175,6 +176,12 @@ impl Cloud {
         self.suspend(name);
         tokio::time::sleep(time).await;
         self.thaw(name);
+    }
+
+    /// How many requests have been sent and have not reached the services yet, those included whose senders wait no longer. Each
+    /// is a task in the runtime.
+    pub fn requests_under_way(&self) -> usize {
+        self.services.under_way.load(Ordering::Relaxed)
     }
 
     /// All calls of all workers in the order in which they were made, a line each: when (seconds since the making of the

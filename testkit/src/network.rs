@@ -6,6 +6,7 @@ mod line;
 use std::future::pending;
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -160,8 +161,10 @@ impl Network {
             return self.services.handle(&request);
         }
         let services = self.services.clone();
+        services.under_way.fetch_add(1, Ordering::Relaxed);
         let arrival = tokio::spawn(async move {
             sleep(delay).await;
+            services.under_way.fetch_sub(1, Ordering::Relaxed);
             services.handle(&request)
         });
         match arrival.await {

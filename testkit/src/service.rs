@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -112,6 +112,8 @@ pub(crate) struct Services {
     pub(crate) dynamodb: DynamoDb,
     requests: AtomicU64,
     calls: AtomicU64,
+    /// Requests that have been sent and have not arrived.
+    pub(crate) under_way: AtomicUsize,
     /// A test's way to a model that panics at its next request.
     #[cfg(test)]
     pub(crate) panics: std::sync::atomic::AtomicBool,
@@ -124,6 +126,7 @@ impl Services {
             dynamodb,
             requests: AtomicU64::new(0),
             calls: AtomicU64::new(0),
+            under_way: AtomicUsize::new(0),
             #[cfg(test)]
             panics: false.into(),
         }

@@ -51,6 +51,11 @@ impl Budget {
         Self { shared: Arc::new(Shared { books: Mutex::new(books), next_share: AtomicU64::new(0) }) }
     }
 
+    /// The bytes that are taken.
+    pub(crate) fn held(&self) -> u64 {
+        self.shared.books().ledger.used()
+    }
+
     pub(crate) fn share(&self) -> Share {
         let id = ShareId(self.shared.next_share.fetch_add(1, Ordering::Relaxed));
         Share { shared: Arc::clone(&self.shared), id }
@@ -136,10 +141,12 @@ mod tests {
         let budget = Budget::new(100);
         let (mut a, mut b) = (budget.share(), budget.share());
         let first = a.reserve(80).await;
+        assert_eq!(budget.held(), 80);
         assert!(b.reserve(30).now_or_never().is_none());
         drop(first);
         let mut second = b.reserve(30).await;
         second.settle(100);
+        assert_eq!(budget.held(), 100);
         assert!(a.reserve(1).now_or_never().is_none());
         second.settle(99);
         assert!(a.reserve(1).now_or_never().is_some());

@@ -25,6 +25,9 @@ struct Left {
     counter: u64,
     /// Since when the counter has stood at `counter`.
     since: Tick,
+    /// When it was last found under our name. Not for a while: it was another worker's in between, and whoever renewed it
+    /// then does so no more.
+    found: Tick,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +68,7 @@ impl Finder {
                 "another process renews this lease under our worker id; leaving it alone while it does"
             );
         }
-        self.left.insert(key, Left { why, counter, since: now });
+        self.left.insert(key, Left { why, counter, since: now, found: now });
     }
 
     /// Judges a lease as a consistent read showed it.
@@ -79,19 +82,24 @@ impl Finder {
             return Find::Wait;
         }
         let Some(left) = self.left.get_mut(&lease.key) else { return Find::Adopt };
+        let is_old = now.since(left.found) >= self.duration.max(LOST_SIGHT_OF);
+        left.found = now;
         let moved = lease.counter != left.counter;
         if moved {
             left.counter = lease.counter;
             left.since = now;
         }
         let stood_still = now.since(left.since) >= self.duration;
-        if stood_still || (moved && left.why == Why::Dropped) {
+        if stood_still || is_old || (moved && left.why == Why::Dropped) {
             self.left.remove(&lease.key);
             return Find::Adopt;
         }
         Find::Wait
     }
 }
+
+/// Three looks at the index.
+const LOST_SIGHT_OF: Duration = Duration::from_secs(6);
 
 #[cfg(test)]
 mod tests {
@@ -136,6 +144,18 @@ mod tests {
         }
         assert_eq!(finder.judge(at(66), &row("me", 57)), Find::Wait);
         assert_eq!(finder.judge(at(67), &row("me", 57)), Find::Adopt);
+    }
+
+    #[test]
+    fn takes_what_a_second_process_had_and_another_worker_after_it() {
+        let mut finder = finder();
+        finder.lost(at(0), key(), &LostReason::Taken { by: Some(WorkerId::from("me")) }, 4);
+        for second in (2..=10).step_by(2) {
+            assert_eq!(finder.judge(at(second), &row("me", second)), Find::Wait);
+        }
+        // The index names it no more, until a leader gives it back.
+        assert_eq!(finder.judge(at(19), &row("me", 30)), Find::Wait);
+        assert_eq!(finder.judge(at(29), &row("me", 40)), Find::Adopt);
     }
 
     #[test]

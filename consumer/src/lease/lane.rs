@@ -100,6 +100,8 @@ impl Lane {
             Next::Renew => self.write(&Write::Renew).await,
             Next::GiveUp => {
                 tracing::warn!(lease = %self.key(), "deadline passed before the processor released the shard; giving it up");
+                // Before the table names another, who may begin long before the answer is here.
+                self.standing.send_replace(Standing::Lost(LostReason::Released));
                 Err(self.give_up().await)
             }
             Next::Revoke => Ok(()),

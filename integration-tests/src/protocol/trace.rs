@@ -84,7 +84,8 @@ impl Trace {
             | What::Frozen
             | What::Thawed
             | What::Holds { .. }
-            | What::Flushed { .. } => {}
+            | What::Flushed { .. }
+            | What::Tasks { .. } => {}
             What::Acked { put, position, attempts } => {
                 self.puts.insert(position, put);
                 if attempts > 1 {

@@ -36,6 +36,8 @@ struct Place {
     /// Its id in the table, which a new life may keep.
     id: String,
     life: Option<Life>,
+    /// Another process under the same id.
+    twin: Option<Life>,
 }
 
 #[derive(Debug)]
@@ -62,7 +64,7 @@ impl Fleet {
         let mut place = |_| {
             let (drift, off) = (shape.drift_per_mille, shape.wall_clocks_off);
             let clocks = Clocks::new(rng.i32(-drift..=drift), rng.i64(-off..=off));
-            Place { clocks, lives: 0, id: String::new(), life: None }
+            Place { clocks, lives: 0, id: String::new(), life: None, twin: None }
         };
         let places = (0..shape.workers).map(&mut place).collect();
         Self {
@@ -84,18 +86,42 @@ impl Fleet {
         if !same_id || place.id.is_empty() {
             place.id = format!("w{at}-{}", place.lives);
         }
+        place.life = Some(self.begin(at, place));
+    }
+
+    /// Starts another process under the id of the worker at this place, by mistake.
+    pub(crate) fn start_twin(&self, at: usize) {
+        let mut places = self.lock();
+        let place = &mut places[at];
+        if place.life.is_some() && place.twin.is_none() {
+            place.twin = Some(self.begin(at, place));
+        }
+    }
+
+    /// Kills it.
+    pub(crate) fn end_twin(&self, at: usize) {
+        let twin = self.lock()[at].twin.take();
+        twin.into_iter().for_each(|twin| self.kill(&twin));
+    }
+
+    fn begin(&self, at: usize, place: &mut Place) -> Life {
         let name = format!("w{at}.{}", place.lives);
         place.lives += 1;
         let handle = Arc::default();
-        let life = self.clone().live(at, name.clone(), place.id.clone(), Arc::clone(&handle));
-        place.life = Some(Life { name, task: tokio::spawn(life), handle });
+        let seed = self.shape.seed ^ (SALT.rotate_left(place.lives as u32) + at as u64);
+        let life = self.clone().live(at, name.clone(), place.id.clone(), seed, Arc::clone(&handle));
+        Life { name, task: tokio::spawn(life), handle }
+    }
+
+    fn kill(&self, life: &Life) {
+        life.task.abort();
+        self.recorder.add(&life.name, "", What::Down("crash".to_owned()));
     }
 
     /// Kills the worker at this place without a word.
     pub(crate) fn crash(&self, at: usize) {
-        let Some(life) = self.lock()[at].life.take() else { return };
-        life.task.abort();
-        self.recorder.add(&life.name, "", What::Down("crash".to_owned()));
+        let life = self.lock()[at].life.take();
+        life.into_iter().for_each(|life| self.kill(&life));
     }
 
     /// Lets the worker at this place leave in good order.
@@ -143,11 +169,22 @@ impl Fleet {
         self.lock().iter().filter(|place| place.life.is_some()).map(|place| place.id.clone()).collect()
     }
 
+    /// Writes down what the consumers that are up hold.
+    pub(crate) fn gauge(&self) {
+        for life in self.lock().iter().flat_map(|place| place.life.iter().chain(&place.twin)) {
+            let held =
+                life.handle.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(ConsumerHandle::buffered_bytes);
+            if let Some(bytes) = held {
+                self.recorder.add(&life.name, "", What::Holds { bytes });
+            }
+        }
+    }
+
     /// A life: up as soon as the services let it, and up again when it ends by itself, as under a supervisor.
-    async fn live(self, at: usize, name: String, id: String, handle: Arc<Mutex<Option<ConsumerHandle>>>) {
+    async fn live(self, at: usize, name: String, id: String, seed: u64, handle: Arc<Mutex<Option<ConsumerHandle>>>) {
         let connection = self.cloud.connect(&network(at)).await;
         loop {
-            match Box::pin(self.build(at, &connection, &id)).await {
+            match Box::pin(self.build(at, &connection, &id, seed)).await {
                 Ok(consumer) => {
                     *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(consumer.handle());
                     self.recorder.add(&name, "", What::Up(id.clone()));
@@ -168,8 +205,9 @@ impl Fleet {
         at: usize,
         connection: &Connection,
         id: &str,
+        seed: u64,
     ) -> Result<Consumer, kinesis_consumer::BuildError> {
-        let Shape { lease_duration, handoff_time, checkpoint_every, seed, .. } = self.shape;
+        let Shape { lease_duration, handoff_time, checkpoint_every, read_bytes, .. } = self.shape;
         let clocks = self.lock()[at].clocks.clone();
         // The consumer takes the time of day from this client.
         let kinesis = connection.kinesis_config().time_source(clocks.wall_clock(connection.clock())).build();
@@ -181,6 +219,7 @@ impl Fleet {
             .lease_duration(lease_duration)
             .handoff_time(handoff_time)
             .checkpoint_every(checkpoint_every)
+            .max_buffered_bytes(read_bytes)
             .on_error(OnError::Retry(RETRY))
             .seed(seed)
             .build();

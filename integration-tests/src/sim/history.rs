@@ -8,6 +8,7 @@ use std::time::Duration;
 use kinesis_consumer::Position;
 use kinesis_testkit::{Clock, Cloud};
 
+use super::fleet::place_of_life;
 use super::shape::Shape;
 use super::table::{self, LeaseWrite, Row};
 use super::workload::Put;
@@ -64,13 +65,13 @@ pub(crate) enum What {
         unknown: bool,
         ambiguous: u32,
     },
-    /// What the producer's buffers hold, each second.
+    /// What the buffers of the producer or of a worker hold, each second.
     Holds {
-        bytes: usize,
+        bytes: u64,
     },
     /// A flush has returned. What the producer's buffers hold then, in bytes: everything was admitted before.
     Flushed {
-        bytes: usize,
+        bytes: u64,
     },
     /// User code was called with these records. No epoch: the face does not tell.
     Begin {
@@ -86,6 +87,11 @@ pub(crate) enum What {
     Lease(Row),
     /// The lease's row is not there any more.
     LeaseGone,
+    /// How many workers live, and how many tasks they all have, the requests that are on their way aside.
+    Tasks {
+        workers: usize,
+        tasks: usize,
+    },
     /// Every open shard has one live owner, the load is even, and everything written is done.
     Converged,
 }
@@ -229,6 +235,27 @@ impl Recorder {
     }
 }
 
+impl History {
+    /// Whether two processes ran at this place at once, by mistake, some time between.
+    pub(crate) fn had_twins(&self, place: &str, from: Duration, until: Duration) -> bool {
+        let mut up: BTreeSet<&str> = BTreeSet::new();
+        let mut since = Duration::ZERO;
+        for event in self.events.iter().filter(|event| place_of_life(&event.worker) == place) {
+            let were_two = up.len() > 1;
+            match event.what {
+                What::Up(_) => _ = up.insert(&event.worker),
+                What::Down(_) => _ = up.remove(event.worker.as_str()),
+                _ => continue,
+            }
+            if were_two && since <= until && event.at >= from {
+                return true;
+            }
+            since = event.at;
+        }
+        up.len() > 1 && since <= until
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, micros) = (self.at.as_secs(), self.at.subsec_micros());
@@ -275,6 +302,7 @@ impl fmt::Display for What {
             Self::Dropped(call) => write!(f, "dropped  call {call}"),
             Self::Lease(row) => write!(f, "lease    {row}"),
             Self::LeaseGone => write!(f, "lease    gone"),
+            Self::Tasks { workers, tasks } => write!(f, "{workers} workers have {tasks} tasks"),
             Self::Converged => write!(f, "converged"),
         }
     }

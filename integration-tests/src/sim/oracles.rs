@@ -54,7 +54,7 @@ pub(crate) fn judge(history: &History) -> Vec<Violation> {
 
 type Oracle = fn(&History) -> Vec<Violation>;
 
-const ORACLES: [Oracle; 15] = [
+const ORACLES: [Oracle; 16] = [
     ledger::flushes,
     ledger::buffers,
     ledger::puts,
@@ -68,6 +68,7 @@ const ORACLES: [Oracle; 15] = [
     leases::epochs,
     leases::families,
     leftovers::finished,
+    leftovers::tasks,
     restarts::starts,
     liveness::convergence,
 ];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kinesis_aggregation::{HashKey, HashKeyRange, Payload};
 use kinesis_consumer::Position;
 use kinesis_testkit::{Cloud, Stream};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -45,6 +46,7 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
     (0..shape.workers).for_each(|at| fleet.start(at, false));
     let mut watching = JoinSet::new();
     watching.spawn(watch(cloud.clone(), recorder.clone()));
+    watching.spawn(gauge(fleet.clone()));
     let (stop, stopped) = oneshot::channel();
     let mut writing = tokio::spawn(write(cloud.clone(), shape.clone(), recorder.clone(), stopped));
 
@@ -91,6 +93,8 @@ async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
     recorder.add("", "", What::Phase("audit"));
     recorder.look(&cloud);
     watching.shutdown().await;
+    let tasks = Handle::current().metrics().num_alive_tasks() - cloud.requests_under_way();
+    recorder.add("", "", What::Tasks { workers: fleet.living().len(), tasks });
     let (events, puts) = recorder.finish();
     let calls = cloud.trace();
     let history = audit(shape, events, writes(&cloud), puts, stored, &stream);
@@ -101,6 +105,14 @@ async fn watch(cloud: Cloud, recorder: Recorder) {
     loop {
         recorder.look(&cloud);
         sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Looks each second at what the workers hold.
+async fn gauge(fleet: Fleet) {
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        fleet.gauge();
     }
 }
 

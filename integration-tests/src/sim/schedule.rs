@@ -36,6 +36,10 @@ pub(crate) enum Trouble {
     Leave {
         worker: usize,
     },
+    /// A second process runs under the id of a worker.
+    Twin {
+        worker: usize,
+    },
     Freeze {
         worker: usize,
     },
@@ -140,6 +144,7 @@ fn trouble(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Trouble {
         14 => Trouble::SetClock { worker, seconds: rng.i64(-300..=300) },
         15 => Trouble::Suspend { worker },
         16 => Trouble::Swizzle,
+        17 => Trouble::Twin { worker },
         _ => Trouble::CutProducer,
     }
 }
@@ -171,7 +176,7 @@ pub(crate) const WARM_UP: Duration = Duration::from_secs(15);
 const LATEST: Duration = Duration::from_millis(2900);
 
 /// Kinds that [`trouble`] knows.
-const KINDS: usize = 18;
+const KINDS: usize = 19;
 
 /// Keeps the schedule's chance apart from that of the shape.
 const SALT: u64 = 0x5ea1_0000_0000_0002;

@@ -19,7 +19,9 @@ pub struct Shape {
     /// Kinesis records a second that the producer may send to a shard, if it is told.
     pub rate_limit: Option<u64>,
     /// That the producer may hold.
-    pub buffered_bytes: usize,
+    pub buffered_bytes: u64,
+    /// That a worker may have read and not processed.
+    pub read_bytes: u64,
     /// Bytes of each record.
     pub record_bytes: usize,
     /// Partition keys.
@@ -78,6 +80,7 @@ impl Shape {
             burst,
             rate_limit,
             buffered_bytes,
+            read_bytes: if fastrand::Rng::with_seed(seed ^ READING).u8(0..3) == 0 { LEAST_READ } else { 128 << 20 },
             record_bytes: rng.usize(40..=longest),
             keys: rng.u64(1..=40),
             aggregation: rng.bool(),
@@ -99,7 +102,13 @@ impl Shape {
 }
 
 /// The smallest that a producer takes.
-const SMALLEST_BUFFER: usize = 1_600_000;
+const SMALLEST_BUFFER: u64 = 1_600_000;
+
+/// The least that a consumer takes: one answer of the largest kind at a time, for all shards of the worker.
+const LEAST_READ: u64 = 24 << 20;
+
+/// Keeps the chance of what came to shapes later apart.
+const READING: u64 = 0x5ea1_0000_0000_0006;
 
 /// Keeps the shape's chance apart from that of the schedule and the cloud.
 const SALT: u64 = 0x5ea1_0000_0000_0001;

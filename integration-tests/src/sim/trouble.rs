@@ -32,6 +32,11 @@ pub(crate) async fn strike(timed: Timed, start: Instant, fleet: Fleet, stream: S
             fleet.start(worker, same_id);
         }
         Trouble::Leave { worker } => fleet.leave(worker).await,
+        Trouble::Twin { worker } => {
+            fleet.start_twin(worker);
+            sleep(timed.lasts).await;
+            fleet.end_twin(worker);
+        }
         Trouble::Freeze { worker } => {
             fleet.freeze(worker);
             sleep(timed.lasts).await;
@@ -129,7 +134,10 @@ pub(crate) fn heal(fleet: &Fleet) {
     for name in networks(fleet.shape()).chain([PRODUCER.to_owned()]) {
         cloud.faults(&name).heal();
     }
-    (0..fleet.shape().workers).for_each(|at| fleet.thaw(at));
+    for at in 0..fleet.shape().workers {
+        fleet.thaw(at);
+        fleet.end_twin(at);
+    }
     cloud.dynamodb().index_lag(Lag::None);
     cloud.dynamodb().read_lag(Lag::None);
     cloud.table(APPLICATION).without_throughput();

@@ -82,7 +82,7 @@ pub(crate) async fn write(cloud: Cloud, shape: Shape, recorder: Recorder, mut st
     }
     producer.flush().await;
     while waiting.try_join_next().is_some() {}
-    recorder.add(PRODUCER, "", What::Flushed { bytes: producer.buffered_bytes() });
+    recorder.add(PRODUCER, "", What::Flushed { bytes: producer.buffered_bytes() as u64 });
     gauging.shutdown().await;
     let report = producer.close(Duration::from_secs(60)).await;
     recorder.add(PRODUCER, "", What::Down(format!("closed with {} undelivered", report.undelivered.len())));
@@ -94,7 +94,7 @@ async fn gauge(producer: Producer, recorder: Recorder) {
     let mut seconds = interval(Duration::from_secs(1));
     loop {
         seconds.tick().await;
-        recorder.add(PRODUCER, "", What::Holds { bytes: producer.buffered_bytes() });
+        recorder.add(PRODUCER, "", What::Holds { bytes: producer.buffered_bytes() as u64 });
     }
 }
 
@@ -122,7 +122,7 @@ async fn start(cloud: &Cloud, shape: &Shape) -> Producer {
         let mut limit = RateLimit::default();
         limit.records_per_second = shape.rate_limit.unwrap_or(limit.records_per_second);
         let builder = Producer::builder(client.clone(), STREAM).seed(shape.seed).aggregation(aggregation);
-        let builder = builder.rate_limit(limit).max_buffered_bytes(shape.buffered_bytes);
+        let builder = builder.rate_limit(limit).max_buffered_bytes(shape.buffered_bytes as usize);
         if let Ok(producer) = builder.build().await {
             return producer;
         }

@@ -56,6 +56,10 @@ impl Ledger {
         }
     }
 
+    pub(super) const fn used(&self) -> u64 {
+        self.used
+    }
+
     /// A share asks, replacing what it asked before.
     pub(super) fn ask(&mut self, share: ShareId, bytes: u64) {
         let ask = Ask { ticket: self.next_ticket, bytes: bytes.min(self.capacity) };

@@ -348,6 +348,23 @@ async fn a_finished_lease_goes_when_its_children_have_moved() {
     assert_eq!(scene.other.read(&scene.key).await.expect("the table answers"), None);
 }
 
+/// C7: whom the table names next may begin at once, long before the answer is here.
+#[tokio::test(start_paused = true)]
+async fn at_the_deadline_the_processor_is_stopped_before_the_table_names_another() {
+    let scene = Scene::start().await;
+    let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+    scene.other.start_handoff(&scene.key, &WorkerId::from("me"), &WorkerId::from("other")).await.expect("it is ours");
+    scene.cloud.faults("me").always(Fault::DelayResponse(Duration::from_secs(1)));
+    let handed_over = async {
+        while scene.row().await.in_handoff() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(D * 5, handed_over).await.expect("the deadline comes");
+    assert_eq!(held.standing(), Standing::Lost(LostReason::Released));
+    assert_eq!(scene.row().await.owner, Some(WorkerId::from("other")));
+}
+
 #[tokio::test(start_paused = true)]
 async fn at_shutdown_the_processor_has_until_the_deadline() {
     let scene = Scene::start().await;

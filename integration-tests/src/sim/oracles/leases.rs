@@ -44,6 +44,7 @@ pub(crate) fn epochs(history: &History) -> Vec<Violation> {
             };
             let epoch = Epoch { life, number: *number, lease, renewal, id };
             if let Some(before) = last.get(shard).filter(|before| (before.life, before.lease) == (life, lease))
+                && !history.had_twins(place_of_life(life), writes[before.renewal].at, event.at)
                 && let Some(sent) = left_without_cause(writes, before, &epoch, history.shape.lease_duration)
             {
                 let what =
@@ -157,6 +158,7 @@ fn hand_offs(history: &History, writes: &BTreeMap<&str, Vec<&LeaseWrite>>) -> Ve
                 (Some(from), None) if is_by(history, pair[1], from) && row.owner == before.owner => {
                     // An epoch that ran out, of a worker that stood still, is not handed over by who finds its name in the lease.
                     let lives = !has_lapsed(history, writes, from, at);
+                    let lives = lives && !history.had_twins(place_of_life(from), Duration::ZERO, at);
                     let in_time =
                         lives && asked.is_some_and(|asked| at < asked + history.shape.handoff_time.mul_f64(0.8));
                     let open =

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Violation;
 use crate::sim::history::{History, What};
 use crate::sim::run::done;
+use crate::sim::workload::PRODUCER;
 
 /// P8: at the end of a flush all puts before it are resolved. P6: their room in the buffers has come back then.
 pub(crate) fn flushes(history: &History) -> Vec<Violation> {
@@ -34,16 +35,21 @@ pub(crate) fn flushes(history: &History) -> Vec<Violation> {
     violations
 }
 
-/// P6: what is admitted is never more than the producer may hold.
+/// P6: what is admitted is never more than the producer may hold. C9: nor is what a worker has read and not processed.
 pub(crate) fn buffers(history: &History) -> Vec<Violation> {
-    let most = history.shape.buffered_bytes;
-    let over = history.events.iter().filter_map(|event| match event.what {
-        What::Holds { bytes } if bytes > most => {
-            Some(broken("P6", event.at, format!("the buffers hold {bytes} bytes, of {most} at the most")))
+    let mut violations = Vec::new();
+    for event in &history.events {
+        let What::Holds { bytes } = event.what else { continue };
+        let (promise, most) = match event.worker.as_str() {
+            PRODUCER => ("P6", history.shape.buffered_bytes),
+            _ => ("C9", history.shape.read_bytes),
+        };
+        if bytes > most {
+            let what = format!("the buffers of {} hold {bytes} bytes, of {most} at the most", event.worker);
+            violations.push(broken(promise, event.at, what));
         }
-        _ => None,
-    });
-    over.collect()
+    }
+    violations
 }
 
 /// P1: each put is resolved exactly once, in time.

@@ -1,6 +1,6 @@
-//! C9: finished leases go.
+//! C9: finished leases go, and tasks with their leases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Violation;
@@ -42,6 +42,43 @@ pub(crate) fn finished(history: &History) -> Vec<Violation> {
     };
     rows.iter().filter_map(stays).collect()
 }
+
+/// Where all is well and nothing goes on, each worker has its few tasks, and each lease. Whoever holds a finished lease learns only
+/// from its next renewal that the leader has deleted it.
+pub(crate) fn tasks(history: &History) -> Vec<Violation> {
+    let (mut open, mut finished): (BTreeSet<&str>, BTreeMap<&str, Duration>) = Default::default();
+    let (mut converged, mut violations) = (false, Vec::new());
+    for event in &history.events {
+        match &event.what {
+            What::Lease(row) if row.checkpoint == Mark::ShardEnd => {
+                open.remove(event.shard.as_str());
+                finished.insert(&event.shard, Duration::MAX);
+            }
+            What::Lease(_) => _ = open.insert(&event.shard),
+            What::LeaseGone => {
+                open.remove(event.shard.as_str());
+                finished.entry(&event.shard).and_modify(|gone| *gone = event.at);
+            }
+            What::Converged => converged = true,
+            What::Tasks { workers, tasks } if converged => {
+                finished.retain(|_, gone| gone.saturating_add(history.shape.lease_duration) > event.at);
+                let most = OF_A_WORKER * workers + OF_A_LEASE * open.len() + finished.len();
+                if *tasks > most {
+                    let leases = open.len() + finished.len();
+                    let what = format!("{workers} workers with {leases} leases have {tasks} tasks, and not {most}");
+                    violations.push(Violation::new("C9", event.at, "", what));
+                }
+            }
+            _ => {}
+        }
+    }
+    violations
+}
+
+/// Its program, and what leads, finds leases, and shows that it lives.
+const OF_A_WORKER: usize = 4;
+/// What renews it, what reads, and what hands on; of a finished one only the first.
+const OF_A_LEASE: usize = 3;
 
 /// And what reading and writing takes.
 const TWO_ROUNDS: Duration = Duration::from_secs(12);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kinesis_consumer::Position;
 
 use super::Violation;
+use crate::sim::fleet::place_of_life;
 use crate::sim::history::{History, What, short};
 
 #[derive(Debug)]
@@ -52,7 +53,10 @@ pub(crate) fn epochs(history: &History) -> Vec<Violation> {
                 match epochs.get(&key) {
                     None => {
                         let newest = newest.entry(&event.shard).or_insert(*number);
-                        if *number < *newest {
+                        // Of twins the first may begin late what the second has adopted after it.
+                        let since = event.at.saturating_sub(history.shape.lease_duration);
+                        let twins = history.had_twins(place_of_life(&event.worker), since, event.at);
+                        if *number < *newest && !twins {
                             broken("C6", format!("epoch {number} of {} begins after {newest} had begun", event.worker));
                         }
                         *newest = (*newest).max(*number);

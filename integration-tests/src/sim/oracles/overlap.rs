@@ -36,16 +36,20 @@ impl Overlap {
 }
 
 /// A holder gives up so early that its slow clock does not matter, and a call is dropped when its lease is lost: nothing
-/// may overlap, but for the time in which one of the two stands still, and for the calls that it was in when it did.
+/// may overlap, but for the time in which one of the two stands still, and for the calls that it was in when it did. Of two
+/// processes under one id the first learns of the second within a lease's life.
 pub(crate) fn processors(history: &History) -> Vec<Violation> {
     let standing = standing_still(history);
     overlaps(history)
         .into_iter()
         .filter_map(|overlap| {
             let together = lasted(&overlap, &standing);
-            let Overlap { from, shard, workers: [one, other], .. } = overlap;
+            let Overlap { from, until, shard, workers: [one, other], .. } = overlap;
             let what = format!("{one} and {other} were at it together for {together:?}");
-            (together > PERMITTED).then(|| Violation::new("C7", from, &shard, what))
+            let same_place = place_of_life(&one) == place_of_life(&other);
+            let twins = same_place && history.had_twins(place_of_life(&one), from, until);
+            let permitted = if twins { history.shape.lease_duration } else { PERMITTED };
+            (together > permitted).then(|| Violation::new("C7", from, &shard, what))
         })
         .collect()
 }

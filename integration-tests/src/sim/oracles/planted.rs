@@ -12,6 +12,7 @@ use crate::sim::table::{LeaseWrite, Mark, Row};
 use crate::sim::workload::Put;
 
 mod deadlines;
+mod gauges;
 
 const PARENT: &str = "shardId-000000000000";
 const CHILD: &str = "shardId-000000000001";
@@ -281,38 +282,6 @@ fn a_child_before_the_end_of_its_parent() {
         history.events.remove(end.expect("the parent ends"));
     });
     assert_eq!(early, ["C4"]);
-}
-
-#[test]
-fn two_workers_at_one_shard() {
-    let mut history = sound();
-    let ended = of_call(&history, 1, false);
-    let ended = history.events.remove(ended);
-    let at = of_call(&history, 3, true);
-    history.events.insert(at, Event { at: Duration::from_secs(8), ..ended });
-    assert_eq!(longest_overlap(&history), Duration::from_secs(1));
-    assert!(judge(&history).iter().any(|violation| violation.promise == "C7"));
-    // All the same while it stands still, and until it has left the call that it was in.
-    let life = history.events[at].worker.clone();
-    let frozen = |from, until, begins: Option<u64>| {
-        let of_life = |millis, what| Event { at: Duration::from_millis(millis), ..event(0, &life, "", what) };
-        let mut history = history.clone();
-        let again = begins.into_iter().flat_map(|millis| {
-            let begins = Event { at: Duration::from_millis(millis), ..begin(0, &life, 1, 6, &[1]) };
-            [begins, Event { shard: PARENT.to_owned(), ..of_life(millis, What::Done(6)) }]
-        });
-        let meanwhile = of_call(&history, 2, false);
-        let stands_still = [of_life(from, What::Frozen), of_life(until, What::Thawed)];
-        history.events.splice(meanwhile..meanwhile, stands_still.into_iter().chain(again));
-        longest_overlap(&history).as_millis()
-    };
-    assert_eq!(frozen(5500, 6900, None), 0);
-    assert_eq!(frozen(6400, 6500, None), 400, "it did not stand still yet");
-    assert_eq!(frozen(5500, 6900, Some(6950)), 100, "it went on");
-    assert_eq!(frozen(1000, 2000, None), 1000, "long ago");
-    // One that never comes back from its call.
-    let hung = broken(|history| _ = history.events.remove(of_call(history, 1, false)));
-    assert!(hung.contains(&"C7"), "{hung:?}");
 }
 
 #[test]

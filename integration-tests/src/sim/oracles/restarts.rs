@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Violation;
+use crate::sim::fleet::place_of_life;
 use crate::sim::history::{History, What, short};
 use crate::sim::table::{Mark, Row};
 
@@ -36,7 +37,10 @@ pub(crate) fn starts(history: &History) -> Vec<Violation> {
                     Mark::At(position) => there.find(|stored| stored.position > *position),
                     Mark::ShardEnd => None,
                 };
-                if right.is_none_or(|right| right.position != first.position) {
+                // Of twins the first may begin what the second has adopted after it.
+                let life = history.shape.lease_duration;
+                let twins = history.had_twins(place_of_life(&event.worker), event.at.saturating_sub(life), event.at);
+                if right.is_none_or(|right| right.position != first.position) && !twins {
                     let (first, checkpoint) = (short(&first.position), &row.checkpoint);
                     let what =
                         format!("{} begins epoch {epoch} at {first} with the checkpoint {checkpoint}", event.worker);

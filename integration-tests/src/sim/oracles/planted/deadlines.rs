@@ -98,18 +98,6 @@ fn a_finished_lease_that_stays_is_caught() {
 }
 
 #[test]
-fn buffers_that_hold_more_than_they_may_are_caught() {
-    let holds = |bytes| {
-        broken(|history| {
-            history.shape.buffered_bytes = 2_000_000;
-            history.events.insert(2, event(1, "producer", "", What::Holds { bytes }));
-        })
-    };
-    assert_eq!(holds(2_000_000), [""; 0]);
-    assert_eq!(holds(2_000_001), ["P6"]);
-}
-
-#[test]
 fn a_shard_that_gets_more_than_its_rate_is_caught() {
     assert_eq!(broken(|history| history.shape.rate_limit = Some(4)), [""; 0], "four at once are a burst");
     assert_eq!(broken(|history| history.shape.rate_limit = Some(3)), ["P7"]);
