@@ -134,7 +134,9 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Fixes what the consumer draws at random: pauses, and the worker id if none is given. For tests that are to repeat.
+    /// Fixes what the consumer draws at random: pauses, by how much it moves the counters of leases that it takes, and the worker id
+    /// if none is given. For tests that are to repeat; two processes that share a worker id by mistake are told from each other by
+    /// what they draw.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

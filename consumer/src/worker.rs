@@ -265,7 +265,10 @@ impl Keeper {
         let mut keys = self.hold.hints.take();
         if with_index {
             match self.hold.store.owned_by(&self.hold.me).await {
-                Ok(owned) => keys.extend(owned),
+                Ok(owned) => {
+                    self.finder.named(&owned);
+                    keys.extend(owned);
+                }
                 Err(error) => log(&error, "looking for our leases failed"),
             }
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kinesis_consumer::{Batch, Consumer, ConsumerHandle};
-use kinesis_testkit::{Cloud, Stream};
+use kinesis_testkit::{Cloud, Fault, Stream};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -189,6 +189,63 @@ async fn a_newcomer_gets_its_share_within_15_seconds_and_nothing_is_delivered_tw
     seen.assert_ordered();
     a.handle.shutdown(Duration::from_secs(10)).await;
     b.handle.shutdown(Duration::from_secs(10)).await;
+}
+
+/// C7: whom the table names next may begin long before the answer to the transfer is here.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_done_by_the_deadline_is_dropped_before_another_is_named() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 2).await;
+    cloud.table("app").keep_writes(usize::MAX);
+    put(&stream, 0, 20).await;
+    let connection = cloud.connect("a").await;
+    let stuck = Consumer::builder("app", "clicks")
+        .kinesis(connection.kinesis)
+        .dynamodb(connection.dynamodb)
+        .worker_id("a")
+        .handoff_time(Duration::from_secs(5))
+        .build()
+        .await
+        .expect("stream and table are there");
+    let dropped = Arc::new(Mutex::new(BTreeMap::new()));
+    let (clock, noted) = (cloud.clock(), Arc::clone(&dropped));
+    let _a = tokio::spawn(stuck.run(move |batch: Batch| {
+        let guard = OnDrop(Some({
+            let (noted, shard) = (Arc::clone(&noted), batch.shard().to_string());
+            move || _ = noted.lock().expect("no panic").insert(shard, clock.elapsed())
+        }));
+        async move {
+            let _guard = guard;
+            std::future::pending::<Result<(), std::io::Error>>().await
+        }
+    }));
+    sleep(Duration::from_secs(5)).await;
+    cloud.faults("a").dynamodb().always(Fault::DelayResponse(Duration::from_secs(1)));
+    let b = worker(&cloud, "b", &Seen::default()).await;
+    sleep(Duration::from_secs(30)).await;
+    let dropped = dropped.lock().expect("no panic").clone();
+    let (shard, at) = dropped.first_key_value().expect("b gets a shard");
+    let writes = cloud.table("app").writes();
+    let named = writes.iter().find(|write| {
+        let is = |name: &str, value: &str| {
+            write.item.as_ref().and_then(|item| item.get(name)?.as_s().ok()).is_some_and(|text| text == value)
+        };
+        let in_handoff = write.item.as_ref().is_some_and(|item| item.contains_key("checkpointOwner"));
+        is("leaseKey", shard) && is("leaseOwner", "b") && !in_handoff
+    });
+    let named = named.expect("b is named").at;
+
+    assert!(*at <= named, "dropped at {at:?}, and b named at {named:?}");
+    b.handle.shutdown(Duration::from_secs(10)).await;
+}
+
+/// Says when user code is dropped.
+struct OnDrop<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(|say| say());
+    }
 }
 
 #[tokio::test(start_paused = true)]

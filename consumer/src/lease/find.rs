@@ -1,6 +1,6 @@
 //! Which of the leases that the table names as ours are to be made ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::lease::{Lease, LeaseKey, WorkerId};
@@ -25,9 +25,6 @@ struct Left {
     counter: u64,
     /// Since when the counter has stood at `counter`.
     since: Tick,
-    /// When it was last found under our name. Not for a while: it was another worker's in between, and whoever renewed it
-    /// then does so no more.
-    found: Tick,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,7 +65,16 @@ impl Finder {
                 "another process renews this lease under our worker id; leaving it alone while it does"
             );
         }
-        self.left.insert(key, Left { why, counter, since: now, found: now });
+        self.left.insert(key, Left { why, counter, since: now });
+    }
+
+    /// Takes in which leases the index names as ours. Another worker has had one that it does not name, so that whoever renewed
+    /// it under our id does so no more, and should it come back to us it is ours.
+    pub(crate) fn named(&mut self, named: &[LeaseKey]) {
+        if !self.left.is_empty() {
+            let named: BTreeSet<&LeaseKey> = named.iter().collect();
+            self.left.retain(|key, _| named.contains(key));
+        }
     }
 
     /// Judges a lease as a consistent read showed it.
@@ -82,24 +88,19 @@ impl Finder {
             return Find::Wait;
         }
         let Some(left) = self.left.get_mut(&lease.key) else { return Find::Adopt };
-        let is_old = now.since(left.found) >= self.duration.max(LOST_SIGHT_OF);
-        left.found = now;
         let moved = lease.counter != left.counter;
         if moved {
             left.counter = lease.counter;
             left.since = now;
         }
         let stood_still = now.since(left.since) >= self.duration;
-        if stood_still || is_old || (moved && left.why == Why::Dropped) {
+        if stood_still || (moved && left.why == Why::Dropped) {
             self.left.remove(&lease.key);
             return Find::Adopt;
         }
         Find::Wait
     }
 }
-
-/// Three looks at the index.
-const LOST_SIGHT_OF: Duration = Duration::from_secs(6);
 
 #[cfg(test)]
 mod tests {
@@ -150,12 +151,10 @@ mod tests {
     fn takes_what_a_second_process_had_and_another_worker_after_it() {
         let mut finder = finder();
         finder.lost(at(0), key(), &LostReason::Taken { by: Some(WorkerId::from("me")) }, 4);
-        for second in (2..=10).step_by(2) {
-            assert_eq!(finder.judge(at(second), &row("me", second)), Find::Wait);
-        }
-        // The index names it no more, until a leader gives it back.
-        assert_eq!(finder.judge(at(19), &row("me", 30)), Find::Wait);
-        assert_eq!(finder.judge(at(29), &row("me", 40)), Find::Adopt);
+        finder.named(&[key()]);
+        assert_eq!(finder.judge(at(2), &row("me", 5)), Find::Wait);
+        finder.named(&[LeaseKey::from("shardId-000000000001")]);
+        assert_eq!(finder.judge(at(4), &row("me", 6)), Find::Adopt);
     }
 
     #[test]

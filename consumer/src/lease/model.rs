@@ -3,12 +3,10 @@
 //! between them a network that delays and loses at will. A worker that does nothing while time goes on is frozen, slow or
 //! cut off; so these need no steps of their own.
 //!
-//! Three searches: in one all workers that live write their rows at every beat, messages get lost and workers crash. In the other
-//! the network loses nothing, and a worker that lives writes its row at a beat or does not; some workers promise to write it
+//! Three searches. In the first all workers that live write their rows at every beat, messages get lost and workers crash. In the
+//! second the network loses nothing, and a worker that lives writes its row at a beat or does not; some workers promise to write it
 //! often, as ours do, and some are Java workers, which write it after half a minute and promise nothing. A row's write is at
-//! once or not at all.
-//!
-//! And a third about two processes under one id, without a leader.
+//! once or not at all. In the third two processes run under one id, messages get lost, and nobody leads.
 //!
 //! Not modelled: a child with two parents.
 

@@ -1,5 +1,5 @@
-//! From a finished shard to its children: leases for them first, then `SHARD_END`, then the children that wait for
-//! nobody else are ours.
+//! From a finished shard to its children: their names in its lease, leases for them, then `SHARD_END`, then the children that
+//! wait for nobody else are ours.
 
 use std::time::Duration;
 

@@ -34,12 +34,12 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Writes a lease with all its attributes, as given. Condition: there is no row of that key.
     async fn create(&self, lease: &Lease) -> Result<Written, StoreError>;
 
-    /// Sets the counter to `counter + 1`, and the throughput if given.
-    /// Condition: the counter is `counter`, and, unless `in_handoff`, there is no `checkpointOwner`.
+    /// Sets the counter to `next`, and the throughput if given. Condition: the counter is `counter`, `holder` is the
+    /// [actual owner](Lease::actual_owner), and, unless `in_handoff`, there is no `checkpointOwner`.
     async fn renew(&self, renewal: Renewal<'_>) -> Result<Written, StoreError>;
 
-    /// Sets the counter to `counter + 1`, the checkpoint, `ownerSwitchesSinceCheckpoint` to 0, and the throughput if
-    /// given; removes a pending checkpoint. Condition: the counter is `counter`.
+    /// Sets the counter to `next`, the checkpoint, `ownerSwitchesSinceCheckpoint` to 0, and the throughput if given; removes a
+    /// pending checkpoint. Condition: the counter is `counter`, and `holder` is the actual owner.
     async fn checkpoint(&self, renewal: Renewal<'_>, checkpoint: &Checkpoint) -> Result<Written, StoreError>;
 
     /// Makes `to` the owner, ends a hand-off, adds 1 to the counter; adds 1 to the owner switches if there was an owner

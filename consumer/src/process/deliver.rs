@@ -132,7 +132,7 @@ impl<W: Work> Task<W> {
                 Next::GiveUp => return self.finish().await,
                 Next::Written(written) => {
                     self.writing = None;
-                    if self.lost(&written) {
+                    if is_lost(&self.shard, &written) {
                         return Ok(());
                     }
                 }
@@ -218,50 +218,52 @@ impl<W: Work> Task<W> {
         self.work.wind_up();
     }
 
-    /// Writes what is done, and lets go of the shard in the way that fits.
-    async fn finish(mut self) -> Result<(), ReadError> {
-        if let Some(writing) = self.writing.take() {
-            let written = writing.await;
-            if self.lost(&written) {
+    /// Writes what is done, and lets go of the shard in the way that fits. Work that is still under way is dropped before that:
+    /// whom the table names next may begin long before the answer is here (C7).
+    async fn finish(self) -> Result<(), ReadError> {
+        let Self { mut shard, work, tracker, mut commit, phase, writing, .. } = self;
+        drop(work);
+        if let Some(writing) = writing
+            && is_lost(&shard, &writing.await)
+        {
+            return Ok(());
+        }
+        if let Some(position) = commit.take(shard.clock().now()) {
+            let written = shard.commit(position).await;
+            if is_lost(&shard, &written) {
                 return Ok(());
             }
         }
-        if let Some(position) = self.commit.take(self.now()) {
-            let written = self.shard.commit(position).await;
-            if self.lost(&written) {
-                return Ok(());
-            }
-        }
-        let done = self.tracker.is_done();
-        let result = match self.phase {
+        let done = tracker.is_done();
+        let result = match phase {
             Phase::Draining(Reason::Ended(end)) if done => end.complete().await,
             // Dropped, and its lease with it, after the error has been seen to.
             Phase::Draining(Reason::Failed(error)) => return Err(error),
             Phase::Draining(Reason::Stopped(error)) => {
-                tracing::error!(shard = %self.shard.id(), error = &*error as &dyn std::error::Error, "processing failed; letting go of the shard");
-                self.shard.release().await
+                tracing::error!(shard = %shard.id(), error = &*error as &dyn std::error::Error, "processing failed; letting go of the shard");
+                shard.release().await
             }
-            Phase::Draining(Reason::Ended(_) | Reason::Revoked) | Phase::Reading => self.shard.release().await,
+            Phase::Draining(Reason::Ended(_) | Reason::Revoked) | Phase::Reading => shard.release().await,
         };
         if let Err(error) = result {
-            tracing::warn!(shard = %self.shard.id(), %error, "the shard was lost before it was let go");
+            tracing::warn!(shard = %shard.id(), %error, "the shard was lost before it was let go");
         }
         Ok(())
     }
 
-    /// Whether the shard was lost with this checkpoint.
-    fn lost(&self, written: &Result<(), CheckpointError>) -> bool {
-        match written {
-            Ok(()) => false,
-            Err(error) => {
-                tracing::warn!(shard = %self.shard.id(), %error, "checkpoint refused");
-                matches!(error, CheckpointError::LeaseLost { .. })
-            }
-        }
-    }
-
     fn now(&self) -> Tick {
         self.shard.clock().now()
+    }
+}
+
+/// Whether the shard was lost with this checkpoint.
+fn is_lost(shard: &Shard, written: &Result<(), CheckpointError>) -> bool {
+    match written {
+        Ok(()) => false,
+        Err(error) => {
+            tracing::warn!(shard = %shard.id(), %error, "checkpoint refused");
+            matches!(error, CheckpointError::LeaseLost { .. })
+        }
     }
 }
 

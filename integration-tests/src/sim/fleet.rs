@@ -53,7 +53,12 @@ pub(crate) fn network(place: usize) -> String {
     format!("w{place}")
 }
 
-/// The place of a life by its name, or of a worker by its id in the table: both begin with it, as its network is called.
+/// Of the second process that runs at a place by mistake.
+pub(crate) fn twin_network(place: usize) -> String {
+    format!("{}/twin", network(place))
+}
+
+/// The place of a life by its name, or of a worker by its id in the table, or of a network: all begin with it.
 pub(crate) fn place_of_life(name: &str) -> &str {
     name.split(['.', '-', '/']).next().unwrap_or(name)
 }
@@ -86,7 +91,7 @@ impl Fleet {
         if !same_id || place.id.is_empty() {
             place.id = format!("w{at}-{}", place.lives);
         }
-        place.life = Some(self.begin(at, place));
+        place.life = Some(self.begin(at, place, network(at)));
     }
 
     /// Starts another process under the id of the worker at this place, by mistake.
@@ -94,7 +99,7 @@ impl Fleet {
         let mut places = self.lock();
         let place = &mut places[at];
         if place.life.is_some() && place.twin.is_none() {
-            place.twin = Some(self.begin(at, place));
+            place.twin = Some(self.begin(at, place, twin_network(at)));
         }
     }
 
@@ -104,12 +109,12 @@ impl Fleet {
         twin.into_iter().for_each(|twin| self.kill(&twin));
     }
 
-    fn begin(&self, at: usize, place: &mut Place) -> Life {
+    fn begin(&self, at: usize, place: &mut Place, network: String) -> Life {
         let name = format!("w{at}.{}", place.lives);
         place.lives += 1;
         let handle = Arc::default();
         let seed = self.shape.seed ^ (SALT.rotate_left(place.lives as u32) + at as u64);
-        let life = self.clone().live(at, name.clone(), place.id.clone(), seed, Arc::clone(&handle));
+        let life = self.clone().live(at, network, name.clone(), place.id.clone(), seed, Arc::clone(&handle));
         Life { name, task: tokio::spawn(life), handle }
     }
 
@@ -139,18 +144,18 @@ impl Fleet {
     /// Stops the worker at this place where it is.
     pub(crate) fn freeze(&self, at: usize) {
         self.recorder.add(&format!("w{at}"), "", What::Frozen);
-        self.cloud.freeze(&network(at));
+        [network(at), twin_network(at)].iter().for_each(|network| self.cloud.freeze(network));
     }
 
     /// Puts the machine at this place to sleep.
     pub(crate) fn suspend(&self, at: usize) {
         self.recorder.add(&format!("w{at}"), "", What::Frozen);
-        self.cloud.suspend(&network(at));
+        [network(at), twin_network(at)].iter().for_each(|network| self.cloud.suspend(network));
     }
 
     /// Lets it go on.
     pub(crate) fn thaw(&self, at: usize) {
-        self.cloud.thaw(&network(at));
+        [network(at), twin_network(at)].iter().for_each(|network| self.cloud.thaw(network));
         self.recorder.add(&format!("w{at}"), "", What::Thawed);
     }
 
@@ -181,8 +186,16 @@ impl Fleet {
     }
 
     /// A life: up as soon as the services let it, and up again when it ends by itself, as under a supervisor.
-    async fn live(self, at: usize, name: String, id: String, seed: u64, handle: Arc<Mutex<Option<ConsumerHandle>>>) {
-        let connection = self.cloud.connect(&network(at)).await;
+    async fn live(
+        self,
+        at: usize,
+        network: String,
+        name: String,
+        id: String,
+        seed: u64,
+        handle: Arc<Mutex<Option<ConsumerHandle>>>,
+    ) {
+        let connection = self.cloud.connect(&network).await;
         loop {
             match Box::pin(self.build(at, &connection, &id, seed)).await {
                 Ok(consumer) => {

@@ -236,14 +236,15 @@ impl Recorder {
 }
 
 impl History {
-    /// Whether two processes ran at this place at once, by mistake, some time between.
+    /// Whether two processes ran at this place under one id, by mistake, some time between.
     pub(crate) fn had_twins(&self, place: &str, from: Duration, until: Duration) -> bool {
-        let mut up: BTreeSet<&str> = BTreeSet::new();
+        let mut up: BTreeMap<&str, &str> = BTreeMap::new();
         let mut since = Duration::ZERO;
+        let are_two = |up: &BTreeMap<&str, &str>| up.values().collect::<BTreeSet<_>>().len() < up.len();
         for event in self.events.iter().filter(|event| place_of_life(&event.worker) == place) {
-            let were_two = up.len() > 1;
-            match event.what {
-                What::Up(_) => _ = up.insert(&event.worker),
+            let were_two = are_two(&up);
+            match &event.what {
+                What::Up(id) => _ = up.insert(&event.worker, id),
                 What::Down(_) => _ = up.remove(event.worker.as_str()),
                 _ => continue,
             }
@@ -252,7 +253,7 @@ impl History {
             }
             since = event.at;
         }
-        up.len() > 1 && since <= until
+        are_two(&up) && since <= until
     }
 }
 

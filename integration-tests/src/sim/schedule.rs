@@ -36,9 +36,10 @@ pub(crate) enum Trouble {
     Leave {
         worker: usize,
     },
-    /// A second process runs under the id of a worker.
+    /// A second process runs under the id of a worker: by mistake, or for the first was cut off and is thought to be dead.
     Twin {
         worker: usize,
+        cut_off: bool,
     },
     Freeze {
         worker: usize,
@@ -52,6 +53,10 @@ pub(crate) enum Trouble {
         worker: usize,
         from: From,
         leg: Leg,
+        late: Duration,
+    },
+    /// All workers get the table's answers late, by so much.
+    FarTable {
         late: Duration,
     },
     /// The workers are cut off one after the other, and come back in another order.
@@ -144,7 +149,8 @@ fn trouble(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Trouble {
         14 => Trouble::SetClock { worker, seconds: rng.i64(-300..=300) },
         15 => Trouble::Suspend { worker },
         16 => Trouble::Swizzle,
-        17 => Trouble::Twin { worker },
+        17 => Trouble::Twin { worker, cut_off: rng.bool() },
+        18 => Trouble::FarTable { late: shape.lease_duration.mul_f64(0.12) },
         _ => Trouble::CutProducer,
     }
 }
@@ -176,7 +182,7 @@ pub(crate) const WARM_UP: Duration = Duration::from_secs(15);
 const LATEST: Duration = Duration::from_millis(2900);
 
 /// Kinds that [`trouble`] knows.
-const KINDS: usize = 19;
+const KINDS: usize = 20;
 
 /// Keeps the schedule's chance apart from that of the shape.
 const SALT: u64 = 0x5ea1_0000_0000_0002;

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use kinesis_consumer::Position;
 use kinesis_testkit::{Cloud, Item, TableWrite};
 
+use super::fleet::place_of_life;
 use super::history::short;
 
 /// The application, and so the lease table.
@@ -42,7 +43,7 @@ pub(crate) enum Mark {
 pub(crate) struct LeaseWrite {
     /// Since the making of the cloud.
     pub(crate) at: Duration,
-    /// The place whose network it came through; none for an operator.
+    /// The place whose networks it came through; none for an operator.
     pub(crate) place: Option<String>,
     pub(crate) shard: String,
     /// The lease after it; none when it is gone.
@@ -53,7 +54,12 @@ pub(crate) struct LeaseWrite {
 pub(crate) fn writes(cloud: &Cloud) -> Vec<LeaseWrite> {
     let lease = |write: TableWrite| {
         let shard = text(&write.key, "leaseKey").filter(|key| key.starts_with("shardId-"))?;
-        Some(LeaseWrite { at: write.at, place: write.worker, shard, row: write.item.as_ref().and_then(row) })
+        Some(LeaseWrite {
+            at: write.at,
+            place: write.worker.as_deref().map(place_of_life).map(str::to_owned),
+            shard,
+            row: write.item.as_ref().and_then(row),
+        })
     };
     cloud.table(APPLICATION).writes().into_iter().filter_map(lease).collect()
 }

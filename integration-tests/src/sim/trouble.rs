@@ -6,7 +6,7 @@ use std::time::Duration;
 use kinesis_testkit::{Entries, EntryError, Fault, Faults, Lag, Stream, Throughput, Weather};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::fleet::{Fleet, network};
+use super::fleet::{Fleet, network, twin_network};
 use super::history::What;
 use super::run::networks;
 use super::schedule::{From, Leg, Timed, Trouble};
@@ -32,10 +32,22 @@ pub(crate) async fn strike(timed: Timed, start: Instant, fleet: Fleet, stream: S
             fleet.start(worker, same_id);
         }
         Trouble::Leave { worker } => fleet.leave(worker).await,
-        Trouble::Twin { worker } => {
+        Trouble::Twin { worker, cut_off } => {
+            if cut_off {
+                // Long enough for a renewal to be lost, and for its sender to try again.
+                let life = fleet.shape().lease_duration;
+                cut(&cloud.faults(&network(worker)), timed.at, life.mul_f64(0.5), Leg::Both);
+                sleep(life.mul_f64(0.4)).await;
+            }
             fleet.start_twin(worker);
             sleep(timed.lasts).await;
             fleet.end_twin(worker);
+        }
+        Trouble::FarTable { late } => {
+            for place in networks(fleet.shape()) {
+                let faults = cloud.faults(&place).dynamodb();
+                faults.during(timed.at..timed.at + timed.lasts, Fault::DelayResponse(late));
+            }
         }
         Trouble::Freeze { worker } => {
             fleet.freeze(worker);
@@ -131,7 +143,8 @@ fn cut(faults: &Faults, at: Duration, lasts: Duration, leg: Leg) {
 /// Both services, all networks, all workers' clocks and user code are well from now on.
 pub(crate) fn heal(fleet: &Fleet) {
     let cloud = fleet.cloud();
-    for name in networks(fleet.shape()).chain([PRODUCER.to_owned()]) {
+    let twins = (0..fleet.shape().workers).map(twin_network);
+    for name in networks(fleet.shape()).chain(twins).chain([PRODUCER.to_owned()]) {
         cloud.faults(&name).heal();
     }
     for at in 0..fleet.shape().workers {

@@ -157,10 +157,13 @@ fn hand_offs(history: &History, writes: &BTreeMap<&str, Vec<&LeaseWrite>>) -> Ve
                 (None, Some(_)) => asked = Some(at),
                 (Some(from), None) if is_by(history, pair[1], from) && row.owner == before.owner => {
                     // An epoch that ran out, of a worker that stood still, is not handed over by who finds its name in the lease.
-                    let lives = !has_lapsed(history, writes, from, at);
-                    let lives = lives && !history.had_twins(place_of_life(from), Duration::ZERO, at);
-                    let in_time =
-                        lives && asked.is_some_and(|asked| at < asked + history.shape.handoff_time.mul_f64(0.8));
+                    // Nor is what a second process under its id was given.
+                    let in_time = asked.is_some_and(|asked| {
+                        let before = asked.saturating_sub(history.shape.lease_duration);
+                        at < asked + history.shape.handoff_time.mul_f64(0.8)
+                            && !has_lapsed(history, writes, from, at)
+                            && !history.had_twins(place_of_life(from), before, at)
+                    });
                     let open =
                         given_to(history, shard, from, at).filter(|last| Mark::At((*last).clone()) > row.checkpoint);
                     if let Some(last) = open.filter(|_| in_time) {

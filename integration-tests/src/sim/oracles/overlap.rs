@@ -40,15 +40,17 @@ impl Overlap {
 /// processes under one id the first learns of the second within a lease's life.
 pub(crate) fn processors(history: &History) -> Vec<Violation> {
     let standing = standing_still(history);
-    overlaps(history)
-        .into_iter()
-        .filter_map(|overlap| {
-            let together = lasted(&overlap, &standing);
-            let Overlap { from, until, shard, workers: [one, other], .. } = overlap;
+    let (of_twins, others): (Vec<_>, Vec<_>) =
+        overlaps(history).into_iter().partition(|overlap| are_twins(history, overlap));
+    let life = history.shape.lease_duration;
+    let of_twins = in_a_row(of_twins, life / 2).into_iter().map(|overlap| (overlap, life));
+    let others = others.into_iter().map(|overlap| (overlap, PERMITTED));
+    of_twins
+        .chain(others)
+        .filter_map(|(overlap, permitted)| {
+            let together = lasted(&overlap, &standing, life);
+            let Overlap { from, shard, workers: [one, other], .. } = overlap;
             let what = format!("{one} and {other} were at it together for {together:?}");
-            let same_place = place_of_life(&one) == place_of_life(&other);
-            let twins = same_place && history.had_twins(place_of_life(&one), from, until);
-            let permitted = if twins { history.shape.lease_duration } else { PERMITTED };
             (together > permitted).then(|| Violation::new("C7", from, &shard, what))
         })
         .collect()
@@ -56,15 +58,41 @@ pub(crate) fn processors(history: &History) -> Vec<Violation> {
 
 /// The longest time in which a shard had two processors, neither of which stood still.
 pub(crate) fn longest(history: &History) -> Duration {
-    let standing = standing_still(history);
-    overlaps(history).iter().map(|overlap| lasted(overlap, &standing)).max().unwrap_or_default()
+    let (standing, life) = (standing_still(history), history.shape.lease_duration);
+    overlaps(history).iter().map(|overlap| lasted(overlap, &standing, life)).max().unwrap_or_default()
 }
 
-fn lasted(overlap: &Overlap, standing: &BTreeMap<&str, Vec<(Duration, Duration)>>) -> Duration {
+fn are_twins(history: &History, overlap: &Overlap) -> bool {
+    let [one, other] = overlap.workers.each_ref().map(|life| place_of_life(life));
+    one == other && history.had_twins(one, overlap.from, overlap.until)
+}
+
+/// Overlaps of the same two at the same shard with less than this between them, as one.
+fn in_a_row(mut overlaps: Vec<Overlap>, between: Duration) -> Vec<Overlap> {
+    let mut rows: Vec<Overlap> = Vec::new();
+    overlaps.iter_mut().for_each(|overlap| overlap.workers.sort_unstable());
+    overlaps.sort_by(|a, b| (&a.shard, &a.workers, a.from).cmp(&(&b.shard, &b.workers, b.from)));
+    for overlap in overlaps {
+        match rows.last_mut() {
+            Some(row)
+                if (&row.shard, &row.workers) == (&overlap.shard, &overlap.workers)
+                    && overlap.from < row.until + between =>
+            {
+                row.until = row.until.max(overlap.until);
+            }
+            _ => rows.push(overlap),
+        }
+    }
+    rows
+}
+
+/// What a worker begins when it wakes counts. What it was in does not, for as long as it can be taken to have the lease.
+fn lasted(overlap: &Overlap, standing: &BTreeMap<&str, Vec<(Duration, Duration)>>, life: Duration) -> Duration {
     let mut times = Vec::new();
-    for (life, begun) in overlap.workers.iter().zip(overlap.begun) {
-        let standing = standing.get(place_of_life(life)).into_iter().flatten();
-        times.extend(standing.map(|(from, until)| (*from, if begun <= *until { overlap.until } else { *until })));
+    for (worker, begun) in overlap.workers.iter().zip(overlap.begun) {
+        let standing = standing.get(place_of_life(worker)).into_iter().flatten();
+        let left = |woken: Duration| if begun < woken { woken + life } else { woken };
+        times.extend(standing.map(|(from, until)| (*from, left(*until))));
     }
     times.sort_unstable();
     overlap.without(&times)

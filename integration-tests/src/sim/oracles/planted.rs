@@ -13,6 +13,7 @@ use crate::sim::workload::Put;
 
 mod deadlines;
 mod gauges;
+mod twins;
 
 const PARENT: &str = "shardId-000000000000";
 const CHILD: &str = "shardId-000000000001";

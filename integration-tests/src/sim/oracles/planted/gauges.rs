@@ -28,41 +28,11 @@ fn two_workers_at_one_shard() {
     assert_eq!(frozen(5500, 6900, None), 0);
     assert_eq!(frozen(6400, 6500, None), 400, "it did not stand still yet");
     assert_eq!(frozen(5500, 6900, Some(6950)), 100, "it went on");
+    assert_eq!(frozen(5500, 6900, Some(6900)), 100, "it went on as it woke");
     assert_eq!(frozen(1000, 2000, None), 1000, "long ago");
     // One that never comes back from its call.
     let hung = broken(|history| _ = history.events.remove(of_call(history, 1, false)));
     assert!(hung.contains(&"C7"), "{hung:?}");
-}
-
-/// The second process under an id takes the lease, and the first goes on until the table says so.
-#[test]
-fn of_twins_the_first_has_a_lease_s_life_to_learn_of_the_second() {
-    let goes_on_for = |seconds: u64, both_live: bool| {
-        let mut history = sound();
-        let ended = of_call(&history, 1, false);
-        history.events.remove(ended);
-        // The other life is of the same place.
-        history
-            .events
-            .iter_mut()
-            .filter(|event| event.worker == "w1.0")
-            .for_each(|event| "w0.1".clone_into(&mut event.worker));
-        let other = of_call(&history, 2, false);
-        history.events[other].at = Duration::from_secs(30);
-        history.events.insert(other, done(6 + seconds, "w0.0", PARENT, 1));
-        let down = both_live.then(|| event(31, "w0.0", "", What::Down("crash".to_owned())));
-        let up = ["w0.0", "w0.1"].map(|life| event(0, life, "", What::Up("w0-0".to_owned())));
-        let gone_before = (!both_live).then(|| event(0, "w0.0", "", What::Down("crash".to_owned())));
-        let [first, second] = up;
-        history.events.splice(0..0, [first].into_iter().chain(gone_before).chain([second]));
-        history.events.extend(down);
-        judge(&history)
-            .iter()
-            .filter(|violation| violation.promise == "C7" && violation.what.contains("together"))
-            .count()
-    };
-    assert_eq!((goes_on_for(10, true), goes_on_for(11, true)), (0, 1));
-    assert_eq!(goes_on_for(1, false), 1, "the first is dead");
 }
 
 #[test]
