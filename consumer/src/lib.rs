@@ -72,7 +72,8 @@
 //! - **C10** A processor that fails never moves the checkpoint, and nothing is skipped in silence.
 //!
 //! Not promised: effects that happen exactly once; that a process which the operating system had frozen does nothing
-//! more (its checkpoints are refused).
+//! more (its checkpoints are refused), nor the first of two that run under one worker id by mistake, until its next
+//! renewal is refused.
 //!
 //! # Tasks
 //!

@@ -14,6 +14,7 @@
 //! What a frozen worker's own timers do is not simulated: its calls and its user code stand still, the consumer's tasks do
 //! not.
 
+mod alarms;
 pub(crate) mod call;
 mod clocks;
 mod fleet;

@@ -59,12 +59,6 @@ impl Finder {
             // After a blip of the network, or a deliberate release, the table alone says whose it is.
             _ => return,
         };
-        if why == Why::Twin {
-            tracing::error!(
-                lease = %key, worker = %self.me,
-                "another process renews this lease under our worker id; leaving it alone while it does"
-            );
-        }
         self.left.insert(key, Left { why, counter, since: now });
     }
 

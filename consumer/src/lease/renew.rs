@@ -82,7 +82,7 @@ pub enum LostReason {
     },
     /// No write was accepted for almost a lease duration: others may have taken it.
     Expired,
-    /// Its row is gone.
+    /// Its row is gone, or another has been made in its place.
     Deleted,
     /// The row names one worker as both sides of a hand-off, which no worker of any kind writes.
     Contradictory,
@@ -166,6 +166,8 @@ impl Ownership {
                 self.accept(write, sent);
                 self.note_owners(row, deadline)
             }
+            // A counter only grows while its row is there.
+            _ if row.counter < self.counter => Verdict::Lost(LostReason::Deleted),
             _ if row.counter != self.counter => Verdict::Lost(LostReason::Taken { by: row.owner.clone() }),
             // The counter is ours, so only the absence of `checkpointOwner` can have failed: a hand-off has begun.
             // Otherwise the row changed back between the refusal and the read; the same write can go through now.

@@ -85,7 +85,8 @@ impl Trace {
             | What::Thawed
             | What::Holds { .. }
             | What::Flushed { .. }
-            | What::Tasks { .. } => {}
+            | What::Tasks { .. }
+            | What::Alarm(_) => {}
             What::Acked { put, position, attempts } => {
                 self.puts.insert(position, put);
                 if attempts > 1 {

@@ -87,6 +87,8 @@ pub(crate) enum What {
     Lease(Row),
     /// The lease's row is not there any more.
     LeaseGone,
+    /// Something was logged as an error.
+    Alarm(String),
     /// How many workers live, and how many tasks they all have, the requests that are on their way aside.
     Tasks {
         workers: usize,
@@ -303,6 +305,7 @@ impl fmt::Display for What {
             Self::Dropped(call) => write!(f, "dropped  call {call}"),
             Self::Lease(row) => write!(f, "lease    {row}"),
             Self::LeaseGone => write!(f, "lease    gone"),
+            Self::Alarm(message) => write!(f, "alarm    {message}"),
             Self::Tasks { workers, tasks } => write!(f, "{workers} workers have {tasks} tasks"),
             Self::Converged => write!(f, "converged"),
         }

@@ -54,7 +54,7 @@ pub(crate) fn judge(history: &History) -> Vec<Violation> {
 
 type Oracle = fn(&History) -> Vec<Violation>;
 
-const ORACLES: [Oracle; 16] = [
+const ORACLES: [Oracle; 17] = [
     ledger::flushes,
     ledger::buffers,
     ledger::puts,
@@ -70,6 +70,7 @@ const ORACLES: [Oracle; 16] = [
     leftovers::finished,
     leftovers::tasks,
     restarts::starts,
+    restarts::alarms,
     liveness::convergence,
 ];
 

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::alarms::Alarms;
 use super::fleet::{Fleet, network};
 use super::history::{Event, History, Lineage, Recorder, Stored, What};
 use super::oracles::after_a_death;
@@ -32,15 +33,18 @@ pub(crate) struct Ran {
 pub(crate) fn run(shape: &Shape, schedule: &[Timed]) -> Ran {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime without sockets");
-    runtime.block_on(live(shape.clone(), schedule.to_vec()))
+    let alarms = Alarms::default();
+    let live = live(shape.clone(), schedule.to_vec(), alarms.clone());
+    tracing::subscriber::with_default(alarms, || runtime.block_on(live))
 }
 
-async fn live(shape: Shape, schedule: Vec<Timed>) -> Ran {
+async fn live(shape: Shape, schedule: Vec<Timed>, alarms: Alarms) -> Ran {
     let start = Instant::now();
     let cloud = Cloud::builder().seed(shape.seed).build();
     cloud.table(APPLICATION).keep_writes(usize::MAX);
     let stream = cloud.create_stream(STREAM, shape.shards).await;
     let recorder = Recorder::new(&cloud);
+    alarms.go_to(&recorder);
     let fleet = Fleet::new(&cloud, &shape, &recorder);
     recorder.add("", "", What::Phase("warm-up"));
     (0..shape.workers).for_each(|at| fleet.start(at, false));

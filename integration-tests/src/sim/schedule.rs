@@ -134,10 +134,10 @@ fn trouble(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Trouble {
         5 => Trouble::Leave { worker },
         6 => Trouble::Freeze { worker },
         7 => {
-            let from = [From::Table, From::Stream, From::Both][rng.usize(0..3)];
+            let from = [From::Table, From::Table, From::Stream, From::Both][rng.usize(0..4)];
             let leg = [Leg::Both, Leg::Requests, Leg::Answers][rng.usize(0..3)];
             // So late that it matters, and not so late that a call is given up.
-            let late = shape.lease_duration.mul_f64(0.1 + 0.2 * rng.f64()).min(LATEST);
+            let late = shape.lease_duration.mul_f64(0.2 + 0.1 * rng.f64()).min(LATEST);
             Trouble::Cut { worker, from, leg, late }
         }
         8 => Trouble::Split { shard },

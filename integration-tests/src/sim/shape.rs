@@ -72,7 +72,10 @@ impl Shape {
         // What is put on the average passes, even if all of it goes to one shard.
         let rate_limit = (clocks.u8(0..3) == 0).then_some(3 * records_per_second);
         let buffered_bytes = if clocks.fork().u8(0..3) == 0 { SMALLEST_BUFFER } else { 64 << 20 };
-        Self {
+        let mut later = fastrand::Rng::with_seed(seed ^ READING);
+        let read_bytes = if later.u8(0..3) == 0 { LEAST_READ } else { 128 << 20 };
+        let outlasts_a_hand_off = later.u8(0..4) == 0;
+        let mut shape = Self {
             seed,
             workers: if large { rng.usize(4..=8) } else { rng.usize(1..=4) },
             shards: if large { rng.i32(8..=20) } else { rng.i32(1..=4) },
@@ -80,7 +83,7 @@ impl Shape {
             burst,
             rate_limit,
             buffered_bytes,
-            read_bytes: if fastrand::Rng::with_seed(seed ^ READING).u8(0..3) == 0 { LEAST_READ } else { 128 << 20 },
+            read_bytes,
             record_bytes: rng.usize(40..=longest),
             keys: rng.u64(1..=40),
             aggregation: rng.bool(),
@@ -97,7 +100,12 @@ impl Shape {
             safety: Duration::from_secs(if large { 40 } else { rng.u64(30..=90) }),
             drift_per_mille: [0, 0, 5, 20][clocks.usize(0..4)],
             wall_clocks_off: [0, 0, 30, 300][clocks.usize(0..4)],
+        };
+        if outlasts_a_hand_off {
+            shape.handoff_time = shape.handoff_time.min(Duration::from_secs(5));
+            shape.slowest_call = 2 * shape.handoff_time;
         }
+        shape
     }
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct LeaseWrite {
     pub(crate) at: Duration,
     /// The place whose networks it came through; none for an operator.
     pub(crate) place: Option<String>,
+    /// The network itself: of two processes at one place each has its own.
+    pub(crate) network: Option<String>,
     pub(crate) shard: String,
     /// The lease after it; none when it is gone.
     pub(crate) row: Option<Row>,
@@ -54,12 +56,8 @@ pub(crate) struct LeaseWrite {
 pub(crate) fn writes(cloud: &Cloud) -> Vec<LeaseWrite> {
     let lease = |write: TableWrite| {
         let shard = text(&write.key, "leaseKey").filter(|key| key.starts_with("shardId-"))?;
-        Some(LeaseWrite {
-            at: write.at,
-            place: write.worker.as_deref().map(place_of_life).map(str::to_owned),
-            shard,
-            row: write.item.as_ref().and_then(row),
-        })
+        let place = write.worker.as_deref().map(place_of_life).map(str::to_owned);
+        Some(LeaseWrite { at: write.at, place, network: write.worker, shard, row: write.item.as_ref().and_then(row) })
     };
     cloud.table(APPLICATION).writes().into_iter().filter_map(lease).collect()
 }

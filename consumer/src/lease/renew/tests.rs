@@ -59,6 +59,14 @@ fn an_adoption_under_the_same_id_is_not_taken_for_a_renewal_in_doubt() {
     assert_eq!(verdict, Verdict::Lost(LostReason::Taken { by: Some(WorkerId::from("me")) }));
 }
 
+/// An operator deleted the row, and a leader made it anew and gave it to us again: nobody else renews it.
+#[test]
+fn a_row_made_anew_is_not_a_second_process_s() {
+    let mut state = ownership(5);
+    let verdict = state.judge(&Write::Renew, at(3), &Answer::Refused(some(row(1))), HANDOFF);
+    assert_eq!(verdict, Verdict::Lost(LostReason::Deleted));
+}
+
 #[test]
 fn a_lost_response_is_recognised_by_the_old_item_and_counts_from_the_first_sending() {
     let mut state = ownership(5);

@@ -1,5 +1,5 @@
-//! C2: no accepted checkpoint is ahead of a record that is not done. Of C6: neither checkpoints nor counters go back, and only
-//! the holder of a lease renews it.
+//! C2: no accepted checkpoint is ahead of a record that is not done. Of C6: neither checkpoints nor counters go back, only the
+//! holder of a lease renews it, and of two processes under its id the one that begins an epoch.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ pub(crate) fn writes(history: &History) -> Vec<Violation> {
     let mut violations = Vec::new();
     let done = done(&history.events);
     let mut rows: BTreeMap<&str, &Row> = BTreeMap::new();
+    let mut renewed: BTreeMap<&str, &str> = BTreeMap::new();
     for write in &history.writes {
         let mut broken = |promise, what| violations.push(Violation::new(promise, write.at, &write.shard, what));
         // A lease that was deleted begins anew.
@@ -28,6 +29,14 @@ pub(crate) fn writes(history: &History) -> Vec<Violation> {
             }
             if row.counter < before.counter {
                 broken("C6", format!("the counter goes back from {} to {}", before.counter, row.counter));
+            }
+            if let Some(network) = write.network.as_deref().filter(|_| is_renewal(before, row)) {
+                let former = renewed.insert(&write.shard, network).filter(|former| *former != network);
+                if let Some(former) = former.filter(|_| row.counter == before.counter + 1) {
+                    broken("C6", format!("{network} goes on in the epoch of {former}"));
+                }
+            } else {
+                renewed.remove(write.shard.as_str());
             }
             if let Some(holder) = before.holder().filter(|_| is_renewal(before, row))
                 && write.place.as_deref() != Some(place_of_life(holder))

@@ -59,6 +59,7 @@ fn write(at: u64, by: &str, lease: Event) -> LeaseWrite {
     LeaseWrite {
         at: Duration::from_secs(at),
         place: Some(place_of_life(by).to_owned()),
+        network: Some(place_of_life(by).to_owned()),
         shard: lease.shard,
         row: Some(row),
     }
@@ -370,9 +371,16 @@ fn a_finished_lease_that_goes_before_its_children_have_begun() {
         broken(move |history| {
             history.writes.push(checkpointed());
             let at = history.writes[after - 1].at;
-            history
-                .writes
-                .insert(after, LeaseWrite { at, place: place.map(str::to_owned), shard: PARENT.to_owned(), row: None });
+            history.writes.insert(
+                after,
+                LeaseWrite {
+                    at,
+                    place: place.map(str::to_owned),
+                    network: place.map(str::to_owned),
+                    shard: PARENT.to_owned(),
+                    row: None,
+                },
+            );
         })
     };
     assert_eq!(deleted(9, Some("w0")), [""; 0]);

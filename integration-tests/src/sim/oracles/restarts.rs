@@ -63,6 +63,30 @@ pub(crate) fn starts(history: &History) -> Vec<Violation> {
     violations
 }
 
+/// Who is told that another process renews its leases under its id is told the truth: there is one, or the last write of a
+/// former life, or epoch, came late.
+pub(crate) fn alarms(history: &History) -> Vec<Violation> {
+    let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let (mut late, mut violations) = (BTreeSet::new(), Vec::new());
+    for event in &history.events {
+        match &event.what {
+            What::Trouble(trouble) if trouble.contains("Weather { worker: Some(") => {
+                late.extend(trouble.split(['(', ')']).nth(1).map(|place| format!("w{place}")));
+            }
+            What::Up(id) => _ = ids.entry(id).or_default().insert(&event.worker),
+            What::Alarm(what) if what.contains("under our worker id") => {
+                let alone = ids.get(event.worker.as_str()).is_none_or(|lives| lives.len() < 2);
+                if alone && !late.contains(place_of_life(&event.worker)) {
+                    let what = format!("{} is told of another process under its id, and there was none", event.worker);
+                    violations.push(Violation::new("C5", event.at, &event.shard, what));
+                }
+            }
+            _ => {}
+        }
+    }
+    violations
+}
+
 pub(crate) fn duplicates(history: &History) -> Duplicates {
     let mut duplicates = Duplicates::default();
     let mut seen = BTreeMap::new();

@@ -55,6 +55,30 @@ fn of_twins_the_first_may_begin_at_a_checkpoint_that_the_second_has_moved() {
 }
 
 #[test]
+fn of_twins_the_second_begins_an_epoch() {
+    let takes_over_at = |counter: u64| {
+        broken(|history| {
+            let mut taken_over = renewed(4, PARENT, "w0.0", counter, Mark::Nothing);
+            taken_over.network = Some("w0/twin".to_owned());
+            history.writes.insert(2, taken_over);
+            history.writes.truncate(3);
+            history.events.retain(|event| event.at <= Duration::from_secs(2));
+        })
+    };
+    assert!(!takes_over_at(7).contains(&"C6"));
+    assert!(takes_over_at(2).contains(&"C6"));
+}
+
+#[test]
+fn a_worker_that_is_told_of_a_twin_has_one() {
+    let told = |history: &mut History| {
+        let alarm = What::Alarm("somebody else renews this lease under our worker id".to_owned());
+        history.events.push(event(14, "w1-one", CHILD, alarm));
+    };
+    assert_eq!(found("there was none", "w1", told), [0, 1]);
+}
+
+#[test]
 fn what_a_twin_had_is_taken_anew() {
     let again = |history: &mut History| {
         history.writes.push(checkpointed());
