@@ -55,8 +55,9 @@ pub(crate) enum Trouble {
         leg: Leg,
         late: Duration,
     },
-    /// All workers get the table's answers late, by so much.
+    /// A worker gets the table's answers late, by so much.
     FarTable {
+        worker: usize,
         late: Duration,
     },
     /// The workers are cut off one after the other, and come back in another order.
@@ -150,7 +151,7 @@ fn trouble(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Trouble {
         15 => Trouble::Suspend { worker },
         16 => Trouble::Swizzle,
         17 => Trouble::Twin { worker, cut_off: rng.bool() },
-        18 => Trouble::FarTable { late: shape.lease_duration.mul_f64(0.12) },
+        18 => Trouble::FarTable { worker, late: shape.lease_duration.mul_f64(0.12) },
         _ => Trouble::CutProducer,
     }
 }

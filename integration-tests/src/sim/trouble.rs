@@ -43,11 +43,9 @@ pub(crate) async fn strike(timed: Timed, start: Instant, fleet: Fleet, stream: S
             sleep(timed.lasts).await;
             fleet.end_twin(worker);
         }
-        Trouble::FarTable { late } => {
-            for place in networks(fleet.shape()) {
-                let faults = cloud.faults(&place).dynamodb();
-                faults.during(timed.at..timed.at + timed.lasts, Fault::DelayResponse(late));
-            }
+        Trouble::FarTable { worker, late } => {
+            let faults = cloud.faults(&network(worker)).dynamodb();
+            faults.during(timed.at..timed.at + timed.lasts, Fault::DelayResponse(late));
         }
         Trouble::Freeze { worker } => {
             fleet.freeze(worker);
