@@ -33,6 +33,7 @@ pub use self::lease::{Checkpoint, Lease, LeaseKey, Owners, PendingCheckpoint, Se
 pub use self::memory::MemoryLeaseStore;
 pub use self::renew::LostReason;
 pub use self::store::{
-    BoxError, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerRow, Written,
+    BoxError, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerReport, WorkerRow,
+    Written,
 };
 pub use self::sync::Mismatch;

@@ -22,7 +22,9 @@ use self::condition::{
 };
 use self::item::{Item, Row, n, s, text};
 use super::lease::{Checkpoint, Lease, LeaseKey, Owners, Seen, WorkerId};
-use super::store::{BoxError, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, Written};
+use super::store::{
+    BoxError, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerReport, Written,
+};
 use crate::shard::ShardId;
 
 pub use self::table::TableOptions;
@@ -242,19 +244,19 @@ impl LeaseStore for DynamoDbLeaseStore {
         written("delete_finished", answer, |_| None)
     }
 
-    async fn report(&self, worker: &WorkerId, now: EpochTime, shows_life: Duration) -> Result<(), StoreError> {
+    async fn report(&self, report: &WorkerReport) -> Result<(), StoreError> {
         // Without measurements (two empty maps) a leader of either kind weighs a worker by its leases.
         let expression = "SET entityType = :worker, lut = :now, sts = :none, opr = :none, sup = :supported, slu = :now, \
                           properties = :properties";
         let update = self
-            .update(worker, expression, WORKER_ROW)
+            .update(&report.worker, expression, WORKER_ROW)
             .expression_attribute_values(":worker", s(item::WORKER))
-            .expression_attribute_values(":now", n(now.0))
+            .expression_attribute_values(":now", n(report.now.0))
             .expression_attribute_values(":none", AttributeValue::M(Item::new()))
             .expression_attribute_values(":supported", n(SINGLE_TABLE_SUPPORT))
-            .expression_attribute_values(":properties", item::from_shows_life(shows_life));
+            .expression_attribute_values(":properties", item::from_report(report));
         let answer = call(self.call_timeout, "report", update.send()).await;
-        if condition_held("report", answer)? { Ok(()) } else { Err(taken_name("report", worker)) }
+        if condition_held("report", answer)? { Ok(()) } else { Err(taken_name("report", &report.worker)) }
     }
 
     async fn withdraw(&self, worker: &WorkerId, last_update: Option<EpochTime>) -> Result<(), StoreError> {

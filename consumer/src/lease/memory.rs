@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::lease::{Checkpoint, Lease, LeaseKey, Owners, Seen, WorkerId};
-use super::store::{EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerRow, Written};
+use super::store::{
+    EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerReport, WorkerRow, Written,
+};
 use crate::shard::ShardId;
 
 /// A lease table that lives as long as its last clone: workers that hold clones of one store share their leases.
@@ -185,9 +186,10 @@ impl LeaseStore for MemoryLeaseStore {
         }
     }
 
-    async fn report(&self, worker: &WorkerId, now: EpochTime, shows_life: Duration) -> Result<(), StoreError> {
-        let row = WorkerRow { shows_life: Some(shows_life), ..WorkerRow::new(worker.clone(), now) };
-        self.table().workers.insert(worker.clone(), row);
+    async fn report(&self, report: &WorkerReport) -> Result<(), StoreError> {
+        let WorkerReport { worker, now, heartbeat_interval } = report.clone();
+        let row = WorkerRow { heartbeat_interval: Some(heartbeat_interval), ..WorkerRow::new(worker.clone(), now) };
+        self.table().workers.insert(worker, row);
         Ok(())
     }
 

@@ -66,9 +66,8 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Deletes a finished lease. Condition: its checkpoint is `SHARD_END`. A row that is not there counts as deleted.
     async fn delete_finished(&self, key: &LeaseKey) -> Result<Written, StoreError>;
 
-    /// Writes the row by which `worker` shows that it lives, without condition: something of it, this row or the counter
-    /// of a lease that it holds, will move at least once in `shows_life`.
-    async fn report(&self, worker: &WorkerId, now: EpochTime, shows_life: Duration) -> Result<(), StoreError>;
+    /// Writes the row by which a worker shows that it lives, without condition.
+    async fn report(&self, report: &WorkerReport) -> Result<(), StoreError>;
 
     /// Deletes the row of a worker that leaves, or of one long gone. Condition, if given: its time is `last_update`.
     async fn withdraw(&self, worker: &WorkerId, last_update: Option<EpochTime>) -> Result<(), StoreError>;
@@ -137,7 +136,27 @@ pub struct Rows {
     pub unreadable: Vec<(String, String)>,
 }
 
-/// The row by which a worker shows that it lives.
+/// What a worker writes to its row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerReport {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The time by its wall clock.
+    pub now: EpochTime,
+    /// Something of the worker, its row or the counter of a lease that it holds, moves at least once in this time.
+    pub heartbeat_interval: Duration,
+}
+
+impl WorkerReport {
+    /// A report with what every worker has to say.
+    #[must_use]
+    pub const fn new(worker: WorkerId, now: EpochTime, heartbeat_interval: Duration) -> Self {
+        Self { worker, now, heartbeat_interval }
+    }
+}
+
+/// The row by which a worker shows that it lives, as others read it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct WorkerRow {
@@ -145,8 +164,8 @@ pub struct WorkerRow {
     pub worker: WorkerId,
     /// When it last wrote the row, by its own wall clock. `None`: the row has no such attribute and does not count.
     pub last_update: Option<EpochTime>,
-    /// How often something of it moves in the table at the least, by its own word. `None`: it does not say, as the KCL.
-    pub shows_life: Option<Duration>,
+    /// The heartbeat interval that the worker announced ([`WorkerReport::heartbeat_interval`]). `None`: it announced none, as the KCL.
+    pub heartbeat_interval: Option<Duration>,
     /// Whether it can take leases: its last measurement did not fail and its row is well formed.
     pub fit: bool,
 }
@@ -155,7 +174,7 @@ impl WorkerRow {
     /// A row of a worker that can take leases.
     #[must_use]
     pub const fn new(worker: WorkerId, last_update: EpochTime) -> Self {
-        Self { worker, last_update: Some(last_update), shows_life: None, fit: true }
+        Self { worker, last_update: Some(last_update), heartbeat_interval: None, fit: true }
     }
 }
 

@@ -7,10 +7,10 @@ use tokio::time::{sleep, sleep_until};
 
 use super::log;
 use crate::clock::Tick;
-use crate::lease::EpochTime;
 use crate::lease::held::HoldContext;
 use crate::lease::lane::pause;
 use crate::lease::shutdown::Shutdown;
+use crate::lease::{EpochTime, WorkerReport};
 
 /// Writes the worker's row at once and every 30 s, more often while no lease of its moves either, and deletes it when the
 /// worker leaves, so that no leader gives it more leases.
@@ -20,7 +20,7 @@ pub(super) async fn report(
     shutdown: Shutdown,
 ) {
     let mut rng = fastrand::Rng::with_seed(hold.seed.wrapping_add(1));
-    let every = shows_life(hold.duration);
+    let every = heartbeat_interval(hold.duration);
     let mut failures = 0;
     let mut reported: Option<Tick> = None;
     loop {
@@ -40,7 +40,7 @@ pub(super) async fn report(
         if reported.is_some_and(|reported| self::due(reported, hold.moved.last(), every) > now) {
             continue;
         }
-        match hold.store.report(&hold.me, wall_clock(), every).await {
+        match hold.store.report(&WorkerReport::new(hold.me.clone(), wall_clock(), every)).await {
             Ok(()) => (failures, reported) = (0, Some(now)),
             Err(error) => {
                 log(&error, "writing the worker's row failed");
@@ -64,7 +64,7 @@ fn due(reported: Tick, moved: Tick, every: Duration) -> Tick {
 
 /// How often something of a worker moves. Leases are renewed more often still; a worker without any costs as much as one
 /// that has one.
-fn shows_life(lease_duration: Duration) -> Duration {
+fn heartbeat_interval(lease_duration: Duration) -> Duration {
     (lease_duration / 2).min(SLOWEST_SIGN)
 }
 
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_long_lease_makes_no_silent_worker() {
-        let sign = |seconds| shows_life(Duration::from_secs(seconds));
+        let sign = |seconds| heartbeat_interval(Duration::from_secs(seconds));
         assert_eq!([3, 10, 300].map(sign), [1500, 5000, 10_000].map(Duration::from_millis));
     }
 }

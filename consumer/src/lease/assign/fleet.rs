@@ -60,7 +60,7 @@ impl Fleet {
             let known = before.remove(&row.worker).filter(|_| looked_on);
             let life = match known {
                 Some(life) if life.last_update == row.last_update => {
-                    Life { fit: row.fit, shows: row.shows_life, ..life }
+                    Life { fit: row.fit, shows: row.heartbeat_interval, ..life }
                 }
                 // A new row, or one that has moved, under our eyes.
                 _ if looked_on => Life::seen(row, Some(Sign::at(now))),
@@ -137,7 +137,7 @@ impl Fleet {
 
 impl Life {
     const fn seen(row: &WorkerRow, sign: Option<Sign>) -> Self {
-        Self { last_update: row.last_update, sign, shows: row.shows_life, fit: row.fit, suspect: false }
+        Self { last_update: row.last_update, sign, shows: row.heartbeat_interval, fit: row.fit, suspect: false }
     }
 
     /// How long it can be silent and still be counted on.

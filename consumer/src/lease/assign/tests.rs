@@ -64,8 +64,8 @@ impl World {
 
     fn report(&mut self, names: &[&str]) {
         for name in names {
-            let shows_life = self.lively.contains(&worker(name)).then_some(SIGN);
-            let row = WorkerRow { shows_life, ..WorkerRow::new(worker(name), EpochTime(EPOCH + self.now)) };
+            let heartbeat_interval = self.lively.contains(&worker(name)).then_some(SIGN);
+            let row = WorkerRow { heartbeat_interval, ..WorkerRow::new(worker(name), EpochTime(EPOCH + self.now)) };
             self.rows.workers.retain(|row| row.worker != worker(name));
             self.rows.workers.push(row);
         }
@@ -395,7 +395,7 @@ fn a_new_owner_that_promised_signs_of_life_is_not_waited_for_in_silence() {
 }
 
 #[test]
-fn a_new_owner_that_shows_life_is_waited_for() {
+fn a_new_owner_that_heartbeat_interval_is_waited_for() {
     let mut world = World::of(2);
     world.lively.insert(worker("b"));
     world.report(&["a", "b"]);

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 use kinesis_testkit::Cloud;
 
@@ -7,7 +5,7 @@ use super::expect::{renewal, worker};
 use super::*;
 use crate::lease::{
     Checkpoint, DynamoDbLeaseStore, EpochTime, LeaderLock, Lease, LeaseKey, MemoryLeaseStore, PrepareError, Renewal,
-    Rows, Seen, StoreError, WorkerId, Written,
+    Rows, Seen, StoreError, WorkerId, WorkerReport, Written,
 };
 use crate::shard::ShardId;
 
@@ -160,8 +158,8 @@ impl LeaseStore for Faulty {
         self.inner.delete_finished(key).await
     }
 
-    async fn report(&self, worker: &WorkerId, now: EpochTime, shows_life: Duration) -> Result<(), StoreError> {
-        self.inner.report(worker, now, shows_life).await
+    async fn report(&self, report: &WorkerReport) -> Result<(), StoreError> {
+        self.inner.report(report).await
     }
 
     async fn withdraw(&self, worker: &WorkerId, last_update: Option<EpochTime>) -> Result<(), StoreError> {

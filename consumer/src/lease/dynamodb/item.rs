@@ -8,7 +8,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 use kinesis_aggregation::{HashKey, HashKeyRange};
 
-use crate::lease::{Checkpoint, EpochTime, LeaderLock, Lease, LeaseKey, PendingCheckpoint, WorkerId, WorkerRow};
+use crate::lease::{
+    Checkpoint, EpochTime, LeaderLock, Lease, LeaseKey, PendingCheckpoint, WorkerId, WorkerReport, WorkerRow,
+};
 use crate::record::Position;
 use crate::shard::ShardId;
 
@@ -219,18 +221,25 @@ fn range(start: Option<&str>, end: Option<&str>) -> Option<HashKeyRange> {
 fn worker(item: &Item) -> Result<WorkerRow, Malformed> {
     let worker = WorkerId::from(required(KEY, text(item, KEY)?)?);
     let last_update = number(item, LAST_UPDATE)?.map(EpochTime);
-    Ok(WorkerRow { worker, last_update, shows_life: shows_life(item), fit: last_update.is_some() && is_fit(item) })
+    Ok(WorkerRow {
+        worker,
+        last_update,
+        heartbeat_interval: heartbeat_interval(item),
+        fit: last_update.is_some() && is_fit(item),
+    })
 }
 
-/// The KCL reserves `properties`, a map of texts, and sets none; what is not ours in there says nothing to us.
-fn shows_life(item: &Item) -> Option<Duration> {
+/// The KCL reserves `properties`, a map of texts, and sets none. A version adds names and never changes what a name means, so
+/// every version reads the names that it knows from every other.
+fn heartbeat_interval(item: &Item) -> Option<Duration> {
     let Some(AttributeValue::M(properties)) = item.get(PROPERTIES) else { return None };
-    let millis = properties.get(SHOWS_LIFE)?.as_s().ok()?.parse().ok()?;
+    let millis = properties.get(HEARTBEAT_INTERVAL)?.as_s().ok()?.parse().ok()?;
     Some(Duration::from_millis(millis))
 }
 
-pub(super) fn from_shows_life(every: Duration) -> AttributeValue {
-    AttributeValue::M([(SHOWS_LIFE.to_owned(), s(every.as_millis()))].into())
+pub(super) fn from_report(report: &WorkerReport) -> AttributeValue {
+    let properties = [(PROPERTIES_VERSION, s(VERSION)), (HEARTBEAT_INTERVAL, s(report.heartbeat_interval.as_millis()))];
+    AttributeValue::M(properties.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
 /// A row of no measurements stands for a worker that is judged by its leases alone. Otherwise every measurement needs
@@ -329,8 +338,11 @@ const LEADER: &str = "LEADER";
 const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
 const TRIM_HORIZON: &str = "TRIM_HORIZON";
 const LATEST: &str = "LATEST";
+/// Ours, in `properties`: the version of the worker's names in there.
+const PROPERTIES_VERSION: &str = "version";
+const VERSION: u32 = 1;
 /// Ours, in `properties`: in milliseconds.
-const SHOWS_LIFE: &str = "showsLifeEveryMillis";
+const HEARTBEAT_INTERVAL: &str = "heartbeatIntervalMillis";
 /// The measurement that a leader makes up from a worker's leases, without an operating range.
 const THROUGHPUT_STAT: &str = "T";
 

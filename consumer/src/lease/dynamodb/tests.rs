@@ -94,7 +94,7 @@ async fn each_write_touches_its_own_attributes_only() {
 async fn a_worker_s_row_has_the_shape_of_javas() {
     let cloud = Cloud::new();
     let (store, client) = prepared(&cloud).await;
-    store.report(&worker("worker-b"), NOW, Duration::from_secs(5)).await.expect("the name is free");
+    store.report(&WorkerReport::new(worker("worker-b"), NOW, Duration::from_secs(5))).await.expect("the name is free");
     let java: Item = [
         ("leaseKey", s("worker-b")),
         ("entityType", s("WORKER_METRIC_STATS")),
@@ -104,11 +104,34 @@ async fn a_worker_s_row_has_the_shape_of_javas() {
         ("sup", n(1)),
         ("slu", n(NOW.0)),
         // Reserved in the KCL, and ours to use: its leader reads it as a map of texts and does nothing with it.
-        ("properties", AttributeValue::M([("showsLifeEveryMillis".to_owned(), s("5000"))].into())),
+        ("properties", texts([("version", "1"), ("heartbeatIntervalMillis", "5000")])),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
     assert_eq!(raw(&client, "worker-b").await, java);
+}
+
+fn texts<const N: usize>(entries: [(&str, &str); N]) -> AttributeValue {
+    AttributeValue::M(entries.map(|(name, text)| (name.to_owned(), s(text))).into())
+}
+
+/// The other way round a version adds names only, so the version before it reads what it knows.
+#[tokio::test(start_paused = true)]
+async fn the_row_of_a_worker_of_the_next_version_is_read() {
+    let cloud = Cloud::new();
+    let (store, client) = prepared(&cloud).await;
+    store.report(&WorkerReport::new(worker("this"), NOW, Duration::from_secs(5))).await.expect("the name is free");
+    let mut next = raw(&client, "this").await;
+    next.insert("leaseKey".to_owned(), s("next"));
+    next.insert("newer".to_owned(), n(1));
+    let newer = [("version", "2"), ("heartbeatIntervalMillis", "3000"), ("newer", "x")];
+    next.insert("properties".to_owned(), texts(newer));
+    cloud.table("app").put(next);
+    let rows = store.scan().await.expect("a scan");
+    let read: Vec<_> = rows.workers.iter().map(|row| (row.worker.as_str(), row.heartbeat_interval, row.fit)).collect();
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!(read, [("next", seconds(3), true), ("this", seconds(5), true)]);
+    assert_eq!(rows.unreadable, []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +140,10 @@ async fn a_worker_named_like_a_shard_does_not_touch_its_lease() {
     let (store, client) = prepared(&cloud).await;
     let before = full_row(&client).await;
     let twin = worker(key().as_str());
-    assert!(matches!(store.report(&twin, NOW, Duration::from_secs(5)).await, Err(StoreError::Refused { .. })));
+    assert!(matches!(
+        store.report(&WorkerReport::new(twin.clone(), NOW, Duration::from_secs(5))).await,
+        Err(StoreError::Refused { .. })
+    ));
     assert!(matches!(store.withdraw(&twin, None).await, Err(StoreError::Refused { .. })));
     assert_eq!(raw(&client, key()).await, before);
 }

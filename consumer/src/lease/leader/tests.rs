@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::lease::assign::Move;
 use crate::lease::hints::Hints;
 use crate::lease::store::{LeaseStore, Renewal, Written};
-use crate::lease::{DynamoDbLeaseStore, Lease, MemoryLeaseStore, Rows, WorkerId};
+use crate::lease::{DynamoDbLeaseStore, Lease, MemoryLeaseStore, Rows, WorkerId, WorkerReport};
 use crate::shard::ShardId;
 use crate::shard::stream::Stream;
 
@@ -170,7 +170,7 @@ async fn own(hold: HoldContext, wall_clock: Arc<dyn Fn() -> EpochTime + Send + S
     let mut round = 0_u32;
     loop {
         if round.is_multiple_of(30) {
-            let _throttled = hold.store.report(&hold.me, wall_clock(), D / 2).await;
+            let _throttled = hold.store.report(&WorkerReport::new(hold.me.clone(), wall_clock(), D / 2)).await;
         }
         let hinted = hold.hints.take();
         let named =
@@ -487,8 +487,16 @@ async fn leases_beyond_all_limits_are_named_and_a_kick_spares_the_wait() {
 #[tokio::test(start_paused = true)]
 async fn old_rows_are_deleted() {
     let world = World::of(1).await;
-    world.table.report(&WorkerId::from("old"), EpochTime(EPOCH - 90_000), D).await.expect("the name is free");
-    world.table.report(&WorkerId::from("late"), EpochTime(EPOCH - 3600), D).await.expect("the name is free");
+    world
+        .table
+        .report(&WorkerReport::new(WorkerId::from("old"), EpochTime(EPOCH - 90_000), D))
+        .await
+        .expect("the name is free");
+    world
+        .table
+        .report(&WorkerReport::new(WorkerId::from("late"), EpochTime(EPOCH - 3600), D))
+        .await
+        .expect("the name is free");
     let _a = world.start("a").await;
     sleep(Duration::from_secs(100)).await;
     let names: Vec<_> = world.rows().await.workers.into_iter().map(|row| row.worker.as_str().to_owned()).collect();

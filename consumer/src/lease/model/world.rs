@@ -234,7 +234,7 @@ impl World {
     /// A leader's look at the table.
     pub(super) fn rows(&self) -> Rows {
         let row = |(name, worker): (&WorkerId, &Worker)| WorkerRow {
-            shows_life: worker.promises.then_some(D / 2),
+            heartbeat_interval: worker.promises.then_some(D / 2),
             ..WorkerRow::new(name.clone(), EpochTime(1_000 + u64::from(worker.reported) * BEAT))
         };
         Rows {

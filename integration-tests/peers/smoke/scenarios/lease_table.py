@@ -23,7 +23,7 @@ _MAY_BE_MISSED = {"lease of a root, unowned", "lease of a child, unowned", "leas
 
 # The one thing that our rows have and the KCL's do not: how often a worker shows life, in the map of texts that the KCL
 # reserves in its workers' rows, reads, and does nothing with.
-_OURS_ALONE = ("WORKER_METRIC_STATS", "properties", {"M": {"showsLifeEveryMillis": {"S": "5000"}}})
+_OURS_ALONE = ("WORKER_METRIC_STATS", "properties", {"M": {"version": {"S": "1"}, "heartbeatIntervalMillis": {"S": "5000"}}})
 
 
 def body(run):
