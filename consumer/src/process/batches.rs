@@ -43,7 +43,12 @@ where
             rng: self.rng.fork(),
             winding_up: self.winding_up.subscribe(),
         };
-        self.running = Some((numbers, Box::pin(async move { attempts.run(batch).await })));
+        // A turn of the thread for each batch: closures that are ready at once would keep it for all that is read ahead.
+        let run = async move {
+            tokio::task::yield_now().await;
+            attempts.run(batch).await
+        };
+        self.running = Some((numbers, Box::pin(run)));
     }
 
     fn has_room(&self) -> bool {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::coop;
 
 use super::attempt::{Attempts, BoxError, Outcome};
 use super::deliver::{Progress, Work};
@@ -50,7 +51,15 @@ impl Concurrency {
         }
         // Its keys are fixed, so the same seed gives the same run.
         let mut hasher = DefaultHasher::new();
-        partition_key.hash(&mut hasher);
+        // A record in an aggregate can have a key of a megabyte, and thousands of records can share it: of a long key, which no
+        // producer of AWS writes, a fixed part is hashed. Equal keys stay in one queue.
+        if partition_key.len() <= HASHED_WHOLE {
+            partition_key.hash(&mut hasher);
+        } else {
+            let bytes = partition_key.as_bytes();
+            let (start, end) = (&bytes[..HASHED_WHOLE / 2], &bytes[bytes.len() - HASHED_WHOLE / 2..]);
+            (bytes.len(), start, end).hash(&mut hasher);
+        }
         usize::try_from(hasher.finish() % self.queues() as u64).expect("less than the number of queues")
     }
 }
@@ -210,6 +219,8 @@ async fn lane_of<H, F, E>(
     E: Into<BoxError> + 'static,
 {
     loop {
+        // Closures that are ready at once would keep the thread for as long as there are records: other tasks get their turn.
+        coop::consume_budget().await;
         let (number, record) = queue.pop().await;
         let outcome = if number >= bounds.cut.load(Ordering::Relaxed) {
             Outcome::GivenUp
@@ -237,6 +248,43 @@ impl Queue {
                 return next;
             }
             self.ready.notified().await;
+        }
+    }
+}
+
+/// The longest partition key that the service takes outside of an aggregate has 256 characters, and most of them have one byte.
+const HASHED_WHOLE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_any_length_has_one_queue() {
+        let queues = Concurrency::per_key(1 << 16);
+        for len in [0, 1, 256, 257, 1 << 20] {
+            let key = "k".repeat(len);
+            assert_eq!(queues.queue_of(&key), queues.queue_of(&key.clone()), "{len} bytes");
+        }
+        // Whole up to 256 bytes; beyond that the length and both ends count.
+        let differ = |a: String, b: String| queues.queue_of(&a) != queues.queue_of(&b);
+        let with = |len: usize, at: usize| format!("{}x{}", "k".repeat(at), "k".repeat(len - at - 1));
+        assert!(differ(with(256, 127), with(256, 128)));
+        assert!(differ(with(1000, 0), with(1000, 1)));
+        assert!(differ(with(1000, 998), with(1000, 999)));
+        assert!(differ("k".repeat(1000), "k".repeat(1001)));
+    }
+
+    /// 170 000 records of one aggregate can name one key of a megabyte (Q46).
+    #[test]
+    fn what_is_hashed_of_a_key_is_bounded() {
+        let queues = Concurrency::per_key(1 << 16);
+        let mut key = "k".repeat(1 << 20);
+        let before = queues.queue_of(&key);
+        key.replace_range(500_000..500_001, "x");
+        assert_eq!(queues.queue_of(&key), before, "the middle of a long key is not read");
+        for _ in 0..170_000 {
+            assert_eq!(queues.queue_of(&key), before);
         }
     }
 }
