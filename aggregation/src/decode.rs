@@ -1,6 +1,7 @@
 mod aggregate;
 mod damage;
 mod tables;
+mod texts;
 mod user_records;
 
 use bytes::Bytes;

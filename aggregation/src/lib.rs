@@ -53,7 +53,9 @@
 //!   0..=2^128−1, the record belongs to no shard in particular: [`Aggregate::is_within`] never drops it, and
 //!   [`Aggregate::unknown_hash_keys`] counts it.
 //! - A key that is not UTF-8 is shown, and hashed, as Java shows it: with U+FFFD.
-//! - No input makes it panic, and the memory it takes is bounded by the input's own length, whatever lengths are written inside.
+//! - No input makes it panic. What it costs is linear in the input's own length, whatever lengths are written inside and however many
+//!   records share a key: at most 15 bytes held for each byte of input (most aggregates: none), beside the [`UserRecord`]s that the caller
+//!   keeps, and well under a microsecond of CPU. `tests/hostile.rs` has the worst inputs.
 //!
 //! # Features
 //!

@@ -34,7 +34,7 @@ impl UserRecord {
     }
 
     /// The hash key that decides the shard: the explicit one, else the hash of the partition key. `None` when it is unknown, because
-    /// the explicit hash key is no decimal in 0..=2^128−1 or because there is no key inside.
+    /// the explicit hash key is no decimal in 0..=2^128−1 or because there is no key inside. Hashed anew at each call.
     pub fn hash_key(&self) -> Option<HashKey> {
         match (&self.explicit_hash_key, &self.partition_key) {
             (Some(text), _) => HashKey::from_wire(text),

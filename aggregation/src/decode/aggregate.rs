@@ -65,7 +65,8 @@ impl Aggregate {
             let hash_key = match record.explicit_hash_key_index {
                 Some(index) if hash_keys_seen.first_time(index) => self.explicit_hash_key(index),
                 None if keys_seen.first_time(record.partition_key_index) => {
-                    Some(hash_of(self.tables.partition_key(&self.body, record.partition_key_index)))
+                    let entry = Tables::partition_key(record.partition_key_index);
+                    Some(hash_of(self.tables.entry(&self.body, entry)))
                 }
                 _ => None,
             };
@@ -76,17 +77,18 @@ impl Aggregate {
     /// How many records have an explicit hash key that is no decimal in 0..=2^128−1 (an old encoder wrote the word `undefined`). The KCL
     /// drops an aggregate with such a record in silence; better to deliver and to count it.
     pub fn unknown_hash_keys(&self) -> usize {
-        if self.tables.explicit_hash_keys(&self.body).all(|text| parse_hash_key(text).is_some()) {
+        let is_unknown = |text: &[u8]| parse_hash_key(text).is_none();
+        if !self.tables.explicit_hash_keys(&self.body).any(is_unknown) {
             return 0;
         }
-        let is_unknown = |record: &Record<'_>| {
-            record.explicit_hash_key_index.is_some_and(|index| self.explicit_hash_key(index).is_none())
-        };
-        self.records().filter(is_unknown).count()
+        let unknown: Vec<bool> = self.tables.explicit_hash_keys(&self.body).map(is_unknown).collect();
+        let points_to_unknown =
+            |record: &Record<'_>| record.explicit_hash_key_index.is_some_and(|index| unknown[index as usize]);
+        self.records().filter(points_to_unknown).count()
     }
 
     fn explicit_hash_key(&self, index: u64) -> Option<HashKey> {
-        parse_hash_key(self.tables.explicit_hash_key(&self.body, index))
+        parse_hash_key(self.tables.entry(&self.body, self.tables.explicit_hash_key(index)))
     }
 
     fn records(&self) -> impl Iterator<Item = Record<'_>> {

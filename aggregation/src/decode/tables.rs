@@ -50,12 +50,23 @@ impl Tables {
         Ok(Self { spans, partition_keys, explicit_hash_keys })
     }
 
-    pub(super) fn partition_key<'a>(&self, body: &'a [u8], index: u64) -> &'a [u8] {
-        self.spans.as_slice()[..self.partition_keys as usize][index as usize].of(body)
+    /// How many entries both tables have. They are numbered from 0, partition keys first.
+    pub(super) const fn len(&self) -> u32 {
+        self.partition_keys + self.explicit_hash_keys
     }
 
-    pub(super) fn explicit_hash_key<'a>(&self, body: &'a [u8], index: u64) -> &'a [u8] {
-        self.spans.as_slice()[self.partition_keys as usize..][index as usize].of(body)
+    /// The entry of a partition key that a record points to.
+    pub(super) const fn partition_key(index: u64) -> u32 {
+        index as u32
+    }
+
+    /// The entry of an explicit hash key that a record points to.
+    pub(super) const fn explicit_hash_key(&self, index: u64) -> u32 {
+        self.partition_keys + index as u32
+    }
+
+    pub(super) fn entry<'a>(&self, body: &'a [u8], entry: u32) -> &'a [u8] {
+        self.spans.as_slice()[entry as usize].of(body)
     }
 
     pub(super) fn explicit_hash_keys<'a>(&self, body: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {

@@ -58,6 +58,41 @@ fn a_key_that_is_not_utf8_is_shown_and_hashed_as_java_does() {
 }
 
 #[test]
+fn keys_are_slices_whether_long_or_short() {
+    for len in [1, 64, 65, 1000] {
+        let key = "ü".repeat(len);
+        let body =
+            [b"\x0A".as_slice(), &varint(key.len()), key.as_bytes(), &b"\x1A\x04\x08\x00\x1A\x00".repeat(2)].concat();
+        let data = seal(&body);
+        for record in deaggregate(data.clone()) {
+            let found = record.partition_key().expect("it has a key");
+            assert_eq!(found, key);
+            assert!(data.as_ptr_range().contains(&found.as_ptr()), "a slice of what came in");
+        }
+    }
+}
+
+/// Two entries that are not UTF-8 beside one that is, short and long, used in turns.
+#[test]
+fn entries_that_are_not_utf8_are_each_shown_as_their_own() {
+    for len in [1, 100] {
+        let entries = [vec![0xFF; len], b"plain".to_vec(), [b"x".as_slice(), &vec![0xFE; len]].concat()];
+        let table: Vec<u8> =
+            entries.iter().flat_map(|key| [b"\x0A".as_slice(), &varint(key.len()), key].concat()).collect();
+        let records: Vec<u8> = [0, 2, 1, 2, 0].iter().flat_map(|index| [0x1A, 4, 8, *index, 0x1A, 0]).collect();
+        let replaced = "\u{FFFD}".repeat(len);
+        let shown = [replaced.clone(), "plain".to_owned(), format!("x{replaced}")];
+        assert_eq!(keys(&[table, records].concat()), [0, 2, 1, 2, 0].map(|index: usize| shown[index].clone()));
+    }
+}
+
+fn varint(number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::encode_varint(number as u64, &mut bytes);
+    bytes
+}
+
+#[test]
 fn one_record_outside_puts_the_aggregate_outside() {
     // Hash keys 5 and 7, and a third entry that no record uses.
     let body = b"\x0A\x01a\x12\x015\x12\x017\x12\x0299\x1A\x06\x08\x00\x10\x00\x1A\x00\x1A\x06\x08\x00\x10\x01\x1A\x00";

@@ -2,8 +2,8 @@ use std::iter::FusedIterator;
 
 use bytes::Bytes;
 
-use super::Aggregate;
-use crate::{UserRecord, text::text};
+use super::{Aggregate, tables::Tables, texts::Texts};
+use crate::UserRecord;
 
 /// The user records of one Kinesis record in order. Their data and keys are slices of it.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct UserRecords {
 #[derive(Clone, Debug)]
 enum Source {
     Plain(Bytes),
-    Aggregate { aggregate: Aggregate, position: usize },
+    Aggregate { aggregate: Aggregate, position: usize, texts: Texts },
 }
 
 impl UserRecords {
@@ -27,7 +27,7 @@ impl UserRecords {
 
     pub(super) fn of(aggregate: Aggregate) -> Self {
         let len = aggregate.len() as u64;
-        Self { source: Source::Aggregate { aggregate, position: 0 }, next: 0, len }
+        Self { source: Source::Aggregate { aggregate, position: 0, texts: Texts::default() }, next: 0, len }
     }
 }
 
@@ -47,13 +47,14 @@ impl Iterator for UserRecords {
                 data: std::mem::take(data),
                 sub_sequence_number,
             }),
-            Source::Aggregate { aggregate, position } => {
+            Source::Aggregate { aggregate, position, texts } => {
                 let record = aggregate.record_from(position)?;
                 let (body, tables) = (aggregate.body(), aggregate.tables());
-                let hash_key = record.explicit_hash_key_index.map(|index| tables.explicit_hash_key(body, index));
+                let hash_key = record.explicit_hash_key_index.map(|index| tables.explicit_hash_key(index));
+                let partition_key = Tables::partition_key(record.partition_key_index);
                 Some(UserRecord {
-                    partition_key: Some(text(body, tables.partition_key(body, record.partition_key_index))),
-                    explicit_hash_key: hash_key.map(|hash_key| text(body, hash_key)),
+                    partition_key: Some(texts.get(body, tables, partition_key)),
+                    explicit_hash_key: hash_key.map(|hash_key| texts.get(body, tables, hash_key)),
                     data: body.slice_ref(record.data),
                     sub_sequence_number,
                 })
