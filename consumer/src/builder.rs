@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::SharedTimeSource;
-use tokio::sync::watch;
 
 use crate::clock::{Clock, Reading};
 use crate::consumer::Consumer;
@@ -13,12 +12,13 @@ use crate::error::BuildError;
 use crate::fetch::budget::Budget;
 use crate::fetch::read::ReadContext;
 use crate::lease::held::HoldContext;
-use crate::lease::leader::{Findings, LeaderContext};
+use crate::lease::leader::LeaderContext;
 use crate::lease::{Checkpoint, DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
 use crate::process::OnError;
 use crate::settings::{Settings, StartAt};
 use crate::shard::discover::{Discover, ListFilter};
 use crate::shard::stream::Stream;
+use crate::watch::Findings;
 use crate::worker::{self, WorkerContext};
 
 /// Builds a [`Consumer`].
@@ -194,6 +194,7 @@ impl ConsumerBuilder {
 
         let clock = Arc::new(Clock::start_with(self.clock));
         let worker_id = me.clone();
+        let findings = Findings::new(Arc::clone(&clock), &me);
         let hold = HoldContext {
             store,
             clock: Arc::clone(&clock),
@@ -202,6 +203,7 @@ impl ConsumerBuilder {
             handoff_time: self.settings.handoff_time,
             hints: Arc::new(Hints::default()),
             moved: Arc::default(),
+            findings: findings.clone(),
             seed: rng.u64(..),
         };
         let read = ReadContext {
@@ -211,6 +213,7 @@ impl ConsumerBuilder {
             counters: Arc::default(),
             clock,
             time: time.clone(),
+            findings,
             start_at: match self.settings.start_at {
                 StartAt::At(time) => Some(time),
                 StartAt::TrimHorizon | StartAt::Latest => None,
@@ -225,7 +228,6 @@ impl ConsumerBuilder {
             discover,
             wall_clock: Arc::new(move || epoch_time(&time)),
             kick: hold.hints.kick(),
-            findings: watch::channel(Findings::default()).0,
             hold: hold.clone(),
         };
         let worker = worker::start(WorkerContext { hold, leader, max_leases: self.settings.max_leases });

@@ -17,6 +17,7 @@ use crate::process::lanes::Lanes;
 use crate::process::{Concurrency, OnError, Shard};
 use crate::record::Record;
 use crate::shard::ShardId;
+use crate::watch::Finding;
 use crate::worker::{WorkerControl, WorkerHandle};
 
 /// One worker of an application: it takes its part of the stream's shards and hands out their records.
@@ -182,6 +183,14 @@ impl ConsumerHandle {
     #[must_use]
     pub fn buffered_bytes(&self) -> u64 {
         self.read.budget.held()
+    }
+
+    /// What is wrong now, as far as this worker can tell: of the shards that it reads, and, while it leads, of the whole
+    /// application. Each finding is logged once when it appears, at the level of its
+    /// [severity](crate::FindingKind::severity), and again every ten minutes while it stays.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        self.read.findings.list()
     }
 
     /// What this worker has read since it started.

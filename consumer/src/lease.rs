@@ -28,7 +28,6 @@ pub(crate) use self::hints::Hints;
 
 pub use self::dynamodb::{DynamoDbLeaseStore, TableOptions};
 pub use self::held::{CheckpointError, Epoch};
-pub use self::leader::Findings;
 pub use self::lease::{Checkpoint, Lease, LeaseKey, Owners, PendingCheckpoint, Seen, WorkerId};
 pub use self::memory::MemoryLeaseStore;
 pub use self::renew::LostReason;

@@ -155,6 +155,8 @@ pub mod clock;
 mod backoff;
 mod settings;
 
+mod watch;
+
 mod record;
 mod shard;
 
@@ -182,3 +184,4 @@ pub use self::process::{Concurrency, DeadLetter, DeadLetterSink, End, Event, OnE
 pub use self::record::{ParseSequenceNumberError, Position, Record, SequenceNumber};
 pub use self::settings::{SettingError, Settings, StartAt};
 pub use self::shard::{DiscoverError, ListedShard, ShardId};
+pub use self::watch::{Finding, FindingKind, Severity};

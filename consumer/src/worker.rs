@@ -192,6 +192,7 @@ impl Keeper {
                 }
                 _ = look.tick() => {
                     self.withdraw_offers();
+                    self.hold.findings.remind();
                     with_index = true;
                 }
             }

@@ -1,5 +1,5 @@
 //! A folder of this crate imports only from those to its left:
-//! `record → shard → lease → fetch, checkpoint → process → worker → consumer`.
+//! `watch, record → shard → lease → fetch, checkpoint → process → worker → consumer`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ const ORDER: &[(&str, u32)] = &[
     ("clock", 0),
     ("backoff", 0),
     ("settings", 0),
+    ("watch", 1),
     ("record", 1),
     ("shard", 2),
     ("lease", 3),

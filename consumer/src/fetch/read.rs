@@ -24,6 +24,7 @@ use crate::shard::discover::{Discover, ListFilter};
 use crate::shard::failure::Failure;
 use crate::shard::stream::Stream;
 use crate::shard::{ListedShard, ShardId};
+use crate::watch::{FindingKind, Findings, Report};
 
 /// What all shards of a worker read with.
 #[derive(Clone, Debug)]
@@ -34,6 +35,7 @@ pub(crate) struct ReadContext {
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) time: SharedTimeSource,
+    pub(crate) findings: Findings,
     /// The time for leases that are to start at a time.
     pub(crate) start_at: Option<SystemTime>,
     pub(crate) max_idle_poll: Duration,
@@ -253,26 +255,41 @@ impl Reader {
     }
 
     fn succeeded(&mut self) {
-        self.failures = 0;
+        if self.failures > 0 {
+            self.failures = 0;
+            self.context.findings.mended(FindingKind::ShardFailing, &self.shard);
+            self.context.findings.mended(FindingKind::ShardRefused, &self.shard);
+        }
         self.pauses.restart();
     }
 
-    /// Says that a call failed, as loudly as it deserves, and how long to wait.
+    /// Returns how long to wait after a failed call. Reports the failure by the rule *one shard whose calls fail*.
     fn pause_after(&mut self, operation: &'static str, failure: Failure, error: &dyn std::fmt::Display) -> Duration {
         let pause = self.pauses.draw();
-        self.failures += 1;
-        let (shard, failures) = (&self.shard, self.failures);
-        match failure {
-            Failure::Expired => tracing::debug!(%shard, operation, %error, "getting a new iterator"),
-            Failure::Throttled if failures < LOUD => tracing::debug!(%shard, operation, failures, ?pause, "throttled"),
-            Failure::Throttled | Failure::Transient | Failure::Unsent => {
-                tracing::warn!(%shard, operation, failures, ?pause, %error, "call failed; trying again");
-            }
-            Failure::NotFound | Failure::InvalidArgument | Failure::Denied => {
-                tracing::error!(%shard, operation, failures, ?pause, %error, "call refused; trying again");
-            }
+        if failure == Failure::Expired {
+            tracing::debug!(shard = %self.shard, operation, "getting a new iterator");
+            return pause;
         }
+        self.failures += 1;
+        tracing::debug!(shard = %self.shard, operation, ?failure, failures = self.failures, ?pause, "call failed; trying again");
+        let kind = match failure {
+            Failure::NotFound | Failure::InvalidArgument | Failure::Denied => FindingKind::ShardRefused,
+            _ if self.failures < LOUD => return pause,
+            _ => FindingKind::ShardFailing,
+        };
+        let seen = format!("{operation} of stream {}: {error}", self.context.stream);
+        let next = "tried again within seconds; the lease is kept and renewed";
+        let again_at = self.context.clock.now() + pause;
+        self.context.findings.report(Report::new(kind, &self.shard, seen, next).again_at(again_at));
         pause
+    }
+}
+
+impl Drop for Reader {
+    /// Without a reader nothing of this is known any more.
+    fn drop(&mut self) {
+        self.context.findings.mended(FindingKind::ShardFailing, &self.shard);
+        self.context.findings.mended(FindingKind::ShardRefused, &self.shard);
     }
 }
 

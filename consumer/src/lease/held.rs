@@ -13,6 +13,7 @@ use super::lease::{Checkpoint, Lease, LeaseKey, WorkerId};
 use super::renew::LostReason;
 use super::store::LeaseStore;
 use crate::clock::{Clock, Tick};
+use crate::watch::Findings;
 
 /// One ownership of a lease, as a number that grows with every change of hands: what the lease counter was after the
 /// renewal by which this worker made the lease its own. Give it to external systems as a fencing token. An operator who deletes the
@@ -66,6 +67,8 @@ pub(crate) struct HoldContext {
     pub(crate) handoff_time: Duration,
     pub(crate) hints: Arc<Hints>,
     pub(crate) moved: Arc<Moved>,
+    /// Where to report what is wrong, and that it is mended.
+    pub(crate) findings: Findings,
     pub(crate) seed: u64,
 }
 

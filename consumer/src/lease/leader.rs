@@ -9,9 +9,8 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
 use super::held::HoldContext;
-use super::lease::{Checkpoint, LeaseKey};
+use super::lease::Checkpoint;
 use super::store::EpochTime;
-use super::sync::Mismatch;
 use crate::shard::discover::{Discover, ListFilter};
 
 use self::campaign::Campaign;
@@ -36,20 +35,6 @@ pub(crate) struct LeaderContext {
     pub(crate) wall_clock: Arc<dyn Fn() -> EpochTime + Send + Sync>,
     /// Asks for a round now rather than in some seconds. Without effect while another worker leads.
     pub(crate) kick: Arc<Notify>,
-    /// Where to tell what a leader has found out.
-    pub(crate) findings: watch::Sender<Findings>,
-}
-
-/// What a leader finds and cannot put right by itself. That of a worker that does not lead is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Findings {
-    /// Leases for which no worker has room: nobody reads these shards.
-    pub spilled: Vec<LeaseKey>,
-    /// Rows of the table that cannot be read or used, by their keys, with the reason; they are left alone.
-    pub unreadable: Vec<(String, String)>,
-    /// Leases that do not fit the stream. While there is one, no lease is made and none is given to anybody.
-    pub mismatches: Vec<Mismatch>,
 }
 
 /// Leads, when it is this worker's turn, until `stop` is true or its sender is gone; the lock is released then. Dropped

@@ -31,6 +31,7 @@ impl Reading {
             counters: Arc::default(),
             clock: Arc::new(Clock::start()),
             time: connection.kinesis.config().time_source().expect("the cloud's"),
+            findings: Findings::new(Arc::new(Clock::start()), "w"),
             start_at: None,
             max_idle_poll: Duration::from_secs(1),
         };
@@ -338,6 +339,7 @@ async fn a_number_that_is_none_is_asked_for_again_and_never_passed_over() {
         counters: Arc::default(),
         clock: Arc::new(Clock::start()),
         time: SharedTimeSource::default(),
+        findings: Findings::new(Arc::new(Clock::start()), "w"),
         start_at: None,
         max_idle_poll: Duration::from_secs(1),
     };

@@ -6,6 +6,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::lease::held::Epoch;
 use crate::lease::{DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
+use crate::watch::Findings;
 use crate::{ListedShard, ShardId};
 
 const D: Duration = Duration::from_secs(10);
@@ -40,6 +41,7 @@ impl Scene {
             handoff_time: Duration::from_secs(30),
             hints: Arc::new(Hints::default()),
             moved: Arc::default(),
+            findings: Findings::new(Arc::new(Clock::start()), "me"),
             seed: 7,
         }
     }

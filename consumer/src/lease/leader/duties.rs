@@ -7,14 +7,15 @@ use futures::StreamExt;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
+use super::LeaderContext;
 use super::lock::Standing;
 use super::shards::{Shards, Synced};
-use super::{Findings, LeaderContext};
 use crate::clock::Tick;
 use crate::lease::assign::{Assignment, Move, Round};
 use crate::lease::cleanup;
 use crate::lease::store::LeaseStore;
-use crate::lease::{Checkpoint, Lease, Rows, StoreError, WorkerRow, Written};
+use crate::lease::{Checkpoint, Lease, LeaseKey, Mismatch, Rows, StoreError, WorkerRow, Written};
+use crate::watch::{FindingKind, Report};
 
 pub(super) struct Duties {
     standing: watch::Receiver<Standing>,
@@ -22,7 +23,6 @@ pub(super) struct Duties {
     shards: Shards,
     /// Leases that a look at the stream has just made, and when: a read of the table may not show them yet.
     just_made: Vec<(Tick, Lease)>,
-    findings: Findings,
     context: LeaderContext,
 }
 
@@ -33,7 +33,6 @@ impl Duties {
             assignment: Assignment::new(hold.me.clone(), hold.duration, context.max_leases),
             shards: Shards::new(&context),
             just_made: Vec::new(),
-            findings: Findings::default(),
             standing,
             context,
         }
@@ -73,7 +72,7 @@ impl Duties {
         if !matches!(standing, Standing::Leading { .. }) {
             self.shards.stop();
             self.just_made.clear();
-            self.tell(Findings::default());
+            self.report(&Rows::default(), &[], Vec::new());
         }
         match standing {
             Standing::Following => None,
@@ -125,17 +124,15 @@ impl Duties {
     }
 
     async fn lead(&mut self, asked: Tick, rows: &Rows) {
-        let mut findings = Findings { unreadable: rows.unreadable.clone(), ..Findings::default() };
-        let without_start = rows.leases.iter().filter(|lease| lease.checkpoint == Checkpoint::Missing);
-        findings.unreadable.extend(without_start.map(|lease| (lease.key.to_string(), NO_START.to_owned())));
-        findings.mismatches = self.shards.mismatches(rows);
-        if findings.mismatches.is_empty() {
+        let mismatches = self.shards.mismatches(rows);
+        let mut spilled = Vec::new();
+        if mismatches.is_empty() {
             let Round { moves, spill } = self.assignment.round(asked);
-            findings.spilled = spill;
+            spilled = spill;
             self.make(moves).await;
             self.clean(rows).await;
         }
-        self.tell(findings);
+        self.report(rows, &mismatches, spilled);
         self.bury(&rows.workers).await;
         if self.leads() {
             self.shards.look(rows);
@@ -213,23 +210,35 @@ impl Duties {
         self.shards.take_in(synced);
     }
 
-    /// Publishes what was found, and logs what is new.
-    fn tell(&mut self, findings: Findings) {
-        if findings == self.findings {
-            return;
-        }
-        if !findings.spilled.is_empty() && findings.spilled != self.findings.spilled {
-            tracing::warn!(leases = ?findings.spilled, "no worker has room for these leases: their shards are not read");
-        }
-        for (key, problem) in findings.unreadable.iter().filter(|row| !self.findings.unreadable.contains(row)) {
-            tracing::warn!(key, problem, "a row of the lease table cannot be read, and is left alone");
-        }
-        for mismatch in findings.mismatches.iter().filter(|one| !self.findings.mismatches.contains(one)) {
-            tracing::error!(%mismatch, "the lease table does not fit the stream; no lease is given to anybody");
-        }
-        self.context.findings.send_replace(findings.clone());
-        self.findings = findings;
+    /// Reports what a leader sees and cannot put right by itself. A worker that does not lead reports nothing of this.
+    fn report(&self, rows: &Rows, mismatches: &[Mismatch], spilled: Vec<LeaseKey>) {
+        let findings = &self.context.hold.findings;
+        let unreadable = rows.unreadable.iter().map(|(key, problem)| odd_row(key, problem));
+        let without_start = rows.leases.iter().filter(|lease| lease.checkpoint == Checkpoint::Missing);
+        let odd = unreadable.chain(without_start.map(|lease| odd_row(lease.key.as_str(), NO_START)));
+        findings.replace(FindingKind::RowUnusable, odd);
+        findings.replace(FindingKind::LeaseMismatch, mismatches.iter().map(foreign_lease));
+        findings.replace(FindingKind::NoRoom, spilled.iter().map(without_room));
     }
+}
+
+fn odd_row(key: &str, problem: &str) -> Report {
+    Report::new(FindingKind::RowUnusable, key, problem, "left alone; it is looked at in every round")
+}
+
+fn foreign_lease(mismatch: &Mismatch) -> Report {
+    let next = "left alone until its row fits; it is compared with the listing in every round";
+    Report::new(FindingKind::LeaseMismatch, mismatch.key(), mismatch, next)
+}
+
+fn without_room(key: &LeaseKey) -> Report {
+    let seen = "every worker has as many leases as it may have";
+    Report::new(
+        FindingKind::NoRoom,
+        key,
+        seen,
+        "given to the first worker that has room: start one, or raise max_leases",
+    )
 }
 
 /// Writes a change of owner. The read by which it was decided may have lagged behind, and the owner may renew until the

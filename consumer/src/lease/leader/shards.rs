@@ -13,6 +13,7 @@ use crate::lease::sync::{self, Mismatch, Plan};
 use crate::lease::{Checkpoint, Lease, LeaseKey, Rows};
 use crate::shard::ListedShard;
 use crate::shard::discover::{Discover, ListFilter};
+use crate::watch::{FindingKind, Findings, Report};
 
 pub(super) struct Shards {
     looker: Looker,
@@ -29,8 +30,7 @@ pub(super) struct Shards {
     missing: BTreeSet<LeaseKey>,
     /// Whether the table has had leases since we began to lead.
     had_leases: bool,
-    /// Whether that they are gone has been said.
-    said_gone: bool,
+    findings: Findings,
 }
 
 /// What a look at the stream came to.
@@ -71,7 +71,7 @@ impl Shards {
             listing: None,
             missing: BTreeSet::new(),
             had_leases: false,
-            said_gone: false,
+            findings: hold.findings.clone(),
         }
     }
 
@@ -91,7 +91,7 @@ impl Shards {
         self.listing = None;
         self.missing.clear();
         self.had_leases = false;
-        self.said_gone = false;
+        self.findings.mended(FindingKind::LeasesGone, "table");
     }
 
     /// The last listing of the whole stream.
@@ -108,14 +108,12 @@ impl Shards {
     pub(super) fn look(&mut self, rows: &Rows) {
         let is_empty = rows.leases.is_empty() && rows.unreadable.is_empty();
         if is_empty && self.had_leases {
-            if !std::mem::replace(&mut self.said_gone, true) {
-                tracing::error!(
-                    "all leases have vanished from the table; not starting over from the configured position. \
-                     If that is what you want, restart the workers"
-                );
-            }
+            let next = "not starting over from the configured position: put the leases back, or restart the workers";
+            let report = Report::new(FindingKind::LeasesGone, "table", "all leases have vanished from the table", next);
+            self.findings.report(report);
             return;
         }
+        self.findings.mended(FindingKind::LeasesGone, "table");
         self.had_leases |= !is_empty;
         if self.under_way.is_some() || !self.is_due(is_empty, rows) {
             return;

@@ -9,9 +9,10 @@ use crate::clock::Clock;
 use crate::lease::assign::Move;
 use crate::lease::hints::Hints;
 use crate::lease::store::{LeaseStore, Renewal, Written};
-use crate::lease::{DynamoDbLeaseStore, Lease, MemoryLeaseStore, Rows, WorkerId, WorkerReport};
+use crate::lease::{DynamoDbLeaseStore, Lease, LeaseKey, MemoryLeaseStore, Rows, WorkerId, WorkerReport};
 use crate::shard::ShardId;
 use crate::shard::stream::Stream;
+use crate::watch::{Finding, FindingKind, Findings};
 
 const D: Duration = Duration::from_secs(10);
 const EPOCH: u64 = 1_700_000_000;
@@ -32,7 +33,22 @@ struct Worker {
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
     kick: Arc<Notify>,
-    findings: watch::Receiver<Findings>,
+    findings: Findings,
+}
+
+impl Worker {
+    /// Waits until so many things are found to be wrong.
+    async fn found(&self, count: usize, within: Duration) -> Vec<Finding> {
+        let wait = async {
+            while self.findings.list().len() != count {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if timeout(within, wait).await.is_err() {
+            panic!("after {within:?} it is {:#?}", self.findings.list());
+        }
+        self.findings.list()
+    }
 }
 
 impl World {
@@ -74,9 +90,10 @@ impl World {
             handoff_time: Duration::from_secs(30),
             hints: Arc::new(Hints::default()),
             moved: Arc::default(),
+            findings: Findings::new(Arc::clone(&clock), name),
             seed,
         };
-        let (findings, found) = watch::channel(Findings::default());
+        let findings = hold.findings.clone();
         let (stop, stopped) = watch::channel(false);
         let kick = Arc::new(Notify::new());
         let since_epoch = self.cloud.clock().elapsed();
@@ -91,13 +108,12 @@ impl World {
             )),
             wall_clock: Arc::new(move || EpochTime(EPOCH + (since_epoch + clock.now().since_start()).as_secs())),
             kick: Arc::clone(&kick),
-            findings,
         };
         let mut tasks = JoinSet::new();
         let wall_clock = Arc::clone(&context.wall_clock);
         tasks.spawn(run(context, stopped));
         tasks.spawn(own(hold, wall_clock, stop.subscribe()));
-        Worker { tasks, stop, kick, findings: found }
+        Worker { tasks, stop, kick, findings }
     }
 
     async fn rows(&self) -> Rows {
@@ -306,6 +322,7 @@ async fn two_candidates_never_both_lead() {
             handoff_time: D,
             hints: Arc::new(Hints::default()),
             moved: Arc::default(),
+            findings: Findings::new(Arc::clone(&clock), name),
             seed,
         };
         let campaign = Campaign::new(&hold);
@@ -461,10 +478,9 @@ async fn a_stream_made_anew_under_its_name_is_found_out_and_nothing_is_given() {
     let old = crate::record::Position { sequence_number: "1".parse().expect("a number"), sub_sequence: 0 };
     let lease = Lease::new(LeaseKey::from(world.stream.shards()[0].id.as_str()), Checkpoint::At(old));
     assert!(matches!(world.table.create(&lease).await, Ok(Written::Accepted(_))));
-    let mut a = world.start("a").await;
-    let found = a.findings.wait_for(|findings| !findings.mismatches.is_empty());
-    let found = timeout(Duration::from_secs(10), found).await.expect("it is found out").expect("it leads").clone();
-    assert!(matches!(found.mismatches[..], [Mismatch::CheckpointBeforeStart { .. }]), "{found:?}");
+    let a = world.start("a").await;
+    let found = a.found(1, Duration::from_secs(10)).await;
+    assert_eq!((found[0].kind, &found[0].subject), (FindingKind::LeaseMismatch, &lease.key.to_string()));
     sleep(Duration::from_secs(60)).await;
     assert_eq!(world.rows().await.leases.len(), 1, "no lease is made");
 }
@@ -472,9 +488,9 @@ async fn a_stream_made_anew_under_its_name_is_found_out_and_nothing_is_given() {
 #[tokio::test(start_paused = true)]
 async fn leases_beyond_all_limits_are_named_and_a_kick_spares_the_wait() {
     let world = World::of(5).await;
-    let mut a = world.start_at("a", Checkpoint::TrimHorizon, 3).await;
-    let found = a.findings.wait_for(|findings| findings.spilled.len() == 2);
-    timeout(Duration::from_secs(1), found).await.expect("it is found out").expect("it leads");
+    let a = world.start_at("a", Checkpoint::TrimHorizon, 3).await;
+    let found = a.found(2, Duration::from_secs(1)).await;
+    assert!(found.iter().all(|finding| finding.kind == FindingKind::NoRoom), "{found:?}");
     assert_eq!(world.owners().await, "-2 a3");
     let lease = world.rows().await.leases[0].clone();
     world.checkpoint(lease.key.as_str(), &Checkpoint::ShardEnd).await;
@@ -506,13 +522,12 @@ async fn old_rows_are_deleted() {
 #[tokio::test(start_paused = true)]
 async fn a_lease_without_a_start_is_named_and_given_to_nobody() {
     let world = World::of(2).await;
-    let mut a = world.start("a").await;
+    let a = world.start("a").await;
     world.until("a2", Duration::from_secs(5)).await;
     let lease = Lease::new(LeaseKey::from("shardId-000000000009"), Checkpoint::Missing);
     assert!(matches!(world.table.create(&lease).await, Ok(Written::Accepted(_))));
-    let found = a.findings.wait_for(|findings| !findings.unreadable.is_empty());
-    let found = timeout(Duration::from_secs(10), found).await.expect("it is found out").expect("it leads").clone();
-    assert_eq!(found.unreadable[0].0, "shardId-000000000009");
+    let found = a.found(1, Duration::from_secs(10)).await;
+    assert_eq!((found[0].kind, found[0].subject.as_str()), (FindingKind::RowUnusable, "shardId-000000000009"));
     sleep(Duration::from_secs(30)).await;
     assert_eq!(world.owners().await, "-1 a2");
 }

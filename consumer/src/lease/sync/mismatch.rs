@@ -51,6 +51,18 @@ pub enum Mismatch {
     },
 }
 
+impl Mismatch {
+    /// Returns the lease that does not fit.
+    #[must_use]
+    pub const fn key(&self) -> &LeaseKey {
+        match self {
+            Self::CheckpointBeforeStart { key, .. }
+            | Self::OtherHashKeys { key, .. }
+            | Self::OfSeveralStreams { key, .. } => key,
+        }
+    }
+}
+
 /// The leases that do not fit the listed stream. Leases of shards that are not listed are no error: shards expire.
 pub(crate) fn mismatches(listing: &[ListedShard], rows: &Rows) -> Vec<Mismatch> {
     let shards: BTreeMap<&ShardId, &ListedShard> = listing.iter().map(|shard| (&shard.id, shard)).collect();

@@ -1,0 +1,9 @@
+//! What operators see. Plain data at the bottom of the import order, so that every part of a worker can report to it.
+
+mod book;
+mod findings;
+mod text;
+
+pub(crate) use self::findings::{Findings, Report};
+
+pub use self::findings::{Finding, FindingKind, Severity};

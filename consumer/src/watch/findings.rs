@@ -1,0 +1,207 @@
+//! The registry of findings: what is wrong now, said once, and removed when it is mended.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::book::{Book, Say};
+use super::text::escaped;
+use crate::clock::{Clock, Tick};
+
+/// Something that is wrong now. It stays on the list of [`ConsumerHandle::findings`](crate::ConsumerHandle::findings) until it is
+/// mended; everything that it does not concern goes on. What each kind stops, and what mends it, is in `docs/rules.md`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The kind of trouble.
+    pub kind: FindingKind,
+    /// The shard, the key of the row, or the name of the table that it concerns.
+    pub subject: String,
+    /// What was seen, last.
+    pub seen: String,
+    /// What will be done about it, and by whom.
+    pub next: String,
+    /// How long ago it appeared.
+    pub age: Duration,
+    /// How long until it is tried again; `None` where nothing is tried until somebody acts.
+    pub next_try: Option<Duration>,
+}
+
+/// The kinds of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum FindingKind {
+    /// The lease table is gone.
+    TableGone,
+    /// The table has no lease any more, and had some.
+    LeasesGone,
+    /// A row of the lease table cannot be used. It is left alone.
+    RowUnusable,
+    /// A lease contradicts the stream's listing. It is left alone.
+    LeaseMismatch,
+    /// This worker cannot begin to read a shard. Its lease was released.
+    ShardParked,
+    /// The stream refuses calls for a shard that this worker holds.
+    ShardRefused,
+    /// Calls for a shard that this worker holds are throttled or get no answer, again and again.
+    ShardFailing,
+    /// Every worker that was given a lease has released it without progress.
+    LeaseRefused,
+    /// No worker has room for a lease, so its shard is not read.
+    NoRoom,
+}
+
+/// How loudly a finding is said when it appears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Severity {
+    /// Part of the work stands still or may soon.
+    Warning,
+    /// Records are not read until somebody acts.
+    Error,
+}
+
+impl FindingKind {
+    /// Returns the level at which findings of this kind are said.
+    #[must_use]
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::TableGone | Self::LeasesGone | Self::LeaseMismatch | Self::ShardParked | Self::ShardRefused => {
+                Severity::Error
+            }
+            Self::RowUnusable | Self::ShardFailing | Self::LeaseRefused | Self::NoRoom => Severity::Warning,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::TableGone => "the lease table is gone",
+            Self::LeasesGone => "the lease table has lost its leases",
+            Self::RowUnusable => "a row of the lease table is left alone",
+            Self::LeaseMismatch => "a lease does not fit the stream",
+            Self::ShardParked => "a shard cannot be read by this worker",
+            Self::ShardRefused => "calls for a shard are refused",
+            Self::ShardFailing => "calls for a shard fail",
+            Self::LeaseRefused => "no worker keeps a lease",
+            Self::NoRoom => "no worker has room for a lease",
+        }
+    }
+}
+
+impl fmt::Display for FindingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A finding as a part of the worker reports it. Reporting it again renews what was seen; it is said once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Report {
+    pub(super) kind: FindingKind,
+    pub(super) subject: String,
+    pub(super) seen: String,
+    pub(super) next: String,
+    pub(super) next_try: Option<Tick>,
+}
+
+impl Report {
+    /// `seen` and `next` are single lines; foreign text is escaped and cut here.
+    pub(crate) fn new(
+        kind: FindingKind,
+        subject: impl fmt::Display,
+        seen: impl fmt::Display,
+        next: impl Into<String>,
+    ) -> Self {
+        let line = |text: String| escaped(&text).to_string();
+        Self {
+            kind,
+            subject: line(subject.to_string()),
+            seen: line(seen.to_string()),
+            next: next.into(),
+            next_try: None,
+        }
+    }
+
+    /// Adds when it is tried again.
+    pub(crate) const fn again_at(mut self, at: Tick) -> Self {
+        self.next_try = Some(at);
+        self
+    }
+}
+
+/// The findings of one worker. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Findings {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    clock: Arc<Clock>,
+    worker: String,
+    /// A std mutex: held for a few operations on a map, never across an await.
+    book: Mutex<Book>,
+}
+
+impl Findings {
+    pub(crate) fn new(clock: Arc<Clock>, worker: impl fmt::Display) -> Self {
+        let worker = escaped(&worker.to_string()).to_string();
+        Self { shared: Arc::new(Shared { clock, worker, book: Mutex::default() }) }
+    }
+
+    /// Adds a finding, or renews what is known of it.
+    pub(crate) fn report(&self, report: Report) {
+        let said = self.book().report(self.now(), report);
+        self.say(said);
+    }
+
+    /// Removes a finding, if there is one: it is mended.
+    pub(crate) fn mended(&self, kind: FindingKind, subject: impl fmt::Display) {
+        let subject = escaped(&subject.to_string()).to_string();
+        let said = self.book().mended(self.now(), kind, &subject);
+        self.say(said);
+    }
+
+    /// Makes these all findings of one kind: the others of that kind are mended.
+    pub(crate) fn replace(&self, kind: FindingKind, reports: impl IntoIterator<Item = Report>) {
+        let said = self.book().replace(self.now(), kind, reports.into_iter().collect());
+        self.say(said);
+    }
+
+    /// Says again what has stayed for long. Called every few seconds.
+    pub(crate) fn remind(&self) {
+        let said = self.book().remind(self.now());
+        self.say(said);
+    }
+
+    /// What is wrong now, by kind and subject.
+    pub(crate) fn list(&self) -> Vec<Finding> {
+        self.book().list(self.now())
+    }
+
+    fn now(&self) -> Tick {
+        self.shared.clock.now()
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.shared.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, said: Vec<Say>) {
+        let worker = &self.shared.worker;
+        for say in said {
+            match say {
+                Say::Appeared(Report { kind, subject, seen, next, .. }) => match kind.severity() {
+                    Severity::Warning => tracing::warn!(%worker, %subject, %seen, %next, "{kind}"),
+                    Severity::Error => tracing::error!(%worker, %subject, %seen, %next, "{kind}"),
+                },
+                Say::Stays(Report { kind, subject, seen, next, .. }, age) => match kind.severity() {
+                    Severity::Warning => tracing::warn!(%worker, %subject, %seen, %next, ?age, "{kind}, still"),
+                    Severity::Error => tracing::error!(%worker, %subject, %seen, %next, ?age, "{kind}, still"),
+                },
+                Say::Mended { kind, subject, lasted } => tracing::info!(%worker, %subject, ?lasted, "mended: {kind}"),
+                Say::Full => tracing::error!(%worker, "too many findings: more of them are neither kept nor said"),
+            }
+        }
+    }
+}
