@@ -43,6 +43,8 @@ pub enum Outcome {
     GivenUp,
     /// The connector's connect or read timeout ended it.
     TimedOut,
+    /// No connection came up: it was refused, or the host's name was not found.
+    NotConnected,
     /// The connection broke before the service had the request.
     RequestLost,
     /// The connection broke after the call had taken effect.

@@ -48,6 +48,26 @@ impl Clock {
     }
 }
 
+/// How far a worker's date is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Off {
+    #[default]
+    Not,
+    Ahead(Duration),
+    Behind(Duration),
+}
+
+impl Off {
+    /// What the worker takes for the date. A date before 1970 means 1970.
+    pub(crate) fn apply(self, now: SystemTime) -> SystemTime {
+        match self {
+            Self::Not => now,
+            Self::Ahead(by) => now.checked_add(by).unwrap_or(now),
+            Self::Behind(by) => now.checked_sub(by).map_or(UNIX_EPOCH, |at| at.max(UNIX_EPOCH)),
+        }
+    }
+}
+
 impl TimeSource for Clock {
     fn now(&self) -> SystemTime {
         Self::now(self)

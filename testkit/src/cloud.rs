@@ -1,5 +1,7 @@
 //! The cloud: both services, and a network for each worker.
 
+mod workers;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +13,6 @@ use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::dynamodb::DynamoDb;
 use crate::faults::Faults;
-use crate::freeze::Freeze;
 use crate::kinesis::Kinesis;
 use crate::kinesis::create::CreateStream;
 use crate::limits::Limits;
@@ -141,43 +142,6 @@ impl Cloud {
         workers.values().flat_map(|worker| worker.unused_faults()).collect()
     }
 
-    /// The worker `name` stands still from now on, as a process does that is stopped or collects garbage: it makes no call,
-    /// sees no answer, and its timers do not run out. What it had sent arrives.
-    ///
-    /// The worker is what uses its [`Connection`]s, and what [`Connection::run`] runs: other code of the program cannot be
-    /// held. When it [thaws](Self::thaw) its clocks have gone on.
-    pub fn freeze(&self, name: &str) {
-        self.worker(name).freezing.freeze(Freeze::Process, self.clock.elapsed());
-    }
-
-    /// As [`freeze`](Self::freeze), with its whole machine, as when a laptop sleeps or a virtual machine is paused: at the
-    /// thaw the date and CLOCK_BOOTTIME have gone on, CLOCK_MONOTONIC has not, and timers still have to wait what they had
-    /// to wait before.
-    pub fn suspend(&self, name: &str) {
-        self.worker(name).freezing.freeze(Freeze::Machine, self.clock.elapsed());
-    }
-
-    /// The worker `name` goes on.
-    pub fn thaw(&self, name: &str) {
-        self.worker(name).freezing.thaw(self.clock.elapsed());
-    }
-
-    /// [Freezes](Self::freeze) the worker `name`, lets this time pass, and thaws it. Dropped half-way, it leaves the worker
-    /// frozen.
-    pub async fn freeze_for(&self, name: &str, time: Duration) {
-        self.freeze(name);
-        tokio::time::sleep(time).await;
-        self.thaw(name);
-    }
-
-    /// [Suspends](Self::suspend) the worker `name`, lets this time pass, and thaws it. Dropped half-way, it leaves the worker
-    /// frozen.
-    pub async fn suspend_for(&self, name: &str, time: Duration) {
-        self.suspend(name);
-        tokio::time::sleep(time).await;
-        self.thaw(name);
-    }
-
     /// How many requests have been sent and have not reached the services yet, those included whose senders wait no longer. Each
     /// is a task in the runtime.
     pub fn requests_under_way(&self) -> usize {
@@ -292,11 +256,12 @@ impl Cloud {
     }
 
     fn connector(&self, worker: Arc<Worker>, latency: Duration) -> Connector {
-        Connector { network: self.network(worker, latency), timeouts: Timeouts::default() }
+        let network = Network { checks_signature_time: true, ..self.network(worker, latency) };
+        Connector { network, timeouts: Timeouts::default() }
     }
 
     fn network(&self, worker: Arc<Worker>, latency: Duration) -> Network {
-        Network { services: self.services.clone(), worker, clock: self.clock, latency }
+        Network { services: self.services.clone(), worker, clock: self.clock, latency, checks_signature_time: false }
     }
 }
 

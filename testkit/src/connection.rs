@@ -1,6 +1,5 @@
 //! SDK clients that reach the cloud.
 
-use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_smithy_async::rt::sleep::SharedAsyncSleep;
@@ -10,6 +9,7 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use crate::connector::Connector;
+use crate::credentials::WorkerCredentials;
 use crate::freeze::WorkerClock;
 use crate::service::REGION;
 
@@ -33,13 +33,7 @@ impl Connection {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static(REGION))
             .endpoint_url("http://cloud.test")
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                "test",
-                "test",
-                None,
-                None,
-                "kinesis-testkit",
-            )))
+            .credentials_provider(SharedCredentialsProvider::new(WorkerCredentials { clock: clock.clone() }))
             .sleep_impl(SharedAsyncSleep::new(clock.clone()))
             .time_source(SharedTimeSource::new(clock.clone()))
             .http_client(connector)

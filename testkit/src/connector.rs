@@ -1,8 +1,5 @@
 //! The SDK's way to the services: its HTTP client, without sockets.
 
-use std::fmt;
-use std::time::Duration;
-
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -16,6 +13,7 @@ use http_body_util::BodyExt;
 
 use crate::network::{Failure, Network, Timeouts};
 use crate::service::Body;
+use crate::unreachable::{TimedOut, connect_error, connection_refused, host_not_found};
 
 /// One worker's HTTP client: hands requests to its network and gives the answers to the SDK.
 #[derive(Debug, Clone)]
@@ -37,7 +35,10 @@ impl HttpConnector for Connector {
         HttpConnectorFuture::new(async move {
             let request = whole(request).await?;
             let answer = this.network.carry(request, this.timeouts).await;
-            answer.map_err(into_error).and_then(into_sdk)
+            match answer {
+                Ok(answer) => into_sdk(answer),
+                Err(failure) => Err(into_error(failure).await),
+            }
         })
     }
 }
@@ -53,28 +54,17 @@ fn into_sdk(response: Response<Body>) -> Result<HttpResponse, ConnectorError> {
         .map_err(|error| ConnectorError::other(error.into(), None))
 }
 
-fn into_error(failure: Failure) -> ConnectorError {
-    let timed_out = |what, after| ConnectorError::timeout(Box::new(TimedOut { what, after }));
+async fn into_error(failure: Failure) -> ConnectorError {
     match failure {
         Failure::Broken => {
             let reset = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "connection reset by peer");
             ConnectorError::io(Box::new(reset))
         }
-        Failure::NotConnected(after) => timed_out("connect", after),
-        Failure::NotAnswered(after) => timed_out("read", after),
+        Failure::NotConnected(after) => {
+            ConnectorError::timeout(connect_error(TimedOut { what: "connect", after }).await)
+        }
+        Failure::ConnectionRefused => ConnectorError::io(connect_error(connection_refused()).await),
+        Failure::HostNotFound => ConnectorError::io(connect_error(host_not_found()).await),
+        Failure::NotAnswered(after) => ConnectorError::timeout(Box::new(TimedOut { what: "read", after })),
     }
 }
-
-#[derive(Debug)]
-struct TimedOut {
-    what: &'static str,
-    after: Duration,
-}
-
-impl fmt::Display for TimedOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HTTP {} timeout occurred after {:?}", self.what, self.after)
-    }
-}
-
-impl std::error::Error for TimedOut {}

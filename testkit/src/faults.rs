@@ -1,126 +1,25 @@
 //! What can go wrong between a worker and the services.
 
+mod fault;
 mod injection;
+mod model;
 mod script;
 mod weather;
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::fault::{Entries, EntryError, Fault};
 pub use self::injection::Injection;
-pub(crate) use self::script::{After, EntryFaults, Injected, Leg, Plan, Script, SubscriptionFaults};
+pub(crate) use self::model::ModelFaults;
+pub(crate) use self::script::{After, Connect, Injected, Leg, Plan, Script, SubscriptionFaults};
 use self::script::{Lasts, Rule, What};
 pub use self::weather::Weather;
 use crate::refusal::{Refusal, Refused};
 use crate::service::Service;
 use crate::stream::panics;
 use crate::worker::Worker;
-
-/// One thing that goes wrong with a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The request vanishes: no effect, no answer. Whoever set no timeout waits for ever.
-    BlackHole,
-    /// The request vanishes: no effect, no answer. Unlike in a [`BlackHole`](Self::BlackHole) the answer of a call that is
-    /// under way gets through: a network that is cut in one direction.
-    SilentRequest,
-    /// The call takes effect, the answer vanishes: the caller waits until its own timeout.
-    SilentAnswer,
-    /// The connection breaks before the service has the request: no effect, an error at once.
-    LoseRequest,
-    /// The connection breaks before the answer arrives: the effect is there, the caller gets an error at once.
-    LoseResponse,
-    /// The request arrives this much later. It takes effect then, even if the caller gave up meanwhile.
-    DelayRequest(Duration),
-    /// The answer arrives this much later; the effect is there already. So does each event of a subscription, in order.
-    DelayResponse(Duration),
-    /// Request and answer are each later by a time from this range, drawn from the worker's own seed for each call. The
-    /// events of a subscription are late by the time of its answer.
-    Latency(RangeInclusive<Duration>),
-    /// The service answers 500 `InternalFailureException` (DynamoDB: `InternalServerError`): no effect.
-    ServerError,
-    /// The service answers 503 `ServiceUnavailable`: no effect.
-    Unavailable,
-    /// The service refuses the whole call: `ProvisionedThroughputExceededException` where data is read or written,
-    /// elsewhere `LimitExceededException` (DynamoDB: `ThrottlingException`, as its developer guide has it for the control
-    /// plane).
-    Throttle,
-    /// GetRecords answers `ExpiredIteratorException`. Other operations do not notice.
-    ExpireIterator,
-    /// The connection of a SubscribeToShard call breaks when so many events have come. Other operations do not notice.
-    CutSubscription {
-        /// Events that still come.
-        after_events: usize,
-    },
-    /// As [`CutSubscription`](Self::CutSubscription), but half of the bytes of the next event still come.
-    TearSubscription {
-        /// Events that still come whole.
-        after_events: usize,
-    },
-    /// After so many events nothing more comes of a SubscribeToShard call, not even its end. Other operations do not notice.
-    SilenceSubscription {
-        /// Events that still come.
-        after_events: usize,
-    },
-    /// These entries of a PutRecords call fail, the others are written. Other operations do not notice.
-    FailEntries(Entries, EntryError),
-}
-
-impl Fault {
-    /// The only operation that it can strike, if there is but one.
-    fn operation(&self) -> Option<&'static str> {
-        match self {
-            Self::ExpireIterator => Some("GetRecords"),
-            Self::CutSubscription { .. } | Self::TearSubscription { .. } | Self::SilenceSubscription { .. } => {
-                Some("SubscribeToShard")
-            }
-            Self::FailEntries(..) => Some("PutRecords"),
-            _ => None,
-        }
-    }
-
-    fn fits(&self, operation: &str) -> bool {
-        self.operation().is_none_or(|own| own == operation)
-    }
-
-    /// What is wrong with it, whatever it is asked for.
-    fn check(&self) -> Result<(), String> {
-        match self {
-            Self::FailEntries(Entries::Percent(percent), _) if *percent > 100 => {
-                Err(format!("a chance is at most 100 out of a hundred, not {percent}"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Entries of a PutRecords call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Entries {
-    /// All of them.
-    All,
-    /// Those at these places in the request, from 0.
-    At(Vec<usize>),
-    /// Those with this partition key.
-    WithKey(String),
-    /// Those that would be written to this shard.
-    OnShard(String),
-    /// Each by itself with this chance out of a hundred, drawn from the worker's own seed. More than 100 is refused.
-    Percent(u8),
-}
-
-/// How an entry of a PutRecords call fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EntryError {
-    /// `ProvisionedThroughputExceededException`.
-    Throttled,
-    /// `InternalFailure`.
-    InternalFailure,
-}
 
 /// The network of one worker: what stands until it is healed, and what happens to the next calls.
 ///
@@ -225,6 +124,25 @@ impl Faults {
         Ok(self.add(None, Lasts::During(time), fault))
     }
 
+    /// `fault` happens to every call of `operation` that is made in this time, counted from the making of the cloud.
+    ///
+    /// # Panics
+    ///
+    /// When the cloud has no such operation, or the service it is narrowed to has not: the fault would never strike.
+    pub fn during_for(&self, operation: &str, time: Range<Duration>, fault: Fault) -> Injection {
+        self.try_during_for(operation, time, fault).unwrap_or_else(panics)
+    }
+
+    /// As [`during_for`](Self::during_for).
+    ///
+    /// # Errors
+    ///
+    /// When the cloud has no such operation, or the service it is narrowed to has not.
+    pub fn try_during_for(&self, operation: &str, time: Range<Duration>, fault: Fault) -> Result<Injection, Refused> {
+        self.check(Some(operation), &fault)?;
+        Ok(self.add(Some(operation), Lasts::During(time), fault))
+    }
+
     /// From now on `fault` happens to every call that it can strike, beside what stands already.
     ///
     /// # Panics
@@ -310,12 +228,16 @@ impl Faults {
         operation.map_or(Ok(()), |operation| self.check_operation(operation))?;
         let impossible = |message| Refused::of_worker(&self.worker.name, Refusal::impossible(message));
         fault.check().map_err(impossible)?;
-        let Some(own) = fault.operation() else { return Ok(()) };
+        if fault.is_of_credentials() && (operation.is_some() || self.scope.is_some()) {
+            return Err(impossible(format!("{fault:?} strikes the worker, never one operation or service")));
+        }
+        let Some(own) = fault.operations() else { return Ok(()) };
+        let alone = own.join(", ");
         match (operation, self.scope) {
-            (Some(other), _) if other != own => {
-                Err(impossible(format!("{fault:?} strikes {own} alone, never {other}")))
+            (Some(other), _) if !own.contains(&other) => {
+                Err(impossible(format!("{fault:?} strikes {alone} alone, never {other}")))
             }
-            (_, Some(Service::DynamoDb)) => Err(impossible(format!("{fault:?} strikes {own} alone, never DynamoDB"))),
+            (_, Some(Service::DynamoDb)) => Err(impossible(format!("{fault:?} strikes {alone} alone, never DynamoDB"))),
             _ => Ok(()),
         }
     }

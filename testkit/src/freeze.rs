@@ -88,7 +88,7 @@ impl Freezing {
     }
 }
 
-/// The clocks that a worker sees. While it is frozen they stand still, and when it thaws they jump.
+/// The clocks that a worker sees. While it is frozen they stand still, and when it thaws they jump. Its date may be wrong.
 ///
 /// [`Connection::clock`](crate::Connection::clock) gives it to code that takes its time from somewhere; the connection's
 /// own SDK clients go by it.
@@ -99,9 +99,9 @@ pub struct WorkerClock {
 }
 
 impl WorkerClock {
-    /// Date and time, CLOCK_REALTIME.
+    /// Date and time, CLOCK_REALTIME: as wrong as the test has [set](crate::Cloud::clock_ahead) it.
     pub fn now(&self) -> SystemTime {
-        self.cloud.at(self.boottime())
+        self.worker.clock_is_off().apply(self.cloud.at(self.boottime()))
     }
 
     /// Time since the making of the cloud, all of it: CLOCK_BOOTTIME.

@@ -15,6 +15,7 @@ pub(crate) mod entry;
 mod event_stream;
 pub(crate) mod hash_key;
 mod iterator;
+mod lags;
 mod list;
 mod mode;
 mod monitoring;
@@ -45,7 +46,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::account::Account;
 use self::event_stream::EventStream;
 use crate::clock::{Clock, Tick};
-use crate::faults::EntryFaults;
+use crate::faults::ModelFaults;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::wire::Wire;
@@ -76,17 +77,17 @@ impl Kinesis {
         wire: Wire,
         operation: &str,
         body: &[u8],
-        entry_faults: &EntryFaults,
+        faults: &ModelFaults,
     ) -> Result<Answer, Refusal> {
         if operation == "SubscribeToShard" {
-            return self.subscribe(wire, body).map(Answer::Events);
+            return self.subscribe(wire, body, faults).map(Answer::Events);
         }
-        self.with(|account, now| account.call(wire, operation, body, entry_faults, now)).map(Answer::Whole)
+        self.with(|account, now| account.call(wire, operation, body, faults, now)).map(Answer::Whole)
     }
 
-    fn subscribe(self: &Arc<Self>, wire: Wire, body: &[u8]) -> Result<EventStream, Refusal> {
+    fn subscribe(self: &Arc<Self>, wire: Wire, body: &[u8], faults: &ModelFaults) -> Result<EventStream, Refusal> {
         let request = wire.parse(body)?;
-        let (subscription, bell) = self.with(|account, now| account.subscribe_to_shard(&request, now))?;
+        let (subscription, bell) = self.with(|account, now| account.subscribe_to_shard(&request, faults, now))?;
         Ok(EventStream { kinesis: self.clone(), wire, subscription, bell, greeted: false })
     }
 
@@ -115,21 +116,21 @@ impl Account {
         wire: Wire,
         operation: &str,
         body: &[u8],
-        faults: &EntryFaults,
+        faults: &ModelFaults,
         now: Tick,
     ) -> Result<Vec<u8>, Refusal> {
         self.admit(wire, operation, body, now)?;
         Ok(match operation {
             "CreateStream" => empty(self.create_stream(wire.parse(body)?, now)?),
             "DeleteStream" => empty(self.delete_stream(wire.parse(body)?, now)?),
-            "DescribeStream" => wire.answer(self.describe_stream(wire.parse(body)?, now)?),
+            "DescribeStream" => wire.answer(self.describe_stream(wire.parse(body)?, faults, now)?),
             "DescribeStreamSummary" => wire.answer(self.describe_stream_summary(wire.parse(body)?)?),
             "ListStreams" => wire.answer(self.list_streams(wire.parse(body)?)?),
-            "ListShards" => wire.answer(self.list_shards(wire.parse(body)?, now)?),
+            "ListShards" => wire.answer(self.list_shards(wire.parse(body)?, faults, now)?),
             "PutRecord" => wire.answer(self.put_record(wire.parse(body)?, now)?),
             "PutRecords" => wire.answer(self.put_records(wire.parse(body)?, faults, now)?),
-            "GetShardIterator" => wire.answer(self.get_shard_iterator(wire.parse(body)?, now)?),
-            "GetRecords" => wire.answer(self.get_records(wire.parse(body)?, now)?),
+            "GetShardIterator" => wire.answer(self.get_shard_iterator(wire.parse(body)?, faults, now)?),
+            "GetRecords" => wire.answer(self.get_records(wire.parse(body)?, faults, now)?),
             "SplitShard" => empty(self.split_shard(wire.parse(body)?, now)?),
             "MergeShards" => empty(self.merge_shards(wire.parse(body)?, now)?),
             "IncreaseStreamRetentionPeriod" => empty(self.increase_retention(wire.parse(body)?, now)?),

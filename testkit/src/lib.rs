@@ -85,7 +85,26 @@
 //! An operation that the cloud does not have is refused, and so is a fault that does not fit it: it would never strike. Methods
 //! that ask for what is not possible panic; those that may have a `try_` twin return a [`Refused`] there.
 //!
-//! [`Faults::during`] gives a fault its time, [`Faults::random`] draws faults from a seed ([`Weather`]).
+//! [`Faults::during`] gives a fault its time, [`Faults::during_for`] for one operation, [`Faults::random`] draws faults from a seed
+//! ([`Weather`]).
+//!
+//! *Refuse*: [`Fault::refuse`] answers with any error code. *Take the connection away*: [`Fault::HostNotFound`],
+//! [`Fault::RefuseConnection`], [`Fault::HangConnection`], with the errors of the SDK's own HTTP client. *Take the credentials
+//! away*: [`Fault::FailCredentials`], [`Fault::HangCredentials`], [`Cloud::credentials_last`]. *Set a worker's clock wrong*:
+//! [`Cloud::clock_ahead`], [`Cloud::clock_behind`].
+//!
+//! *Let the service not know yet what it has done*: [`Stream::listing_lag`], [`Stream::birth_lag`] for all, [`Fault::StaleListing`],
+//! [`Fault::HideShard`], [`Fault::ThrottlePage`] for one worker.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use kinesis_testkit::{Cloud, Fault, Lag};
+//! # let cloud = Cloud::new();
+//! cloud.stream("clicks").listing_lag(Lag::UpTo(Duration::from_secs(2))); // each page as old as it likes
+//! cloud.faults("a").next("ListShards", Fault::ThrottlePage(2));
+//! cloud.faults("a").always_for("UpdateItem", Fault::refuse("AccessDeniedException"));
+//! cloud.clock_ahead("a", Duration::from_secs(600));
+//! ```
 //!
 //! *Freeze a worker*: [`Cloud::freeze`] as a stopped process, [`Cloud::suspend`] with its machine, [`Cloud::thaw`].
 //! [`Connection::run`] runs a future that stands still with it, [`Connection::clock`] has the time as the worker sees it.
@@ -124,7 +143,8 @@
 //!   let in when its tables hold two units for each of its items. Continuous backups can be switched and read, nothing is
 //!   backed up. An item's time to live can be switched on and deletes nothing. PartiQL, streams, backups and exports are refused
 //!   as unknown operations.
-//! - No permissions, no signatures: any credentials will do.
+//! - No permissions, no signatures: any credentials will do. Only the time of a signature counts, and only for clients in the
+//!   process ([`Cloud::clock_ahead`]).
 
 mod cloud;
 mod connection;
@@ -132,11 +152,13 @@ mod stream;
 mod table;
 
 mod connector;
+mod credentials;
 mod faults;
 mod freeze;
 mod network;
 #[cfg(feature = "serve")]
 mod serve;
+mod unreachable;
 mod worker;
 
 mod calls;
@@ -147,6 +169,7 @@ mod dynamodb;
 mod kinesis;
 mod refusal;
 mod service;
+mod signature;
 mod wire;
 
 pub use self::calls::{Call, Calls, Outcome};

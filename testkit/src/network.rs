@@ -16,9 +16,10 @@ use tokio::time::sleep;
 use self::line::{Line, State, UnderWay};
 use crate::calls::Outcome;
 use crate::clock::Clock;
-use crate::faults::{Leg, Plan, SubscriptionFaults};
+use crate::faults::{Connect, Leg, Plan, SubscriptionFaults};
 use crate::freeze::WorkerClock;
 use crate::service::{Body, Digest, ErrorCode, Sender, Services, Target};
+use crate::signature::ChecksSignatureTime;
 use crate::worker::Worker;
 
 /// The way from one worker to the services and back.
@@ -29,6 +30,8 @@ pub(crate) struct Network {
     pub(crate) clock: Clock,
     /// How long a call takes when nothing is wrong.
     pub(crate) latency: Duration,
+    /// The sender goes by the cloud's clock, so the service looks at the times of its signatures.
+    pub(crate) checks_signature_time: bool,
 }
 
 /// How long a caller waits. On real sockets its own HTTP client keeps these times.
@@ -45,6 +48,10 @@ pub(crate) enum Failure {
     Broken,
     /// No connection came up within the connect timeout.
     NotConnected(Duration),
+    /// The host refused the connection.
+    ConnectionRefused,
+    /// The host's name was not found.
+    HostNotFound,
     /// No answer came within the read timeout.
     NotAnswered(Duration),
 }
@@ -75,7 +82,16 @@ impl Network {
         call: u64,
     ) -> (Result<Response<Body>, Failure>, Outcome) {
         let plan = self.worker.plan(target, self.clock.elapsed());
-        if !self.worker.take_connection(target.service) && self.cannot_connect(target, &plan) {
+        let connected = match plan.connect {
+            Connect::Comes => self.worker.take_connection(target.service),
+            Connect::Refused | Connect::HostNotFound | Connect::Hangs => self.worker.lose_connections(target.service),
+        };
+        match plan.connect {
+            Connect::Refused => return (Err(Failure::ConnectionRefused), Outcome::NotConnected),
+            Connect::HostNotFound => return (Err(Failure::HostNotFound), Outcome::NotConnected),
+            Connect::Comes | Connect::Hangs => {}
+        }
+        if plan.connect == Connect::Hangs || (!connected && self.cannot_connect(target, &plan)) {
             let Some(limit) = timeouts.connect else { return pending().await };
             self.worker_clock().sleep(limit).await;
             return (Err(Failure::NotConnected(limit)), Outcome::TimedOut);
@@ -127,10 +143,13 @@ impl Network {
             Leg::Breaks => return Err(Outcome::RequestLost),
             Leg::Arrives => {}
         }
-        if let Some(injected) = plan.refusal {
+        if let Some(injected) = plan.refusal.take() {
             request.extensions_mut().insert(injected);
         }
-        request.extensions_mut().insert(std::mem::take(&mut plan.entries));
+        request.extensions_mut().insert(std::mem::take(&mut plan.model));
+        if self.checks_signature_time {
+            request.extensions_mut().insert(ChecksSignatureTime);
+        }
         request.extensions_mut().insert(Sender(self.worker.name.clone()));
         let response = self.arrive(request, plan.request_delay.saturating_add(self.latency)).await;
         plan.arrived();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::service::ServiceError;
+use crate::service::{ACCOUNT_ID, Service, ServiceError, Target};
 
 /// What a test asked of a stream, a table, a worker's network or the limits is not possible: the service's refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +124,10 @@ impl Refusal {
         Self::new("DryRunOperationException", message)
     }
 
+    pub(crate) fn invalid_signature(message: String) -> Self {
+        Self::new("InvalidSignatureException", message)
+    }
+
     pub(crate) fn expired_iterator(message: String) -> Self {
         Self::new("ExpiredIteratorException", message)
     }
@@ -155,4 +159,50 @@ impl Refusal {
     pub(crate) fn unknown_operation(operation: &str) -> Self {
         Self::new("UnknownOperationException", format!("Unknown operation {operation}"))
     }
+}
+
+/// What the services say with a code that a test has them answer with. The code itself where that is not known.
+pub(crate) fn words(code: &str, target: &Target) -> String {
+    let action = match target.service {
+        Service::Kinesis => format!("kinesis:{}", target.operation),
+        Service::DynamoDb => format!("dynamodb:{}", target.operation),
+    };
+    let text = match code {
+        "AccessDeniedException" | "AccessDenied" => {
+            return format!(
+                "User: arn:aws:iam::{ACCOUNT_ID}:user/test is not authorized to perform: {action} on resource: * because no \
+                 identity-based policy allows the {action} action"
+            );
+        }
+        "UnrecognizedClientException" | "InvalidClientTokenId" => {
+            "The security token included in the request is invalid."
+        }
+        "ExpiredTokenException" | "ExpiredToken" => "The security token included in the request is expired",
+        "InvalidSignatureException" | "SignatureDoesNotMatch" => {
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and \
+             signing method. Consult the service documentation for details."
+        }
+        "MissingAuthenticationTokenException" | "MissingAuthenticationToken" => {
+            "Request is missing Authentication Token"
+        }
+        "OptInRequired" => "The AWS Access Key Id needs a subscription for the service",
+        "ResourceNotFoundException" => "Requested resource not found",
+        "InternalFailure" | "InternalFailureException" | "InternalServerError" => "Internal Service Failure",
+        "ServiceUnavailable" | "ServiceUnavailableException" => "Service is unable to handle request.",
+        "ThrottlingException"
+        | "ThrottledException"
+        | "Throttling"
+        | "RequestLimitExceeded"
+        | "LimitExceededException" => "Rate exceeded",
+        "KMSDisabledException" => "The specified KMS key is disabled.",
+        "KMSInvalidStateException" => "The state of the specified KMS key is not valid for this request.",
+        "KMSAccessDeniedException" => {
+            "The ciphertext refers to a KMS key that does not exist, is not in this region, or may not be used."
+        }
+        "KMSNotFoundException" => "The specified KMS key was not found.",
+        "KMSOptInRequired" => "The AWS Access Key Id needs a subscription for KMS.",
+        "KMSThrottlingException" => "Rate exceeded for the specified KMS key.",
+        code => code,
+    };
+    text.to_owned()
 }

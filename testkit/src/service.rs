@@ -4,15 +4,19 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 
+use crate::clock::Tick;
 use crate::dynamodb::{self, DynamoDb};
-use crate::faults::{EntryFaults, Injected};
+use crate::faults::{Injected, ModelFaults};
 use crate::kinesis::{self, Answer, Kinesis};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, words};
+use crate::signature::{self, ChecksSignatureTime};
 use crate::wire::Wire;
 
 /// A service of the cloud.
@@ -138,7 +142,7 @@ impl Services {
     }
 
     /// Answers one request, now. What else goes wrong with it travels in the request's extensions: an [`Injected`]
-    /// refusal, [`EntryFaults`].
+    /// refusal, [`ModelFaults`]; that the time of its signature counts too, [`ChecksSignatureTime`].
     pub(crate) fn handle(&self, request: &Request<Bytes>) -> Response<Body> {
         let Some(target) = Target::of(request.headers()) else {
             let wire = Wire::of(Service::Kinesis, request.headers());
@@ -148,15 +152,20 @@ impl Services {
         assert!(!self.panics.swap(false, Ordering::Relaxed), "the model panics");
         let wire = Wire::of(target.service, request.headers());
         if let Some(injected) = request.extensions().get::<Injected>() {
-            return self.answer(wire, Err(ServiceError::new(&injected.refusal(&target), wire)));
+            return self.answer(wire, Err(injected.error(&target, wire)));
+        }
+        if request.extensions().get::<ChecksSignatureTime>().is_some()
+            && let Err(refusal) = signature::check_time(request.headers(), self.kinesis.now())
+        {
+            return self.answer(wire, Err(ServiceError::new(&refusal, wire)));
         }
         let answer = match target.service {
             service if !service.knows(&target.operation) => {
                 Err(ServiceError::new(&Refusal::unknown_operation(&target.operation), wire))
             }
             Service::Kinesis => {
-                let none = EntryFaults::default();
-                let faults = request.extensions().get::<EntryFaults>().unwrap_or(&none);
+                let none = ModelFaults::default();
+                let faults = request.extensions().get::<ModelFaults>().unwrap_or(&none);
                 let answer = self.kinesis.call(wire, &target.operation, request.body(), faults);
                 answer.map_err(|refusal| ServiceError::new(&refusal, wire))
             }
@@ -184,6 +193,9 @@ impl Services {
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(http::header::CONTENT_TYPE, content_type);
+        if let Some(date) = http_date(self.kinesis.now()) {
+            headers.insert(http::header::DATE, date);
+        }
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         if let Ok(id) = HeaderValue::from_str(&format!("00000000-0000-0000-0000-{number:012x}")) {
             headers.insert("x-amzn-requestid", id);
@@ -196,6 +208,12 @@ impl Services {
         }
         response
     }
+}
+
+/// The time of an answer, by which clients may correct their clocks.
+pub(crate) fn http_date(now: Tick) -> Option<HeaderValue> {
+    let date = DateTime::from_secs(i64::try_from(now.as_secs()).ok()?);
+    HeaderValue::from_str(&date.fmt(Format::HttpDate).ok()?).ok()
 }
 
 fn whole(body: Vec<u8>) -> Body {
@@ -212,7 +230,11 @@ pub(crate) struct ServiceError {
 
 impl ServiceError {
     fn new(refusal: &Refusal, wire: Wire) -> Self {
-        Self { status: refusal.status, code: refusal.code.to_owned(), body: wire.refusal(refusal) }
+        Self::of(refusal.status, refusal.code, &refusal.message, wire)
+    }
+
+    fn of(status: u16, code: &str, message: &str, wire: Wire) -> Self {
+        Self { status, code: code.to_owned(), body: wire.refusal(code, message) }
     }
 }
 
@@ -224,7 +246,20 @@ impl From<Refusal> for ServiceError {
 }
 
 impl Injected {
-    fn refusal(self, target: &Target) -> Refusal {
+    fn error(&self, target: &Target, wire: Wire) -> ServiceError {
+        if let Self::Refuse { code, message } = self {
+            let status = match code.as_str() {
+                "ServiceUnavailable" | "ServiceUnavailableException" => 503,
+                "InternalFailure" | "InternalFailureException" | "InternalServerError" => 500,
+                _ => 400,
+            };
+            let message = message.clone().unwrap_or_else(|| words(code, target));
+            return ServiceError::of(status, code, &message, wire);
+        }
+        ServiceError::new(&self.refusal(target), wire)
+    }
+
+    fn refusal(&self, target: &Target) -> Refusal {
         let data = DATA_OPERATIONS.contains(&target.operation.as_str());
         match (self, target.service) {
             (Self::ServerError, Service::Kinesis) => Refusal::internal_failure(),
@@ -239,7 +274,9 @@ impl Injected {
             (Self::Throttle, Service::DynamoDb) => {
                 Refusal::throttling("Rate of requests exceeds the allowed throughput.".to_owned())
             }
-            (Self::ExpireIterator, _) => Refusal::expired_iterator("Iterator expired.".to_owned()),
+            (Self::ExpireIterator | Self::Refuse { .. }, _) => {
+                Refusal::expired_iterator("Iterator expired.".to_owned())
+            }
         }
     }
 }

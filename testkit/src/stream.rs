@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::clock::Tick;
 use crate::cloud::Cloud;
+use crate::dynamodb::settings::Lag;
 use crate::kinesis::account::Account;
 use crate::kinesis::entry::{Entry, Place};
 use crate::kinesis::put::Pace;
@@ -204,6 +205,21 @@ impl Stream {
             account.update_shard_count(UpdateShardCount::of(name, shards), now).map(drop)
         };
         self.reshard(change).await
+    }
+
+    /// From now on ListShards and DescribeStream see each split and merge that much later: shards opened since are not there, those
+    /// closed since are open. The lag is drawn for each answer, so with [`Lag::UpTo`] one listing may lack what the one before
+    /// it had, and the pages of one listing may not fit. The stream need not exist yet.
+    pub fn listing_lag(&self, lag: impl Into<Lag>) {
+        let lag = lag.into();
+        self.cloud.services.kinesis.with(|account, _| account.set_lags(&self.name, |lags| lags.listing = lag));
+    }
+
+    /// From now on a shard can be read that much later than it takes records: until then GetShardIterator, GetRecords and
+    /// SubscribeToShard say that it does not exist. The lag is drawn for each shard. The stream need not exist yet.
+    pub fn birth_lag(&self, lag: impl Into<Lag>) {
+        let lag = lag.into();
+        self.cloud.services.kinesis.with(|account, _| account.set_lags(&self.name, |lags| lags.birth = lag));
     }
 
     /// All records stored now, shard by shard, in the order of their sequence numbers.

@@ -74,14 +74,14 @@ impl Wire {
     }
 
     /// The body of a refusal.
-    pub(crate) fn refusal(self, refusal: &Refusal) -> Vec<u8> {
+    pub(crate) fn refusal(self, code: &str, message: &str) -> Vec<u8> {
         #[derive(Serialize)]
         struct Body<'a> {
             #[serde(rename = "__type")]
             code: &'a str,
             message: &'a str,
         }
-        self.answer(Body { code: refusal.code, message: &refusal.message })
+        self.answer(Body { code, message })
     }
 }
 

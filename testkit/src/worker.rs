@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::calls::{CallLog, Calls, Outcome};
-use crate::faults::{Plan, Script};
+use crate::clock::Off;
+use crate::faults::{Fault, Plan, Script};
 use crate::freeze::Freezing;
 use crate::service::{Digest, Service, Target};
 
@@ -17,6 +18,10 @@ pub(crate) struct Worker {
     pub(crate) freezing: Freezing,
     /// Somebody has connected under this name.
     connected: AtomicBool,
+    /// How far its date is off.
+    off: Mutex<Off>,
+    /// How long its credentials last; none when for ever.
+    credentials_last: Mutex<Option<Duration>>,
     /// Connections that are open and not in use, per service.
     idle: [AtomicU64; 2],
 }
@@ -47,6 +52,22 @@ impl Worker {
         unused
     }
 
+    pub(crate) fn set_clock(&self, off: Off) {
+        *lock(&self.off) = off;
+    }
+
+    pub(crate) fn clock_is_off(&self) -> Off {
+        *lock(&self.off)
+    }
+
+    pub(crate) fn set_credentials_last(&self, time: Option<Duration>) {
+        *lock(&self.credentials_last) = time;
+    }
+
+    pub(crate) fn credentials_last(&self) -> Option<Duration> {
+        *lock(&self.credentials_last)
+    }
+
     pub(crate) fn script<T>(&self, f: impl FnOnce(&mut Script) -> T) -> T {
         f(&mut lock(&self.script))
     }
@@ -54,6 +75,11 @@ impl Worker {
     /// What happens to a call that is made `now`, counted from the making of the cloud.
     pub(crate) fn plan(&self, target: &Target, now: Duration) -> Plan {
         self.script(|script| script.plan(target.service, &target.operation, now))
+    }
+
+    /// What befalls the worker when it asks for its credentials `now`, counted from the making of the cloud.
+    pub(crate) fn credentials_fault(&self, now: Duration) -> Option<Fault> {
+        self.script(|script| script.credentials(now))
     }
 
     /// Whether an answer that arrives now is lost for good; if so, that has happened.
@@ -89,6 +115,12 @@ impl Worker {
     pub(crate) fn take_connection(&self, service: Service) -> bool {
         let less = |n: u64| n.checked_sub(1);
         self.idle[service as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+
+    /// Closes the idle connections; there is none then.
+    pub(crate) fn lose_connections(&self, service: Service) -> bool {
+        self.idle[service as usize].store(0, Ordering::Relaxed);
+        false
     }
 
     pub(crate) fn return_connection(&self, service: Service) {

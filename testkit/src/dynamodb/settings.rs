@@ -52,6 +52,11 @@ impl From<Duration> for Lag {
 }
 
 impl Lag {
+    /// The same time for the same `mark`, whenever it is asked for.
+    pub(crate) fn of(self, mark: u64) -> Duration {
+        self.draw(&mut fastrand::Rng::with_seed(mark))
+    }
+
     pub(crate) fn draw(self, rng: &mut fastrand::Rng) -> Duration {
         match self {
             Self::None => Duration::ZERO,

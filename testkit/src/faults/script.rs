@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::weather::Drawn;
-use super::{Entries, EntryError, Fault, Injection};
+use super::{Fault, Injection, ModelFaults};
 use crate::service::Service;
 
 /// All that is to go wrong for one worker, in the order it was asked for.
@@ -157,6 +156,17 @@ impl Script {
         all.filter(|injection| injection.struck() == 0)
     }
 
+    /// What befalls the worker when it asks for its credentials now; if it does, that has happened.
+    pub(crate) fn credentials(&self, now: Duration) -> Option<Fault> {
+        self.rules.iter().filter(|rule| rule.stands(now)).find_map(|rule| match &rule.what {
+            What::Fault(fault) if fault.is_of_credentials() => {
+                rule.injection.strike();
+                Some(fault.clone())
+            }
+            _ => None,
+        })
+    }
+
     /// Whether an answer that arrives now is lost for good, whatever was planned for its call.
     pub(crate) fn swallows_answers(&self, service: Service, operation: &str, now: Duration) -> bool {
         let standing = self.rules.iter().filter(|rule| rule.matches(service, operation) && rule.stands(now));
@@ -175,10 +185,11 @@ impl Default for Script {
 /// What happens to one call.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
+    pub(crate) connect: Connect,
     pub(crate) request: Leg,
     pub(crate) request_delay: Duration,
     pub(crate) refusal: Option<Injected>,
-    pub(crate) entries: EntryFaults,
+    pub(crate) model: ModelFaults,
     pub(crate) response: Leg,
     pub(crate) response_delay: Duration,
     pub(crate) subscription: SubscriptionFaults,
@@ -227,12 +238,27 @@ pub(crate) enum Leg {
     Vanishes,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a call gets its connection. In order of what wins.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Connect {
+    /// From those that are open, or anew.
+    #[default]
+    Comes,
+    /// Open ones are gone, and the host does not take a new one.
+    Refused,
+    /// Open ones are gone, and the host's name is not found.
+    HostNotFound,
+    /// Open ones are gone, and nobody answers.
+    Hangs,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Injected {
     ServerError,
     Unavailable,
     Throttle,
     ExpireIterator,
+    Refuse { code: String, message: Option<String> },
 }
 
 impl Plan {
@@ -245,10 +271,16 @@ impl Plan {
             Fault::BlackHole
             | Fault::SilentRequest
             | Fault::LoseRequest
+            | Fault::HostNotFound
+            | Fault::RefuseConnection
+            | Fault::HangConnection
             | Fault::DelayRequest(_)
             | Fault::Latency(_) => injection.strike(),
             // They strike where they are found to.
-            Fault::CutSubscription { .. }
+            Fault::HideShard(_)
+            | Fault::StaleListing(_)
+            | Fault::ThrottlePage(_)
+            | Fault::CutSubscription { .. }
             | Fault::TearSubscription { .. }
             | Fault::SilenceSubscription { .. }
             | Fault::FailEntries(..) => {}
@@ -270,12 +302,23 @@ impl Plan {
             Fault::Unavailable => _ = self.refusal.get_or_insert(Injected::Unavailable),
             Fault::Throttle => _ = self.refusal.get_or_insert(Injected::Throttle),
             Fault::ExpireIterator => _ = self.refusal.get_or_insert(Injected::ExpireIterator),
+            Fault::Refuse { code, message } => {
+                let (code, message) = (code.clone(), message.clone());
+                self.refusal.get_or_insert(Injected::Refuse { code, message });
+            }
+            Fault::RefuseConnection => self.connect = self.connect.max(Connect::Refused),
+            Fault::HostNotFound => self.connect = self.connect.max(Connect::HostNotFound),
+            Fault::HangConnection => self.connect = self.connect.max(Connect::Hangs),
+            // No call's: `fits` says so.
+            Fault::FailCredentials | Fault::HangCredentials => {}
+            Fault::HideShard(_) | Fault::StaleListing(_) | Fault::ThrottlePage(_) | Fault::FailEntries(..) => {
+                self.model.add(fault, injection, rng);
+            }
             Fault::CutSubscription { after_events } => soonest(&mut self.subscription.cut, *after_events, injection),
             Fault::TearSubscription { after_events } => soonest(&mut self.subscription.torn, *after_events, injection),
             Fault::SilenceSubscription { after_events } => {
                 soonest(&mut self.subscription.silent, *after_events, injection)
             }
-            Fault::FailEntries(entries, error) => self.entries.add(entries.clone(), *error, injection, rng),
         }
     }
 
@@ -291,48 +334,3 @@ fn draw(range: &RangeInclusive<Duration>, rng: &mut fastrand::Rng) -> Duration {
     let (from, to) = (micros(range.start()), micros(range.end()));
     Duration::from_micros(rng.u64(from..=to.max(from)))
 }
-
-/// The entries of one PutRecords call that are to fail.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct EntryFaults(Vec<EntryFault>);
-
-#[derive(Debug, Clone)]
-struct EntryFault {
-    entries: Entries,
-    error: EntryError,
-    /// For each place in the request whether it would fail by chance: 500 entries are the most that a call has.
-    chance: Vec<bool>,
-    injection: Injection,
-    /// However many entries it fails, it strikes the call once.
-    strike: Arc<OnceLock<()>>,
-}
-
-impl EntryFaults {
-    fn add(&mut self, entries: Entries, error: EntryError, injection: &Injection, rng: &mut fastrand::Rng) {
-        let chance = match entries {
-            Entries::Percent(percent) => (0..MOST_ENTRIES).map(|_| rng.u8(0..100) < percent).collect(),
-            _ => Vec::new(),
-        };
-        self.0.push(EntryFault { entries, error, chance, injection: injection.clone(), strike: Arc::default() });
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn for_entry(&self, index: usize, partition_key: &str, shard: &str) -> Option<EntryError> {
-        let hit = |fault: &EntryFault| match &fault.entries {
-            Entries::All => true,
-            Entries::At(places) => places.contains(&index),
-            Entries::WithKey(key) => key == partition_key,
-            Entries::OnShard(id) => id == shard,
-            Entries::Percent(_) => fault.chance.get(index % MOST_ENTRIES).copied().unwrap_or(false),
-        };
-        let fault = self.0.iter().find(|fault| hit(fault))?;
-        fault.strike.get_or_init(|| fault.injection.strike());
-        Some(fault.error)
-    }
-}
-
-/// Of one PutRecords call, unless the cloud's limits allow more.
-const MOST_ENTRIES: usize = 500;

@@ -19,10 +19,11 @@ impl Weather {
     ///
     /// # Panics
     ///
-    /// When the probability is neither of these nor between them, or the fault is not possible.
+    /// When the probability is neither of these nor between them, or the fault is not possible or strikes no call.
     pub fn chance(mut self, probability: f64, fault: Fault) -> Self {
         assert!((0.0..=1.0).contains(&probability), "a probability is between 0 and 1, not {probability}");
         fault.check().unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert!(!fault.is_of_credentials(), "{fault:?} strikes no call, so none can draw it");
         self.chances.push((probability, fault));
         self
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::control::Buckets;
+use super::lags::Lags;
 use super::settings::Commitment;
 use super::shard::{Shard, parse_shard_id};
 use super::stream::{Settled, Status, Stream};
@@ -16,6 +17,8 @@ use crate::service::{ACCOUNT_ID, REGION};
 pub(crate) struct Account {
     pub(crate) limits: Arc<Limits>,
     pub(crate) streams: BTreeMap<String, Stream>,
+    /// By the streams' names, which need not exist.
+    pub(crate) lags: BTreeMap<String, Lags>,
     /// Of the operations that are counted over the account.
     pub(crate) control: Buckets,
     pub(crate) commitment: Commitment,
@@ -31,6 +34,7 @@ impl Account {
         Self {
             limits: Arc::new(limits),
             streams: BTreeMap::new(),
+            lags: BTreeMap::new(),
             control: Buckets::new(),
             commitment: Commitment::default(),
             rng: fastrand::Rng::with_seed(seed),

@@ -118,6 +118,7 @@ impl Account {
             tags,
             encryption: Encryption::default(),
             metrics: Metrics::default(),
+            lags: self.lags.get(&name).copied().unwrap_or_default(),
             policy: None,
             name: name.clone(),
         };

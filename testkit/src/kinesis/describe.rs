@@ -8,6 +8,7 @@ use super::monitoring::Metrics;
 use super::stream::{Mode, Stream};
 use super::warm::WarmThroughput;
 use crate::clock::Tick;
+use crate::faults::ModelFaults;
 use crate::refusal::Refusal;
 use crate::wire::Timestamp;
 
@@ -39,12 +40,19 @@ pub(crate) struct ListStreams {
 }
 
 impl Account {
-    pub(crate) fn describe_stream(&mut self, request: DescribeStream, now: Tick) -> Result<impl Serialize, Refusal> {
+    pub(crate) fn describe_stream(
+        &mut self,
+        request: DescribeStream,
+        faults: &ModelFaults,
+        now: Tick,
+    ) -> Result<impl Serialize, Refusal> {
         let limit = page_size("limit", request.limit, 100)?;
-        let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
+        let name = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?.name.clone();
+        let at = self.listed_at(&name, faults, now);
+        let stream = self.stream(Some(&name), None)?;
         let after = request.exclusive_start_shard_id.unwrap_or_default();
-        let mut rest = stream.listed_shards(now).filter(|shard| shard.id() > after);
-        let shards = rest.by_ref().take(limit).map(ShardDescription::of).collect();
+        let mut rest = stream.shards_listed_at(at, faults, now).filter(|shard| shard.id() > after);
+        let shards = rest.by_ref().take(limit).map(|shard| ShardDescription::of(shard, at)).collect();
         Ok(DescribeStreamAnswer {
             stream_description: StreamDescription {
                 stream_name: &stream.name,

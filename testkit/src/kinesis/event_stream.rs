@@ -66,7 +66,7 @@ impl EventStream {
     }
 
     fn exception(&self, refusal: &Refusal) -> Bytes {
-        let payload = self.wire.refusal(refusal);
+        let payload = self.wire.refusal(refusal.code, &refusal.message);
         self.message("exception", ":exception-type", refusal.code, payload)
     }
 

@@ -7,6 +7,7 @@ use super::position::Wanted;
 use super::put::rate_exceeded;
 use super::token::ShardIterator;
 use crate::clock::Tick;
+use crate::faults::ModelFaults;
 use crate::refusal::Refusal;
 use crate::wire::Timestamp;
 
@@ -27,6 +28,7 @@ impl Account {
     pub(crate) fn get_shard_iterator(
         &mut self,
         request: GetShardIterator,
+        faults: &ModelFaults,
         now: Tick,
     ) -> Result<impl Serialize, Refusal> {
         let id = request.shard_id.as_deref().ok_or_else(|| Refusal::missing("shardId"))?;
@@ -34,6 +36,7 @@ impl Account {
         let kind = request.shard_iterator_type.as_deref().ok_or_else(|| Refusal::missing("shardIteratorType"))?;
         let stream = self.usable_stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let (name, horizon) = (stream.name.clone(), stream.trim_horizon(now));
+        stream.check_known(id, faults, now)?;
         let shard = stream.readable_shard(id, now)?;
         let wanted = Wanted {
             operation: "GetShardIterator",

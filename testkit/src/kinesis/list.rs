@@ -8,6 +8,7 @@ use super::shard::{Shard, parse_shard_id, shard_id};
 use super::stream::{Status, Stream};
 use super::token::ListToken;
 use crate::clock::Tick;
+use crate::faults::ModelFaults;
 use crate::refusal::Refusal;
 use crate::wire::Timestamp;
 
@@ -46,9 +47,18 @@ pub(crate) enum Filter {
 }
 
 impl Account {
-    pub(crate) fn list_shards(&mut self, request: ListShards, now: Tick) -> Result<impl Serialize, Refusal> {
+    pub(crate) fn list_shards(
+        &mut self,
+        request: ListShards,
+        faults: &ModelFaults,
+        now: Tick,
+    ) -> Result<impl Serialize, Refusal> {
         let limit = page_size("maxResults", request.max_results, 1000)?;
         let page = self.page(&request, now)?;
+        if faults.throttles_page(page.number) {
+            return Err(Refusal::limit_exceeded(format!("Rate exceeded for stream {}.", page.stream)));
+        }
+        let at = self.listed_at(&page.stream, faults, now);
         let stream = self.stream(Some(&page.stream), None)?;
         if stream.status == Status::Creating || stream.status == Status::Deleting {
             return Err(Refusal::in_use(format!("Stream {} is in the {} state.", stream.name, stream.status.as_str())));
@@ -57,13 +67,15 @@ impl Account {
             return Err(stream_not_found(&stream.name));
         }
         let mut rest = stream
-            .listed_shards(now)
+            .shards_listed_at(at, faults, now)
             .filter(|shard| page.after.is_none_or(|after| shard.index > after))
-            .filter(|shard| page.filter.is_none_or(|filter| filter.takes(shard)));
-        let shards: Vec<ShardDescription> = rest.by_ref().take(limit).map(ShardDescription::of).collect();
+            .filter(|shard| page.filter.is_none_or(|filter| filter.takes(shard, at)));
+        let shards: Vec<ShardDescription> =
+            rest.by_ref().take(limit).map(|shard| ShardDescription::of(shard, at)).collect();
         let last = shards.last().and_then(|shard| parse_shard_id(&shard.shard_id));
         let next_token = if rest.next().is_some() {
-            Some(ListToken { after: last, created: Some(stream.created), issued: now, ..page }.to_text())
+            let (created, number) = (Some(stream.created), page.number + 1);
+            Some(ListToken { after: last, created, number, issued: now, ..page }.to_text())
         } else {
             None
         };
@@ -106,6 +118,7 @@ impl Account {
             created: request.stream_creation_timestamp.map(|at| at.0),
             after,
             filter: request.shard_filter.as_ref().map(|filter| filter.parse(stream, now)).transpose()?,
+            number: 1,
             issued: now,
         })
     }
@@ -153,12 +166,14 @@ impl FilterRequest {
 }
 
 impl Filter {
-    fn takes(self, shard: &Shard) -> bool {
+    /// `seen_at` is when the shards looked as they are listed.
+    fn takes(self, shard: &Shard, seen_at: Tick) -> bool {
         // In whole milliseconds, as times travel.
-        let ends_before = |at: Tick| shard.closed.as_ref().is_some_and(|closed| closed.at.as_millis() < at.as_millis());
+        let closed = shard.closed_at(seen_at);
+        let ends_before = |at: Tick| closed.is_some_and(|closed| closed.at.as_millis() < at.as_millis());
         match self {
             Self::AfterShard(index) => shard.index > index,
-            Self::Latest => shard.is_open(),
+            Self::Latest => closed.is_none(),
             Self::At(at) => shard.opened.as_millis() <= at.as_millis() && !ends_before(at),
             Self::From(at) => !ends_before(at),
         }
@@ -199,7 +214,8 @@ pub(crate) struct ShardDescription {
 }
 
 impl ShardDescription {
-    pub(crate) fn of(shard: &Shard) -> Self {
+    /// As the shard was at `at`.
+    pub(crate) fn of(shard: &Shard, at: Tick) -> Self {
         Self {
             shard_id: shard.id(),
             parent_shard_id: shard.parent.map(shard_id),
@@ -207,7 +223,7 @@ impl ShardDescription {
             hash_key_range: HashKeyRange::of(shard.range),
             sequence_number_range: SequenceNumberRange {
                 starting_sequence_number: shard.starting.to_string(),
-                ending_sequence_number: shard.closed.as_ref().map(|closed| closed.ending.to_string()),
+                ending_sequence_number: shard.closed_at(at).map(|closed| closed.ending.to_string()),
             },
         }
     }

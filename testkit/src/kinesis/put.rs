@@ -9,7 +9,7 @@ use super::sequence::SequenceNumber;
 use super::shard::{Shard, Stored, shard_id};
 use super::stream::Stream;
 use crate::clock::Tick;
-use crate::faults::{EntryError, EntryFaults};
+use crate::faults::{EntryError, ModelFaults};
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;
 use crate::wire::Blob;
@@ -73,7 +73,7 @@ impl Account {
     pub(crate) fn put_records(
         &mut self,
         request: PutRecords,
-        faults: &EntryFaults,
+        faults: &ModelFaults,
         now: Tick,
     ) -> Result<impl Serialize, Refusal> {
         let records = request.records.ok_or_else(|| Refusal::missing("records"))?;
@@ -126,8 +126,8 @@ impl Account {
     }
 
     /// The failure that the fault plan of this call has for entry number `i`.
-    fn injected(&mut self, stream: &str, faults: &EntryFaults, i: usize, entry: &Entry, now: Tick) -> Option<Refusal> {
-        if faults.is_empty() {
+    fn injected(&mut self, stream: &str, faults: &ModelFaults, i: usize, entry: &Entry, now: Tick) -> Option<Refusal> {
+        if !faults.has_entries() {
             return None;
         }
         let shard = self.streams.get_mut(stream)?.shard_of(entry, now)?.id();

@@ -13,6 +13,7 @@ use super::shard::{Rates, Shard, Stored, shard_id};
 use super::stream::Stream;
 use super::token::ShardIterator;
 use crate::clock::Tick;
+use crate::faults::ModelFaults;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::wire::{Blob, Timestamp};
@@ -28,7 +29,12 @@ pub(crate) struct GetRecords {
 }
 
 impl Account {
-    pub(crate) fn get_records(&mut self, request: GetRecords, now: Tick) -> Result<impl Serialize, Refusal> {
+    pub(crate) fn get_records(
+        &mut self,
+        request: GetRecords,
+        faults: &ModelFaults,
+        now: Tick,
+    ) -> Result<impl Serialize, Refusal> {
         let limits = self.limits.clone();
         let limit = check_limit(request.limit, limits.get_records_entries)?;
         let text = request.shard_iterator.as_deref().ok_or_else(|| Refusal::missing("shardIterator"))?;
@@ -39,6 +45,7 @@ impl Account {
         let id = shard_id(iterator.shard);
         let stream = self.usable_stream(Some(&iterator.stream), request.stream_arn.as_deref())?;
         let horizon = stream.trim_horizon(now);
+        stream.check_known(&id, faults, now)?;
         let shard = stream.readable_shard(&id, now)?;
         if shard.starting.opened != iterator.opened {
             return Err(Refusal::invalid_argument("Invalid ShardIterator: it did not come from this stream."));

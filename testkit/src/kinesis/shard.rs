@@ -104,6 +104,11 @@ impl Shard {
         self.closed.is_none()
     }
 
+    /// How it was closed, if it was at `at`.
+    pub(crate) fn closed_at(&self, at: Tick) -> Option<&Closed> {
+        self.closed.as_ref().filter(|closed| closed.at <= at)
+    }
+
     pub(crate) fn holds(&self, hash: u128) -> bool {
         (self.range.0..=self.range.1).contains(&hash)
     }

@@ -8,6 +8,7 @@ use super::consumer::Consumers;
 use super::control::Buckets;
 use super::distribution::Distribution;
 use super::encryption::Encryption;
+use super::lags::Lags;
 use super::monitoring::Metrics;
 use super::rolling::RollingDay;
 use super::sequence::SequenceNumber;
@@ -48,6 +49,7 @@ pub(crate) struct Stream {
     pub(crate) tags: Tags,
     pub(crate) encryption: Encryption,
     pub(crate) metrics: Metrics,
+    pub(crate) lags: Lags,
     /// As JSON.
     pub(crate) policy: Option<String>,
 }

@@ -11,6 +11,7 @@ use super::position::Wanted;
 use super::seat::{Bell, Holder, Seat, Sight};
 use super::subscription::Subscription;
 use crate::clock::Tick;
+use crate::faults::ModelFaults;
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;
 use crate::wire::Timestamp;
@@ -38,6 +39,7 @@ impl Account {
     pub(crate) fn subscribe_to_shard(
         &mut self,
         request: &SubscribeToShard,
+        faults: &ModelFaults,
         now: Tick,
     ) -> Result<(Subscription, Arc<Notify>), Refusal> {
         let arn = request.consumer_arn.as_deref().ok_or_else(|| Refusal::missing("consumerARN"))?;
@@ -51,6 +53,7 @@ impl Account {
         let stream = self.usable_stream(None, Some(parts.stream_arn))?;
         let (name, created, horizon) = (stream.name.clone(), stream.created, stream.trim_horizon(now));
         check_name(shard_id, "shardId")?;
+        stream.check_known(shard_id, faults, now)?;
         let index = stream.readable_shard(shard_id, now)?.index;
         let consumer = stream.consumers.by_name.get_mut(parts.name).filter(|consumer| consumer.mark == parts.mark);
         let consumer = consumer.ok_or_else(|| consumer_not_found(arn))?;

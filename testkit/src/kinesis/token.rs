@@ -50,13 +50,15 @@ pub(crate) struct ListToken {
     pub(crate) created: Option<Tick>,
     /// Shards up to this one were shown.
     pub(crate) after: Option<u32>,
+    /// Of the next page, from 1.
+    pub(crate) number: usize,
     pub(crate) filter: Option<Filter>,
     pub(crate) issued: Tick,
 }
 
 impl ListToken {
     pub(crate) fn to_text(&self) -> String {
-        let mut text = format!("L|{}|{}|", self.stream, self.issued.as_millis());
+        let mut text = format!("L|{}|{}|{}|", self.stream, self.number, self.issued.as_millis());
         if let Some(created) = self.created {
             let _ = write!(text, "{}", created.as_millis());
         }
@@ -77,10 +79,11 @@ impl ListToken {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let plain = unseal(text)?;
         let fields: Vec<&str> = plain.strip_prefix("L|")?.split('|').collect();
-        let &[stream, issued, created, after, kind, value] = fields.as_slice() else { return None };
+        let &[stream, number, issued, created, after, kind, value] = fields.as_slice() else { return None };
         let at = || value.parse().ok().map(Duration::from_nanos);
         Some(Self {
             stream: stream.to_owned(),
+            number: number.parse().ok()?,
             issued: millis(issued)?,
             created: if created.is_empty() { None } else { Some(millis(created)?) },
             after: if after.is_empty() { None } else { Some(after.parse().ok()?) },
@@ -167,8 +170,7 @@ mod tests {
             [None, Some(Filter::AfterShard(9)), Some(Filter::Latest), Some(Filter::At(at)), Some(Filter::From(at))]
         {
             for after in [None, Some(7)] {
-                let token =
-                    ListToken { stream: "a.b-c_d".into(), created: None, after, filter, issued: Duration::ZERO };
+                let token = ListToken { stream: "a.b-c_d".into(), created: None, after, number: 2, filter, issued };
                 assert_eq!(ListToken::parse(&token.to_text()), Some(token));
             }
         }
@@ -176,7 +178,14 @@ mod tests {
 
     #[test]
     fn a_damaged_or_foreign_token_is_refused() {
-        let token = ListToken { stream: "s".into(), created: None, after: None, filter: None, issued: Duration::ZERO };
+        let token = ListToken {
+            stream: "s".into(),
+            created: None,
+            after: None,
+            number: 1,
+            filter: None,
+            issued: Duration::ZERO,
+        };
         let text = token.to_text();
         assert_eq!(ShardIterator::parse(&text), None);
         assert_eq!(ConsumersToken::parse(&text), None);

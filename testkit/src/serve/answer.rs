@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 use bytes::{Bytes, BytesMut};
 use http::header::{ALLOW, CONTENT_TYPE, DATE, EXPECT};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -14,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::network::{Failure, Network, Timeouts};
-use crate::service::Body;
+use crate::service::{Body, http_date};
 
 /// What all connections of a server share.
 #[derive(Debug, Clone)]
@@ -45,7 +43,7 @@ impl Answers {
             }
         };
         // Clients may set their clock by it, so it is the cloud's time and not the machine's.
-        if let Some(now) = http_date(&self.network) {
+        if let Some(now) = http_date(self.network.clock.tick()) {
             response.headers_mut().insert(DATE, now);
         }
         Ok(response)
@@ -112,11 +110,6 @@ fn empty(status: StatusCode) -> Response<Body> {
 
 fn whole(body: Bytes) -> Body {
     Full::new(body).map_err(|never| match never {}).boxed()
-}
-
-fn http_date(network: &Network) -> Option<HeaderValue> {
-    let date = DateTime::from_secs(i64::try_from(network.clock.tick().as_secs()).ok()?);
-    HeaderValue::from_str(&date.fmt(Format::HttpDate).ok()?).ok()
 }
 
 fn kib(bytes: usize) -> u32 {

@@ -113,7 +113,7 @@ fn a_refusal_is_readable_in_both_formats() {
     }
     let refusal = Refusal::not_found("Stream clicks not found.".to_owned());
     for wire in [Wire::Json10, Wire::Json11, Wire::Cbor11] {
-        let body: Body = wire.parse(&wire.refusal(&refusal)).unwrap();
+        let body: Body = wire.parse(&wire.refusal(refusal.code, &refusal.message)).unwrap();
         assert_eq!((body.__type.as_str(), body.message.as_str()), (refusal.code, refusal.message.as_str()));
     }
 }

@@ -1,5 +1,6 @@
 //! The cloud, asked through the real SDK in paused time.
 
+mod anew;
 mod consumers;
 mod control;
 mod determinism;
@@ -18,10 +19,12 @@ mod on_demand;
 mod put;
 mod read;
 mod record_size;
+mod refusals;
 mod reshard;
 mod retention;
 mod settings;
 mod shard_count;
+mod stale;
 mod streams;
 mod subscribe;
 mod subscription_faults;
@@ -29,6 +32,7 @@ mod subscription_limits;
 mod tables;
 mod tags;
 mod throughput;
+mod unreachable;
 mod weather;
 mod writes;
 

@@ -7,6 +7,7 @@ use futures::FutureExt as _;
 use tokio::sync::Notify;
 
 use super::*;
+use crate::faults::ModelFaults;
 use crate::kinesis::create::CreateStream;
 use crate::kinesis::entry::{Entry, Place};
 use crate::kinesis::put::Pace;
@@ -32,7 +33,7 @@ fn subscribed() -> (Account, Subscription, Arc<Notify>) {
              "StartingPosition": {{"Type": "LATEST"}}}}"#
     );
     let subscribe = Wire::Json11.parse(subscribe.as_bytes()).unwrap();
-    let (subscription, bell) = account.subscribe_to_shard(&subscribe, secs(2)).unwrap();
+    let (subscription, bell) = account.subscribe_to_shard(&subscribe, &ModelFaults::default(), secs(2)).unwrap();
     account.ring();
     assert!(bell.notified().now_or_never().is_some(), "once, to look for the first time");
     (account, subscription, bell)
