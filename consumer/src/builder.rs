@@ -134,6 +134,12 @@ impl ConsumerBuilder {
         self
     }
 
+    /// See [`Settings::end_at_unreadable_shard`].
+    pub const fn end_at_unreadable_shard(mut self, end: bool) -> Self {
+        self.settings.end_at_unreadable_shard = end;
+        self
+    }
+
     /// Fixes what the consumer draws at random: pauses, by how much it moves the counters of leases that it takes, and the worker id
     /// if none is given. For tests that are to repeat; two processes that share a worker id by mistake are told from each other by
     /// what they draw.
@@ -183,8 +189,8 @@ impl ConsumerBuilder {
 
         let seed = self.seed.unwrap_or_else(|| fastrand::Rng::new().u64(..));
         let mut rng = fastrand::Rng::with_seed(seed);
-        let me = match self.settings.worker_id {
-            Some(id) => WorkerId::from(id),
+        let me = match &self.settings.worker_id {
+            Some(id) => WorkerId::from(id.as_str()),
             None => WorkerId::from(format!("{}-{:012x}", host_name(), rng.u64(..) >> 16)),
         };
         let stream = Stream::new(&kinesis, &self.stream);
@@ -231,7 +237,7 @@ impl ConsumerBuilder {
             hold: hold.clone(),
         };
         let worker = worker::start(WorkerContext { hold, leader, max_leases: self.settings.max_leases });
-        Ok(Consumer::new(worker, read, self.on_error, self.settings.checkpoint_every, worker_id, rng))
+        Ok(Consumer::new(worker, read, self.on_error, &self.settings, worker_id, rng))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::process::deliver::{Work, deliver};
 use crate::process::lanes::Lanes;
 use crate::process::{Concurrency, OnError, Shard};
 use crate::record::Record;
+use crate::settings::Settings;
 use crate::shard::ShardId;
 use crate::watch::Finding;
 use crate::worker::{WorkerControl, WorkerHandle};
@@ -31,6 +32,7 @@ pub struct Consumer {
     read: ReadContext,
     on_error: OnError,
     checkpoint_every: Duration,
+    end_at_unreadable_shard: bool,
     worker_id: WorkerId,
     rng: fastrand::Rng,
 }
@@ -56,11 +58,12 @@ impl Consumer {
         worker: WorkerHandle,
         read: ReadContext,
         on_error: OnError,
-        checkpoint_every: Duration,
+        settings: &Settings,
         worker_id: WorkerId,
         rng: fastrand::Rng,
     ) -> Self {
-        Self { worker, read, on_error, checkpoint_every, worker_id, rng }
+        let Settings { checkpoint_every, end_at_unreadable_shard, .. } = *settings;
+        Self { worker, read, on_error, checkpoint_every, end_at_unreadable_shard, worker_id, rng }
     }
 
     /// A handle, to be got before the consumer is run.
@@ -79,7 +82,9 @@ impl Consumer {
     /// Dropping this future stops the worker at once.
     ///
     /// # Errors
-    /// [`RunError::Read`] when a shard cannot be read and somebody has to see to it. An error of the closure is none.
+    /// [`RunError::Read`] when a shard cannot be read and [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard)
+    /// is set; otherwise the other shards go on, and [`findings`](ConsumerHandle::findings) tells of it. Errors returned by the
+    /// closure do not end this call.
     pub async fn run<H, F, E>(self, closure: H) -> Result<(), RunError>
     where
         H: Fn(Batch) -> F + Send + Sync + 'static,
@@ -99,7 +104,9 @@ impl Consumer {
     /// Dropping this future stops the worker at once.
     ///
     /// # Errors
-    /// [`RunError::Read`] when a shard cannot be read and somebody has to see to it. An error of the closure is none.
+    /// [`RunError::Read`] when a shard cannot be read and [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard)
+    /// is set; otherwise the other shards go on, and [`findings`](ConsumerHandle::findings) tells of it. Errors returned by the
+    /// closure do not end this call.
     pub async fn run_records<H, F, E>(self, concurrency: Concurrency, closure: H) -> Result<(), RunError>
     where
         H: Fn(Record) -> F + Send + Sync + 'static,
@@ -131,14 +138,14 @@ impl Consumer {
     ) -> Result<(), RunError> {
         let control = self.worker.control();
         let mut shards: JoinSet<Result<(), ReadError>> = JoinSet::new();
-        let mut failed = None;
+        let (mut failed, end_at_error) = (None, self.end_at_unreadable_shard);
         self.worker.want_all();
         loop {
             // Shards that are finished first, so that what went wrong is known before more is begun.
             let shard = tokio::select! { biased;
                 Some(ended) = shards.join_next() => {
-                    if let Some(error) = error_of(ended) {
-                        tracing::error!(%error, "a shard cannot be read; shutting down");
+                    if let Some(error) = error_of(ended).filter(|_| end_at_error) {
+                        tracing::error!(%error, "a shard cannot be read; shutting down, as `end_at_unreadable_shard` says");
                         failed.get_or_insert(error);
                         control.begin_shutdown(AFTER_FAILURE);
                     }
@@ -151,7 +158,7 @@ impl Consumer {
             shards.spawn(deliver(shard, work, self.checkpoint_every));
         }
         while let Some(ended) = shards.join_next().await {
-            failed = failed.or_else(|| error_of(ended));
+            failed = failed.or_else(|| error_of(ended).filter(|_| end_at_error));
         }
         match failed {
             Some(error) => Err(error.into()),

@@ -38,8 +38,8 @@ pub enum BuildError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// A shard cannot be read, for a reason that somebody has to see to. The other shards were brought to a good end
-    /// before this was returned, and nothing was skipped.
+    /// A shard cannot be read, and [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard) is set. The other shards
+    /// were shut down in order before this was returned, and nothing was skipped.
     #[error("reading a shard failed for good")]
     Read(#[from] ReadError),
     /// The worker's own tasks have ended: a bug in this crate, or a runtime that is shutting down. Its leases run out.

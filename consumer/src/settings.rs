@@ -34,6 +34,10 @@ pub struct Settings {
     /// calls a second) to 1 min; default 1 s, where the KCL waits 1.5 s. Shorter is quicker to see the first record after
     /// a pause; longer leaves more of the shard's five calls a second to others.
     pub max_idle_poll: Duration,
+    /// Whether [`run`](crate::Consumer::run) and [`run_records`](crate::Consumer::run_records) end with
+    /// [`RunError::Read`](crate::RunError::Read) when a shard cannot be read. Default: no. The shard's lease is released, the other
+    /// shards go on, and [`findings`](crate::ConsumerHandle::findings) tells of it until it is mended.
+    pub end_at_unreadable_shard: bool,
 }
 
 /// Where to start a shard that has no checkpoint. Shards that come out of a split or a merge always start with their
@@ -63,6 +67,7 @@ impl Default for Settings {
             max_buffered_bytes: 128 << 20,
             max_leases: usize::MAX,
             max_idle_poll: Duration::from_secs(1),
+            end_at_unreadable_shard: false,
         }
     }
 }
@@ -79,6 +84,7 @@ impl Settings {
             max_buffered_bytes,
             max_leases,
             max_idle_poll,
+            end_at_unreadable_shard: _,
         } = self;
         if let StartAt::At(time) = start_at {
             let ahead = time.duration_since(now).unwrap_or_default();

@@ -21,11 +21,12 @@ use self::report::report;
 
 use crate::clock::Tick;
 use crate::lease::find::{Find, Finder};
-use crate::lease::held::{HeldLease, HoldContext};
+use crate::lease::held::{Failed, HeldLease, HoldContext};
 use crate::lease::lane::adopt;
 use crate::lease::leader::{self, LeaderContext};
 use crate::lease::shutdown::Shutdown;
 use crate::lease::{Lease, LeaseKey, LostReason, StoreError};
+use crate::watch::{FindingKind, Report};
 
 /// What a worker is made of.
 pub(crate) struct WorkerContext {
@@ -164,6 +165,8 @@ enum Slot {
 /// How the task of one lease ended.
 struct Ended {
     key: LeaseKey,
+    /// Set if this worker could not go on with the shard.
+    failed: Failed,
     reader: Option<Weak<Lease>>,
     lost: LostReason,
     /// The counter when it was last ours.
@@ -258,7 +261,17 @@ impl Keeper {
             );
         }
         tracing::info!(lease = %ended.key, worker = %self.hold.me, reason = ?ended.lost, "lease not held any more");
+        if let Some(why) = ended.failed.why() {
+            self.parked(&ended.key, why);
+        }
         self.finder.lost(self.hold.clock.now(), ended.key, &ended.lost, ended.counter);
+    }
+
+    /// Reports a shard that this worker could not go on with, by the rule *one shard that cannot begin*.
+    fn parked(&mut self, key: &LeaseKey, why: &str) {
+        let until = self.finder.refused(self.hold.clock.now(), key.clone());
+        let next = "its lease is released for other workers; this one takes it again after the cool-down";
+        self.hold.findings.report(Report::new(FindingKind::ShardParked, key, why, next).again_at(until));
     }
 
     /// Looks at the leases that may have become ours: those hinted at, and all that the index names.
@@ -282,19 +295,31 @@ impl Keeper {
                 async move { store.read(&key).await }
             })
             .buffered(READS_AT_A_TIME);
+        let mut give_back = Vec::new();
         while let Some(row) = rows.next().await {
             match row {
-                Ok(Some(lease)) => self.consider(lease),
+                Ok(Some(lease)) => match self.finder.judge(self.hold.clock.now(), &lease) {
+                    Find::Adopt => self.consider(lease),
+                    Find::GiveBack => give_back.push(lease),
+                    Find::Wait | Find::NotOurs => {}
+                },
                 Ok(None) => {}
                 Err(error) => log(&error, "reading a lease failed"),
             }
         }
+        drop(rows);
+        for lease in give_back {
+            // A leader sees by this that we do not want it. Should it fail, the next look tries again.
+            if let Err(error) = self.hold.store.evict(&lease.key, &lease.seen()).await {
+                log(&error, "releasing a lease that this worker cannot read failed");
+            }
+        }
+        for key in self.finder.overcome(self.hold.clock.now()) {
+            self.hold.findings.mended(FindingKind::ShardParked, &key);
+        }
     }
 
     fn consider(&mut self, lease: Lease) {
-        if self.finder.judge(self.hold.clock.now(), &lease) != Find::Adopt {
-            return;
-        }
         // A finished lease needs no reader: it is only kept alive until clean-up. Neither does one that is let go at once.
         let finished = lease.checkpoint.is_shard_end();
         let place = match &self.offers {
@@ -340,7 +365,7 @@ async fn hold(
     let clock = Arc::clone(&context.clock);
     match adopt(context, lease, shutdown, finished, rng).await {
         Ok((held, lane)) => {
-            let reader = held.alive();
+            let (reader, failed) = (held.alive(), held.failed());
             tracing::info!(lease = %key, epoch = held.epoch().0, "lease held");
             match place {
                 Some((permit, offer)) => {
@@ -350,9 +375,9 @@ async fn hold(
                 None => drop(held),
             }
             let (lost, counter) = lane.run().await;
-            Ended { key, reader: Some(reader), lost, counter }
+            Ended { key, failed, reader: Some(reader), lost, counter }
         }
-        Err(lost) => Ended { key, reader: None, lost, counter },
+        Err(lost) => Ended { key, failed: Failed::default(), reader: None, lost, counter },
     }
 }
 

@@ -91,7 +91,7 @@ async fn a_checkpoint_wins_over_the_configured_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_starts_at_a_time_needs_one_and_ends_the_run_without() {
+async fn a_lease_that_starts_at_a_time_needs_one_and_ends_the_run_that_asks_for_it() {
     // S143
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 1).await;
@@ -104,7 +104,8 @@ async fn a_lease_that_starts_at_a_time_needs_one_and_ends_the_run_without() {
     running.await.expect("no panic").expect("no error");
     assert_eq!(row(&cloud, "shardId-000000000000").await.expect("a lease")["checkpoint"], "AT_TIMESTAMP");
     put(&stream, &["a"]).await;
-    let (_handle, running) = run_noting(builder(&cloud, "b").await, "b", &ledger).await;
+    let b = builder(&cloud, "b").await.end_at_unreadable_shard(true);
+    let (_handle, running) = run_noting(b, "b", &ledger).await;
     let error = timeout(60 * SECOND, running).await.expect("ends").expect("no panic").expect_err("cannot start");
     assert!(
         matches!(&error, RunError::Read(ReadError::NoStartTime { shard }) if shard.as_str().ends_with('0')),

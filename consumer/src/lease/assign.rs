@@ -8,9 +8,11 @@ use super::store::{EpochTime, Rows};
 use crate::clock::Tick;
 
 use self::fleet::Fleet;
+use self::refusals::Refusals;
 use self::watched::Watched;
 
 mod fleet;
+mod refusals;
 mod watched;
 
 /// What a leader knows of the table, and what it makes of it.
@@ -45,6 +47,18 @@ pub(crate) struct Round {
     pub(crate) moves: Vec<Move>,
     /// Leases for which no worker has room: nobody reads these shards.
     pub(crate) spill: Vec<LeaseKey>,
+    /// Leases that have been released without progress more than once.
+    pub(crate) refused: Vec<Refused>,
+}
+
+/// A lease that nobody keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) key: LeaseKey,
+    /// How often it was released.
+    pub(crate) times: u32,
+    /// When it goes again to a worker that has released it.
+    pub(crate) again_at: Tick,
 }
 
 impl Assignment {
@@ -63,7 +77,7 @@ impl Assignment {
                 self.leases.insert(lease.key.clone(), Watched::first(now, lease, self.duration));
                 continue;
             };
-            if let Some(writer) = watched.observe(now, lease, self.duration) {
+            if let Some(writer) = watched.observe(now, lease, self.duration, &self.fleet) {
                 self.fleet.saw_life(now, &writer);
             }
         }
@@ -78,6 +92,11 @@ impl Assignment {
         self.place_free(now, &mut loads, &mut round);
         self.end_handoffs(now, &mut loads, &mut round);
         self.balance(now, &mut loads, &mut round);
+        let refused = self.leases.iter().filter(|(_, watched)| watched.refusals().times() > 1);
+        let refused = refused.map(|(key, watched)| (key.clone(), watched.refusals()));
+        round.refused = refused
+            .map(|(key, refusals)| Refused { key, times: refusals.times(), again_at: refusals.again_at() })
+            .collect();
         round
     }
 
@@ -102,7 +121,10 @@ impl Assignment {
     /// When the next lease will have run out if nothing moves, after a round at `now`.
     pub(crate) fn next_expiry(&self, now: Tick) -> Option<Tick> {
         let unfinished = self.leases.values().filter(|watched| !watched.is_settled());
-        let ends = unfinished.flat_map(|watched| [watched.runs_out(self.duration), self.given_up_at(now, watched)]);
+        let refused =
+            |watched: &Watched| Some(watched.refusals().again_at()).filter(|_| !watched.refusals().is_empty());
+        let ends = unfinished
+            .flat_map(|watched| [watched.runs_out(self.duration), self.given_up_at(now, watched), refused(watched)]);
         ends.flatten().filter(|end| *end > now).min()
     }
 
@@ -114,6 +136,10 @@ impl Assignment {
         });
         let mut loads: BTreeMap<WorkerId, Load> = able.collect();
         for watched in self.leases.values().filter(|watched| !watched.is_settled() && !self.is_free(now, watched)) {
+            // One that is released again and again weighs nothing: leases in order do not move because of it.
+            if !watched.refusals().is_empty() {
+                continue;
+            }
             if let Some(load) = watched.owner().and_then(|owner| loads.get_mut(owner)) {
                 load.leases += 1;
             }
@@ -157,11 +183,17 @@ impl Assignment {
             let before = watched.actual_owner();
             // A lease on its way stays on its way.
             let target = watched.target().filter(|target| Some(*target) != before && loads.has_room(target)).cloned();
-            let Some(to) = target.or_else(|| loads.least(before)) else {
+            let refusals = watched.refusals();
+            let Some(to) = target.or_else(|| loads.least_refusing(before, refusals)) else {
                 round.spill.push(key.clone());
                 continue;
             };
-            loads.add(&to);
+            if refusals.by(&to).is_some() && now < refusals.again_at() {
+                continue;
+            }
+            if refusals.is_empty() {
+                loads.add(&to);
+            }
             // A write would only disturb its owner, should that still hold it: an owner finds its own leases.
             if Some(&to) != before || watched.is_in_handoff() {
                 round.moves.push(Move::Assign { key: key.clone(), seen: watched.seen(), to });
@@ -205,10 +237,15 @@ impl Assignment {
         }
         while let Some(to) = loads.least_just_seen() {
             let worth_it = |from: &WorkerId| loads.of(from) >= loads.of(&to) + 2;
-            let donors = movable.iter().filter(|(from, leases)| !leases.is_empty() && worth_it(from));
+            // Not one that this worker has released without progress.
+            let fits = |(_, key): &(Tick, &LeaseKey)| {
+                self.leases.get(*key).is_some_and(|watched| watched.refusals().by(&to).is_none())
+            };
+            let donors = movable.iter().filter(|(from, leases)| leases.iter().any(fits) && worth_it(from));
             let most = donors.max_by_key(|(from, _)| (loads.of(from), std::cmp::Reverse(**from)));
             let Some(from) = most.map(|(from, _)| *from) else { return };
-            let (_, key) = movable.get_mut(from).and_then(Vec::pop).expect("the donor has a lease to give");
+            let leases = movable.get_mut(from).expect("the donor is one of these");
+            let (_, key) = leases.remove(leases.iter().rposition(fits).expect("the donor has a lease to give"));
             loads.remove(from);
             loads.add(&to);
             round.moves.push(Move::HandOff { key: key.clone(), from: from.clone(), to });
@@ -237,9 +274,14 @@ impl Loads {
     /// The worker with the fewest leases among those with room: one that surely lives if there is one, `last` only if
     /// there is no other.
     fn least(&self, last: Option<&WorkerId>) -> Option<WorkerId> {
+        self.least_refusing(last, &Refusals::default())
+    }
+
+    /// The same for a lease that some workers have released: to a worker that has not, else to the one that did so longest ago.
+    fn least_refusing(&self, last: Option<&WorkerId>, refusals: &Refusals) -> Option<WorkerId> {
         let with_room = self.loads.iter().filter(|(_, load)| load.leases < self.max);
         with_room
-            .min_by_key(|(worker, load)| (Some(*worker) == last, !load.sure, load.leases, *worker))
+            .min_by_key(|(worker, load)| (refusals.by(worker), Some(*worker) == last, !load.sure, load.leases, *worker))
             .map(|(worker, _)| worker.clone())
     }
 

@@ -16,6 +16,19 @@ pub(crate) struct Finder {
     duration: Duration,
     /// Leases that we held, lost, and may find under our name still.
     left: BTreeMap<LeaseKey, Left>,
+    /// Leases that we could not go on with.
+    refused: BTreeMap<LeaseKey, Refused>,
+}
+
+/// A lease that this worker released because it could not go on with its shard.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Refused {
+    /// How often in a row.
+    times: u32,
+    /// Until when it is not taken again.
+    until: Tick,
+    /// Since when we hold it again.
+    held_since: Option<Tick>,
 }
 
 /// A lease that is to be left alone for a while.
@@ -42,13 +55,38 @@ pub(crate) enum Find {
     Adopt,
     /// Named as ours, but not yet, or not now.
     Wait,
+    /// Named as ours, and we could not go on with it a moment ago: release it.
+    GiveBack,
     /// Somebody else's.
     NotOurs,
 }
 
 impl Finder {
     pub(crate) const fn new(me: WorkerId, duration: Duration) -> Self {
-        Self { me, duration, left: BTreeMap::new() }
+        Self { me, duration, left: BTreeMap::new(), refused: BTreeMap::new() }
+    }
+
+    /// Records that we could not go on with a lease and have released it. Returns when we would take it again.
+    pub(crate) fn refused(&mut self, now: Tick, key: LeaseKey) -> Tick {
+        let times = self.refused.get(&key).map_or(0, |refused| refused.times).saturating_add(1);
+        let until = now + cool_down(times);
+        self.refused.insert(key, Refused { times, until, held_since: None });
+        until
+    }
+
+    /// Forgets refusals that are overcome, and returns their leases: held for a while, or not given to us for long after the
+    /// cool-down, so that another worker reads the shard.
+    pub(crate) fn overcome(&mut self, now: Tick) -> Vec<LeaseKey> {
+        let is_over = |refused: &Refused| match refused.held_since {
+            Some(since) => now.since(since) >= KEPT,
+            None => now.since(refused.until) >= LONGEST_COOL_DOWN,
+        };
+        let over: Vec<LeaseKey> =
+            self.refused.iter().filter(|(_, refused)| is_over(refused)).map(|(key, _)| key.clone()).collect();
+        for key in &over {
+            self.refused.remove(key);
+        }
+        over
     }
 
     /// Takes in that a lease is held no more, and what its counter was when it was last ours.
@@ -81,6 +119,12 @@ impl Finder {
             // The old owner still reads; its transfer makes it ours.
             return Find::Wait;
         }
+        if let Some(refused) = self.refused.get_mut(&lease.key) {
+            if now < refused.until {
+                return Find::GiveBack;
+            }
+            refused.held_since = Some(now);
+        }
         let Some(left) = self.left.get_mut(&lease.key) else { return Find::Adopt };
         let moved = lease.counter != left.counter;
         if moved {
@@ -95,6 +139,18 @@ impl Finder {
         Find::Wait
     }
 }
+
+/// How long a lease is left alone that we have released so often in a row.
+fn cool_down(times: u32) -> Duration {
+    FIRST_COOL_DOWN.saturating_mul(1 << times.saturating_sub(1).min(8)).min(LONGEST_COOL_DOWN)
+}
+
+/// Long enough for another worker to be given the lease and to begin with it.
+const FIRST_COOL_DOWN: Duration = Duration::from_secs(10);
+/// A shard that could be read again after somebody has acted waits for this long at most.
+const LONGEST_COOL_DOWN: Duration = Duration::from_secs(5 * 60);
+/// A lease that is held for so long after a refusal can be read.
+const KEPT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -160,6 +216,28 @@ mod tests {
         finder.lost(at(5), key(), &LostReason::Dropped, 6);
         assert_eq!(finder.judge(at(14), &row("me", 6)), Find::Wait);
         assert_eq!(finder.judge(at(15), &row("me", 6)), Find::Adopt);
+    }
+
+    #[test]
+    fn a_lease_that_could_not_be_begun_is_given_back_for_a_time_that_doubles() {
+        let mut finder = finder();
+        assert_eq!(finder.refused(at(0), key()), at(10));
+        assert_eq!(finder.judge(at(9), &row("me", 4)), Find::GiveBack);
+        assert_eq!(finder.judge(at(10), &row("me", 4)), Find::Adopt);
+        assert_eq!(finder.refused(at(12), key()), at(32));
+        for _ in 0..20 {
+            finder.refused(at(40), key());
+        }
+        assert_eq!(finder.refused(at(40), key()), at(340));
+        assert_eq!(finder.judge(at(339), &row("me", 6)), Find::GiveBack);
+        // Held for half a minute it is overcome, and begins anew should it fail again.
+        assert_eq!(finder.judge(at(340), &row("me", 6)), Find::Adopt);
+        assert_eq!(finder.overcome(at(369)), []);
+        assert_eq!(finder.overcome(at(370)), [key()]);
+        assert_eq!(finder.refused(at(400), key()), at(410));
+        // So it is when it does not come back.
+        assert_eq!(finder.overcome(at(709)), []);
+        assert_eq!(finder.overcome(at(710)), [key()]);
     }
 
     #[test]

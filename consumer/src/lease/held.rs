@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -106,6 +106,17 @@ pub(crate) struct HeldLease {
     commands: mpsc::Sender<Command>,
     delivered: Arc<AtomicU64>,
     expiry: Expiry,
+    failed: Failed,
+}
+
+/// Why this worker cannot go on with a shard, once that is so. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Failed(Arc<OnceLock<String>>);
+
+impl Failed {
+    pub(crate) fn why(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
 }
 
 /// When a lease runs out, by the clock of leases, which goes on while the machine sleeps or the process stands still: the
@@ -144,7 +155,7 @@ pub(super) enum Command {
 }
 
 impl HeldLease {
-    pub(super) const fn new(
+    pub(super) fn new(
         context: HoldContext,
         lease: Arc<Lease>,
         counter: u64,
@@ -153,7 +164,17 @@ impl HeldLease {
         delivered: Arc<AtomicU64>,
         expiry: Expiry,
     ) -> Self {
-        Self { context, lease, epoch: Epoch(counter), standing, commands, delivered, expiry }
+        Self { context, lease, epoch: Epoch(counter), standing, commands, delivered, expiry, failed: Failed::default() }
+    }
+
+    /// Records that this worker cannot go on with the shard. The lease is then released when it is dropped, and left alone for a
+    /// while (the rule *one shard that cannot begin*). The first reason counts.
+    pub(crate) fn fail(&self, why: impl fmt::Display) {
+        self.failed.0.get_or_init(|| why.to_string());
+    }
+
+    pub(crate) fn failed(&self) -> Failed {
+        self.failed.clone()
     }
 
     pub(super) const fn context(&self) -> &HoldContext {

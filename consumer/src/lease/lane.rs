@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::cleanup;
-use super::held::{CheckpointError, Command, Expiry, HeldLease, HoldContext, Standing};
+use super::held::{CheckpointError, Command, Expiry, Failed, HeldLease, HoldContext, Standing};
 use super::lease::{Checkpoint, Lease, LeaseKey, Owners};
 use super::renew::{Answer, LostReason, Ownership, Verdict, Write};
 use super::shutdown::Shutdown;
@@ -30,6 +30,8 @@ pub(crate) struct Lane {
     expiry: Expiry,
     /// Set when the shard's end is stored: the lease has no reader any more.
     finished: Arc<AtomicBool>,
+    /// Set by the shard's task: the lease is released when that lets go of it.
+    failed: Failed,
     throughput: Throughput,
     rng: fastrand::Rng,
 }
@@ -62,12 +64,15 @@ pub(crate) async fn adopt(
         delivered: Arc::clone(&delivered),
         expiry: expiry.clone(),
         finished,
+        failed: Failed::default(),
         throughput,
         rng,
     };
     lane.write(&Write::Renew).await?;
     let epoch = lane.state.counter();
-    Ok((HeldLease::new(context, lease, epoch, watched, sender, delivered, expiry), lane))
+    let held = HeldLease::new(context, lease, epoch, watched, sender, delivered, expiry);
+    lane.failed = held.failed();
+    Ok((held, lane))
 }
 
 enum Next {
@@ -114,8 +119,10 @@ impl Lane {
                 Err(reason)
             }
             Next::Abandoned if self.is_finished() => self.keep_finished().await,
-            // Nobody reads it any more and the worker leaves: it need not run out first.
-            Next::Abandoned if self.shutdown.deadline().is_some() => Err(self.give_up().await),
+            // The worker leaves, or cannot read the shard: the lease need not run out first.
+            Next::Abandoned if self.shutdown.deadline().is_some() || self.failed.why().is_some() => {
+                Err(self.give_up().await)
+            }
             Next::Abandoned => Err(LostReason::Dropped),
         }
     }

@@ -235,12 +235,15 @@ impl<W: Work> Task<W> {
             }
         }
         let done = tracker.is_done();
+        let mut unreadable = None;
         let result = match phase {
             Phase::Draining(Reason::Ended(end)) if done => end.complete().await,
-            // Dropped, and its lease with it, after the error has been seen to.
-            Phase::Draining(Reason::Failed(error)) => return Err(error),
+            Phase::Draining(Reason::Failed(error)) => {
+                unreadable = Some(error);
+                shard.release().await
+            }
             Phase::Draining(Reason::Stopped(error)) => {
-                tracing::error!(shard = %shard.id(), error = &*error as &dyn std::error::Error, "processing failed; letting go of the shard");
+                shard.fail(format_args!("processing failed: {error}"));
                 shard.release().await
             }
             Phase::Draining(Reason::Ended(_) | Reason::Revoked) | Phase::Reading => shard.release().await,
@@ -248,7 +251,7 @@ impl<W: Work> Task<W> {
         if let Err(error) = result {
             tracing::warn!(shard = %shard.id(), %error, "the shard was lost before it was let go");
         }
-        Ok(())
+        unreadable.map_or(Ok(()), Err)
     }
 
     fn now(&self) -> Tick {

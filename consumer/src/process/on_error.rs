@@ -17,8 +17,9 @@ pub enum OnError {
     /// The same records again, after a pause, for as long as it takes. The shard waits; other shards go on. The default,
     /// with pauses of up to 100 ms that grow to 10 s.
     Retry(Backoff),
-    /// The worker lets go of the shard, with what is done before the failed records checkpointed. Whoever gets the shard
-    /// next, possibly this worker again, begins with the failed records.
+    /// The worker checkpoints what is done before the failed records, and releases the shard. Its next owner begins with the
+    /// failed records. This worker leaves the shard alone for 10 s, doubling to 5 min, and a leader gives it first to workers that
+    /// have not failed at it.
     StopShard,
     /// The records go to this sink, and count as done once it has taken them. To try a few times first, do so in the
     /// closure.

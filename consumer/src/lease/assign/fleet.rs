@@ -77,6 +77,11 @@ impl Fleet {
         self.last_look = Some(now);
     }
 
+    /// Whether the worker has a row.
+    pub(super) fn has(&self, worker: &WorkerId) -> bool {
+        self.lives.contains_key(worker)
+    }
+
     /// A counter of the worker has moved.
     pub(super) fn saw_life(&mut self, now: Tick, worker: &WorkerId) {
         if let Some(life) = self.lives.get_mut(worker) {

@@ -261,6 +261,58 @@ fn those_that_waited_longest_go_first() {
     assert_eq!(round.spill, [key(2), LeaseKey::from("shard")]);
 }
 
+/// The owner releases a lease without progress, and runs on.
+fn release(world: &mut World, number: usize) -> String {
+    world.now += 1;
+    let lease = world.lease(number);
+    let owner = lease.owner.take().expect("it is owned");
+    lease.counter += 1;
+    owner.as_str().to_owned()
+}
+
+/// Q11 and the rule *one lease that nobody keeps*.
+#[test]
+fn a_released_lease_goes_to_who_has_not_released_it_and_then_waits_longer_and_longer() {
+    let mut world = settled(&["a", "b", "c"], 6);
+    let mut order = vec![release(&mut world, 0)];
+    for _ in 0..3 {
+        assert_eq!(world.round().moves.len(), 1);
+        order.push(release(&mut world, 0));
+    }
+    let distinct: BTreeSet<&String> = order[..3].iter().collect();
+    assert_eq!((distinct.len(), &order[0]), (3, &order[3]), "{order:?}");
+    // One has released it twice: 5 s, then 10, then 20, and first to who did so longest ago.
+    for pause in [5, 10, 20, 40] {
+        let round = world.round();
+        let refused = round.refused.iter().map(|refused| (&refused.key, refused.times)).collect::<Vec<_>>();
+        assert_eq!((round.moves, refused), (Vec::new(), vec![(&key(0), u32::try_from(order.len()).expect("few"))]));
+        world.report(&["a", "b", "c"]);
+        assert_eq!(world.live(&["a", "b", "c"], pause - 1), []);
+        let moves = world.live(&["a", "b", "c"], 6);
+        let [Move::Assign { key: given, to, .. }] = &moves[..] else { panic!("after {pause} s: {moves:?}") };
+        assert_eq!((given, to.as_str()), (&key(0), order[order.len() - 3].as_str()));
+        order.push(release(&mut world, 0));
+    }
+    // Progress makes all that forgotten.
+    let sequence_number = "7".parse().expect("a number");
+    world.lease(0).checkpoint = Checkpoint::At(crate::record::Position { sequence_number, sub_sequence: 0 });
+    world.live(&["a", "b", "c"], 5);
+    assert!(world.lease(0).owner.is_some());
+    assert_eq!(world.round().refused, []);
+}
+
+#[test]
+fn a_worker_that_leaves_has_refused_nothing() {
+    let mut world = settled(&["a", "b"], 2);
+    let of_b = (0..2).find(|n| world.rows.leases[*n].owner == Some(worker("b"))).expect("b has one");
+    world.withdraw("b");
+    world.live(&["a"], 2);
+    release(&mut world, of_b);
+    world.live(&["a"], 5);
+    world.report(&["b"]);
+    assert_eq!(world.live(&["a", "b"], 10).len(), 1, "it gets a lease back at once");
+}
+
 /// S131: the fewest moves, and every one a hand-off.
 #[test]
 fn a_worker_that_joins_gets_its_share_by_hand_off() {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::fleet::Fleet;
+use super::refusals::Refusals;
 use crate::clock::Tick;
 use crate::lease::{Checkpoint, Lease, Owners, Seen, WorkerId};
 
@@ -24,6 +26,9 @@ pub(super) struct Watched {
     noticed: bool,
     /// Finished, or without a place to start: not to be given to anybody.
     settled: bool,
+    /// How far it had been processed when it was last seen.
+    checkpoint: Checkpoint,
+    refusals: Refusals,
 }
 
 impl Watched {
@@ -38,11 +43,13 @@ impl Watched {
             untouched: false,
             noticed: false,
             settled: is_settled(lease),
+            checkpoint: lease.checkpoint.clone(),
+            refusals: Refusals::default(),
         }
     }
 
     /// Takes in the row as just read. Returns the worker whose writing was seen.
-    pub(super) fn observe(&mut self, now: Tick, lease: &Lease, duration: Duration) -> Option<WorkerId> {
+    pub(super) fn observe(&mut self, now: Tick, lease: &Lease, duration: Duration, fleet: &Fleet) -> Option<WorkerId> {
         // The read lags behind what we know: counters do not go back. Should one have been set back by hand, it is
         // believed after a lease duration.
         if lease.counter < self.counter && now.since(self.moved) < duration {
@@ -50,7 +57,14 @@ impl Watched {
         }
         let moved = lease.counter != self.counter;
         self.settled = is_settled(lease);
+        if lease.checkpoint != self.checkpoint {
+            self.checkpoint = lease.checkpoint.clone();
+            self.refusals.forget();
+        } else if self.awaited.is_none() && self.actual_owner().is_some() && now.since(self.since) >= KEPT {
+            self.refusals.forget();
+        }
         if lease.owners() != self.owners {
+            self.note_release(now, lease, fleet);
             self.changed_hands(now, lease.owners(), lease.counter, duration);
             return None;
         }
@@ -63,6 +77,19 @@ impl Watched {
         self.untouched = false;
         self.noticed = false;
         lease.actual_owner().cloned()
+    }
+
+    /// Records that its owner has released it without progress and runs on. A worker that leaves deletes its row first.
+    fn note_release(&mut self, now: Tick, lease: &Lease, fleet: &Fleet) {
+        if let (Some(owner), None) = (self.actual_owner(), lease.actual_owner())
+            && fleet.has(owner)
+        {
+            self.refusals.note(now, owner.clone());
+        }
+    }
+
+    pub(super) const fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Takes in that we have changed its owners, and the counter that this left.
@@ -168,5 +195,7 @@ fn is_settled(lease: &Lease) -> bool {
 const HANDOFF: Duration = Duration::from_secs(30);
 /// A Java worker looks for its leases every 10 s and first writes up to 3.3 s later.
 const SLOWEST_FIRST_WRITE: Duration = Duration::from_secs(14);
+/// A lease that an owner has kept for so long is not one that nobody keeps.
+const KEPT: Duration = Duration::from_secs(60);
 /// What a lease duration is divided by for the least time that a lease stays with an owner: one renewal's.
 const RESIDENCE: u32 = 3;

@@ -11,7 +11,7 @@ use super::LeaderContext;
 use super::lock::Standing;
 use super::shards::{Shards, Synced};
 use crate::clock::Tick;
-use crate::lease::assign::{Assignment, Move, Round};
+use crate::lease::assign::{Assignment, Move, Refused, Round};
 use crate::lease::cleanup;
 use crate::lease::store::LeaseStore;
 use crate::lease::{Checkpoint, Lease, LeaseKey, Mismatch, Rows, StoreError, WorkerRow, Written};
@@ -72,7 +72,7 @@ impl Duties {
         if !matches!(standing, Standing::Leading { .. }) {
             self.shards.stop();
             self.just_made.clear();
-            self.report(&Rows::default(), &[], Vec::new());
+            self.report(&Rows::default(), &[], &Round::default());
         }
         match standing {
             Standing::Following => None,
@@ -125,14 +125,13 @@ impl Duties {
 
     async fn lead(&mut self, asked: Tick, rows: &Rows) {
         let mismatches = self.shards.mismatches(rows);
-        let mut spilled = Vec::new();
+        let mut round = Round::default();
         if mismatches.is_empty() {
-            let Round { moves, spill } = self.assignment.round(asked);
-            spilled = spill;
-            self.make(moves).await;
+            round = self.assignment.round(asked);
+            self.make(std::mem::take(&mut round.moves)).await;
             self.clean(rows).await;
         }
-        self.report(rows, &mismatches, spilled);
+        self.report(rows, &mismatches, &round);
         self.bury(&rows.workers).await;
         if self.leads() {
             self.shards.look(rows);
@@ -211,14 +210,15 @@ impl Duties {
     }
 
     /// Reports what a leader sees and cannot put right by itself. A worker that does not lead reports nothing of this.
-    fn report(&self, rows: &Rows, mismatches: &[Mismatch], spilled: Vec<LeaseKey>) {
+    fn report(&self, rows: &Rows, mismatches: &[Mismatch], round: &Round) {
         let findings = &self.context.hold.findings;
         let unreadable = rows.unreadable.iter().map(|(key, problem)| odd_row(key, problem));
         let without_start = rows.leases.iter().filter(|lease| lease.checkpoint == Checkpoint::Missing);
         let odd = unreadable.chain(without_start.map(|lease| odd_row(lease.key.as_str(), NO_START)));
         findings.replace(FindingKind::RowUnusable, odd);
         findings.replace(FindingKind::LeaseMismatch, mismatches.iter().map(foreign_lease));
-        findings.replace(FindingKind::NoRoom, spilled.iter().map(without_room));
+        findings.replace(FindingKind::NoRoom, round.spill.iter().map(without_room));
+        findings.replace(FindingKind::LeaseRefused, round.refused.iter().map(refused));
     }
 }
 
@@ -229,6 +229,12 @@ fn odd_row(key: &str, problem: &str) -> Report {
 fn foreign_lease(mismatch: &Mismatch) -> Report {
     let next = "left alone until its row fits; it is compared with the listing in every round";
     Report::new(FindingKind::LeaseMismatch, mismatch.key(), mismatch, next)
+}
+
+fn refused(Refused { key, times, again_at }: &Refused) -> Report {
+    let seen = format!("released {times} times without a checkpoint; the workers that did so say why");
+    let next = "given first to workers that have not released it, then to the others after a pause that doubles";
+    Report::new(FindingKind::LeaseRefused, key, seen, next).again_at(*again_at)
 }
 
 fn without_room(key: &LeaseKey) -> Report {
