@@ -18,6 +18,7 @@ use crate::process::OnError;
 use crate::settings::{Settings, StartAt};
 use crate::shard::discover::{Discover, ListFilter};
 use crate::shard::stream::Stream;
+use crate::thread::LeaseThread;
 use crate::watch::Findings;
 use crate::worker::{self, WorkerContext};
 
@@ -67,7 +68,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// A lease table of another kind, or one with other [options](crate::lease::TableOptions).
+    /// A lease table of another kind, or one with other [options](crate::lease::TableOptions). It is called from the thread of the leases
+    /// alone, and used as it is or as the copy that it [hands out](LeaseStore::apart).
     pub fn lease_store(mut self, store: Arc<dyn LeaseStore>) -> Self {
         self.lease_store = Some(store);
         self
@@ -169,6 +171,9 @@ impl ConsumerBuilder {
 
     /// Looks whether the stream is there, makes the lease table ready, and starts the worker.
     ///
+    /// The worker keeps its leases on a thread of its own, which a shutdown ends, and so does dropping the consumer. Where the clock of
+    /// the runtime is paused, as in a test in virtual time, there is none, and everything runs on that runtime.
+    ///
     /// Waits for a stream or a table that is just being made. Not cancel safe in that a table may have been made by then;
     /// calling it again is harmless.
     ///
@@ -196,7 +201,19 @@ impl ConsumerBuilder {
         let stream = Stream::new(&kinesis, &self.stream);
         let discover = Arc::new(Discover::new(stream.clone(), rng.fork()));
         discover.wait_until_active().await?;
-        store.prepare(&me, epoch_time(&time)).await?;
+        let thread = LeaseThread::start().map_err(BuildError::Thread)?;
+        let home = thread.as_ref().map(LeaseThread::home).unwrap_or_default();
+        // What keeps the leases shares no connection with what reads the stream.
+        let (store, listed) = match &thread {
+            Some(_) => {
+                let listed = Discover::new(stream.apart(), rng.fork());
+                (store.apart().unwrap_or(store), Arc::new(listed))
+            }
+            None => (store, Arc::clone(&discover)),
+        };
+        let (prepared, as_worker, now) = (Arc::clone(&store), me.clone(), epoch_time(&time));
+        let prepared = home.run(async move { prepared.prepare(&as_worker, now).await }).await;
+        prepared.expect("the thread runs as long as its handle is there")?;
 
         let clock = Arc::new(Clock::start_with(self.clock));
         let worker_id = me.clone();
@@ -210,11 +227,12 @@ impl ConsumerBuilder {
             hints: Arc::new(Hints::default()),
             moved: Arc::default(),
             findings: findings.clone(),
+            home,
             seed: rng.u64(..),
         };
         let read = ReadContext {
             stream,
-            discover: Arc::clone(&discover),
+            discover,
             budget: Budget::new(self.settings.max_buffered_bytes),
             counters: Arc::default(),
             clock,
@@ -231,12 +249,12 @@ impl ConsumerBuilder {
             max_leases: self.settings.max_leases,
             start,
             first_listing,
-            discover,
+            discover: listed,
             wall_clock: Arc::new(move || epoch_time(&time)),
             kick: hold.hints.kick(),
             hold: hold.clone(),
         };
-        let worker = worker::start(WorkerContext { hold, leader, max_leases: self.settings.max_leases });
+        let worker = worker::start(WorkerContext { hold, leader, max_leases: self.settings.max_leases }, thread);
         Ok(Consumer::new(worker, read, self.on_error, &self.settings, worker_id, rng))
     }
 }

@@ -12,6 +12,7 @@ use crate::fetch::read::ReadContext;
 use crate::fetch::{Batch, ReadCounts, ReadError};
 use crate::lease::WorkerId;
 use crate::process::batches::Batches;
+use crate::process::blocked::Watched;
 use crate::process::deliver::{Work, deliver};
 use crate::process::lanes::Lanes;
 use crate::process::{Concurrency, OnError, Shard};
@@ -79,6 +80,11 @@ impl Consumer {
     /// the shard, when it goes to another worker, and at shutdown. What it returns an error for, or panics at, is seen to
     /// as [`OnError`] says. When the shard is lost, the future of the batch at hand is dropped.
     ///
+    /// A closure that blocks its thread (a driver without async, long computation) costs no lease: leases are kept on a thread of their own.
+    /// But the shards and other tasks that its thread serves wait, and at the deadline of a hand-off its shard goes to another worker while it
+    /// still runs. Blocking code belongs into [`spawn_blocking`](tokio::task::spawn_blocking); a closure that blocks for a lease duration,
+    /// or for ten seconds, is said in the log.
+    ///
     /// Dropping this future stops the worker at once.
     ///
     /// # Errors
@@ -100,6 +106,8 @@ impl Consumer {
     /// As [`run`](Self::run), with records done in any order: the checkpoint follows the last record before the first
     /// one that is not done. So after a crash, records can be delivered again although the closure was done with them,
     /// and none is left out.
+    ///
+    /// All records of a shard share one thread at a time; for closures that block see [`run`](Self::run).
     ///
     /// Dropping this future stops the worker at once.
     ///
@@ -138,6 +146,8 @@ impl Consumer {
     ) -> Result<(), RunError> {
         let control = self.worker.control();
         let mut shards: JoinSet<Result<(), ReadError>> = JoinSet::new();
+        let watched = Watched::default();
+        let _watch = control.watch_blocked(&watched);
         let (mut failed, end_at_error) = (None, self.end_at_unreadable_shard);
         self.worker.want_all();
         loop {
@@ -155,7 +165,8 @@ impl Consumer {
             };
             let Some(shard) = shard else { break };
             let work = work(shard.id().clone(), self.rng.fork());
-            shards.spawn(deliver(shard, work, self.checkpoint_every));
+            let id = shard.id().clone();
+            shards.spawn(watched.task(id, deliver(shard, work, self.checkpoint_every)));
         }
         while let Some(ended) = shards.join_next().await {
             failed = failed.or_else(|| error_of(ended).filter(|_| end_at_error));

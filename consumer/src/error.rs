@@ -32,6 +32,9 @@ pub enum BuildError {
     /// The lease table cannot be used.
     #[error("the lease table cannot be used")]
     LeaseTable(#[from] PrepareError),
+    /// The thread that keeps the leases could not be started. Nothing was sent.
+    #[error("no thread could be started for the leases")]
+    Thread(#[source] std::io::Error),
 }
 
 /// A running consumer came to its end without being told to.

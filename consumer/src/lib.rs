@@ -152,8 +152,10 @@
 
 pub mod clock;
 
+mod apart;
 mod backoff;
 mod settings;
+mod thread;
 
 mod watch;
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod batches;
+pub(crate) mod blocked;
 pub(crate) mod deliver;
 pub(crate) mod lanes;
 pub(crate) mod on_error;

@@ -26,6 +26,7 @@ use crate::lease::lane::adopt;
 use crate::lease::leader::{self, LeaderContext};
 use crate::lease::shutdown::Shutdown;
 use crate::lease::{Lease, LeaseKey, LostReason, StoreError};
+use crate::thread::LeaseThread;
 use crate::watch::{FindingKind, Report};
 
 /// What a worker is made of.
@@ -53,8 +54,8 @@ enum Asked {
     All,
 }
 
-/// Starts the worker's tasks. The lease table has been prepared.
-pub(crate) fn start(context: WorkerContext) -> WorkerHandle {
+/// Starts the worker's tasks, on the thread given if there is one. The lease table has been prepared.
+pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> WorkerHandle {
     let WorkerContext { hold, leader, max_leases } = context;
     let wall_clock = Arc::clone(&leader.wall_clock);
     let shutdown = Shutdown::default();
@@ -65,8 +66,10 @@ pub(crate) fn start(context: WorkerContext) -> WorkerHandle {
     let offers = Offers::default();
     let leases = offers.taker();
 
-    let leading = AbortOnDrop(tokio::spawn(leader::run(leader, stop)));
-    let reporting = AbortOnDrop(tokio::spawn(report(hold.clone(), wall_clock, shutdown.clone())));
+    let ended = thread.as_ref().map(LeaseThread::ended);
+    let home = &hold.home;
+    let leading = AbortOnDrop(home.spawn(leader::run(leader, stop)));
+    let reporting = AbortOnDrop(home.spawn(report(hold.clone(), wall_clock, shutdown.clone())));
     let keeper = Keeper {
         finder: Finder::new(hold.me.clone(), hold.duration),
         held: BTreeMap::new(),
@@ -81,7 +84,9 @@ pub(crate) fn start(context: WorkerContext) -> WorkerHandle {
         max_leases,
         shutdown: shutdown.clone(),
     };
-    let keeping = AbortOnDrop(tokio::spawn(async move {
+    let keeping = AbortOnDrop(home.spawn(async move {
+        // The thread ends with this task, or when it is aborted.
+        let _thread = thread;
         keeper.run().await;
         // The lock goes last: whoever leads next finds the leases free already.
         stop_leading.send_replace(true);
@@ -91,7 +96,7 @@ pub(crate) fn start(context: WorkerContext) -> WorkerHandle {
         reporting.join().await;
         stopped.send_replace(true);
     }));
-    let control = WorkerControl { hold, shutdown, stopped: has_stopped };
+    let control = WorkerControl { hold, shutdown, stopped: has_stopped, thread: ended };
     WorkerHandle { leases, wanted, asked: Asked::Nothing, control, tasks: vec![keeping] }
 }
 
@@ -395,7 +400,7 @@ fn log(error: &StoreError, what: &'static str) {
 }
 
 /// A task that ends with its handle.
-struct AbortOnDrop(JoinHandle<()>);
+pub(crate) struct AbortOnDrop(JoinHandle<()>);
 
 impl AbortOnDrop {
     async fn join(&mut self) {

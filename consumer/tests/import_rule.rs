@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 /// Where each module of the crate's root stands; those of one number do not import one another.
 const ORDER: &[(&str, u32)] = &[
     ("clock", 0),
+    ("apart", 0),
+    ("thread", 0),
     ("backoff", 0),
     ("settings", 0),
     ("watch", 1),

@@ -8,10 +8,12 @@ mod scan;
 mod table;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::IdentityCache;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
@@ -25,6 +27,7 @@ use super::lease::{Checkpoint, Lease, LeaseKey, Owners, Seen, WorkerId};
 use super::store::{
     BoxError, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerReport, Written,
 };
+use crate::apart::{Apart, OwnTimers};
 use crate::shard::ShardId;
 
 pub use self::table::TableOptions;
@@ -33,7 +36,10 @@ pub use self::table::TableOptions;
 ///
 /// The table's name is the KCL's application name. The client's retries are switched off for every call (a write that
 /// the SDK repeats would be refused by its own first attempt), and each call is given up after
-/// [`call_timeout`](Self::call_timeout); its endpoint, credentials and HTTP client are used as they are.
+/// [`call_timeout`](Self::call_timeout); its endpoint, credentials and HTTP client are used as they are. A worker uses the store on a
+/// thread of its own ([`apart`](LeaseStore::apart)), with connections and stored credentials of its own: the SDK's HTTP clients keep
+/// connections apart by their timeouts. One that does not, or is another kind of client, can be shared by a program that blocks its
+/// threads only at the cost of late renewals; give the store a client with an HTTP client of its own then.
 ///
 /// It needs these permissions on the table: `dynamodb:DescribeTable`, `GetItem`, `PutItem`, `UpdateItem`, `DeleteItem` and
 /// `Scan`, `Query` on its index, and `DescribeTable` on `<table>-CoordinatorState`, by which an application of KCL 3.0 to
@@ -45,6 +51,7 @@ pub struct DynamoDbLeaseStore {
     table: String,
     options: TableOptions,
     call_timeout: Duration,
+    _apart: Option<Arc<Apart>>,
 }
 
 impl DynamoDbLeaseStore {
@@ -57,6 +64,7 @@ impl DynamoDbLeaseStore {
             table: table.into(),
             options: TableOptions::default(),
             call_timeout: CALL_TIMEOUT,
+            _apart: None,
         }
     }
 
@@ -105,6 +113,17 @@ impl DynamoDbLeaseStore {
 
 #[async_trait]
 impl LeaseStore for DynamoDbLeaseStore {
+    fn apart(&self) -> Option<Arc<dyn LeaseStore>> {
+        let apart = Arc::new(Apart::new());
+        let own = self.client.config();
+        let config = own
+            .to_builder()
+            .timeout_config(apart.timeouts(own.timeout_config(), self.call_timeout))
+            .sleep_impl(OwnTimers)
+            .identity_cache(IdentityCache::lazy().build());
+        Some(Arc::new(Self { client: Client::from_conf(config.build()), _apart: Some(apart), ..self.clone() }))
+    }
+
     async fn prepare(&self, worker: &WorkerId, now: EpochTime) -> Result<(), PrepareError> {
         self.make_ready(worker, now).await
     }

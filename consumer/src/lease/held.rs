@@ -13,6 +13,7 @@ use super::lease::{Checkpoint, Lease, LeaseKey, WorkerId};
 use super::renew::LostReason;
 use super::store::LeaseStore;
 use crate::clock::{Clock, Tick};
+use crate::thread::Home;
 use crate::watch::Findings;
 
 /// One ownership of a lease, as a number that grows with every change of hands: what the lease counter was after the
@@ -69,6 +70,8 @@ pub(crate) struct HoldContext {
     pub(crate) moved: Arc<Moved>,
     /// Where to report what is wrong, and that it is mended.
     pub(crate) findings: Findings,
+    /// Where the store is called from.
+    pub(crate) home: Home,
     pub(crate) seed: u64,
 }
 
@@ -177,7 +180,7 @@ impl HeldLease {
         self.failed.clone()
     }
 
-    pub(super) const fn context(&self) -> &HoldContext {
+    pub(crate) const fn context(&self) -> &HoldContext {
         &self.context
     }
 

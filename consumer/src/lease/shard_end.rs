@@ -18,6 +18,12 @@ impl HeldLease {
     /// A child whose other parents are finished is created in this worker's name: one write, and no wait for the
     /// leader, who may move it later.
     pub(crate) async fn end(&self, children: &[ListedShard]) -> Result<(), CheckpointError> {
+        let (held, children) = (self.clone(), children.to_vec());
+        let ended = self.context().home.run(async move { held.end_here(&children).await }).await;
+        ended.unwrap_or_else(|| Err(self.lost(LostReason::Dropped)))
+    }
+
+    async fn end_here(&self, children: &[ListedShard]) -> Result<(), CheckpointError> {
         for child in children {
             self.await_other_parents(child).await?;
         }

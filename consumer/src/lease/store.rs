@@ -1,6 +1,7 @@
 //! The port to the lease table: a handful of verbs, each with its condition.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,8 +15,17 @@ use crate::shard::ShardId;
 /// linearisable and [`read`](Self::read) sees all of them; [`scan`](Self::scan) and [`owned_by`](Self::owned_by) may
 /// lag. Retries are the caller's: an implementation sends each call at most once, so that an answer is always about
 /// this attempt.
+///
+/// A worker makes all its calls from a thread of its own, which runs nothing else, so that no other code of the program delays a renewal.
+/// A call that blocks this thread delays all renewals of the worker, and so does one that waits for a task of another runtime.
 #[async_trait]
 pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
+    /// The same table through connections that nobody else uses, for the thread of a worker: a connection that was opened on another runtime
+    /// stands still with it. `None`, the default: this store is used as it is.
+    fn apart(&self) -> Option<Arc<dyn LeaseStore>> {
+        None
+    }
+
     /// Makes the table ready for use, creating it if there is none, and joins the protocol's version row.
     ///
     /// # Errors

@@ -215,7 +215,8 @@ impl Shard {
         // Kept over calls: begun anew with each, it would never get through where `next` is raced with a short timer.
         if waiting && self.parents.is_none() {
             let held = self.held.clone();
-            self.parents = Some(AbortOnDrop(tokio::spawn(async move { held.parents_done().await })));
+            let home = &self.held.context().home;
+            self.parents = Some(AbortOnDrop(home.spawn(async move { held.parents_done().await })));
         }
         let parents = async {
             match &mut self.parents {

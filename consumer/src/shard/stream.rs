@@ -5,14 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::IdentityCache;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
+
+use crate::apart::{Apart, OwnTimers};
 
 /// A stream, by name or ARN, with a client whose calls end in time and are sent once. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     client: Client,
     address: Address,
+    _apart: Option<Arc<Apart>>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,7 +46,19 @@ impl Stream {
         } else {
             Address::Name(Arc::from(name_or_arn))
         };
-        Self { client: Client::from_conf(config), address }
+        Self { client: Client::from_conf(config), address, _apart: None }
+    }
+
+    /// The same stream for the thread of the leases: with connections, timers and stored credentials of its own.
+    pub(crate) fn apart(&self) -> Self {
+        let apart = Arc::new(Apart::new());
+        let own = self.client.config();
+        let config = own
+            .to_builder()
+            .timeout_config(apart.timeouts(own.timeout_config(), SILENCE))
+            .sleep_impl(OwnTimers)
+            .identity_cache(IdentityCache::lazy().build());
+        Self { client: Client::from_conf(config.build()), address: self.address.clone(), _apart: Some(apart) }
     }
 
     pub(crate) const fn client(&self) -> &Client {

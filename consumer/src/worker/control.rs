@@ -1,11 +1,16 @@
 //! The handle by which a worker is stopped.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::AbortOnDrop;
 use crate::lease::held::HoldContext;
 use crate::lease::shutdown::Shutdown;
+use crate::process::blocked::Watched;
+use crate::thread::Ended;
 
 /// Stops a worker from anywhere.
 #[derive(Clone, Debug)]
@@ -13,12 +18,22 @@ pub(crate) struct WorkerControl {
     pub(super) hold: HoldContext,
     pub(super) shutdown: Shutdown,
     pub(super) stopped: watch::Receiver<bool>,
+    /// The thread of the leases, if there is one.
+    pub(super) thread: Option<Ended>,
 }
 
 impl WorkerControl {
     /// Asks all shards to finish by then, and the worker to leave the fleet. The first call's deadline counts.
     pub(crate) fn begin_shutdown(&self, within: Duration) {
         self.shutdown.begin(self.hold.clock.now() + within);
+    }
+
+    /// Has the thread of the leases, if there is one, watch for user code that blocks its thread, until the value is dropped.
+    pub(crate) fn watch_blocked(&self, watched: &Watched) -> Option<AbortOnDrop> {
+        self.thread.as_ref()?;
+        let limit = self.hold.duration.min(LONG);
+        let watch = watched.clone().watch(Handle::current(), Arc::clone(&self.hold.clock), limit);
+        Some(AbortOnDrop(self.hold.home.spawn(watch)))
     }
 
     pub(crate) fn is_shutting_down(&self) -> bool {
@@ -29,6 +44,12 @@ impl WorkerControl {
     pub(crate) async fn stopped(&self) {
         // An error means that the tasks are gone, which is stopped as well.
         let mut stopped = self.stopped.clone();
-        let _closed = stopped.wait_for(|stopped| *stopped).await;
+        drop(stopped.wait_for(|stopped| *stopped).await);
+        if let Some(thread) = &self.thread {
+            thread.wait().await;
+        }
     }
 }
+
+/// However long a lease lasts: code that blocks for this long is worth a word.
+const LONG: Duration = Duration::from_secs(10);

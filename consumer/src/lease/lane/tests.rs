@@ -6,6 +6,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::lease::held::Epoch;
 use crate::lease::{DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
+use crate::thread::Home;
 use crate::watch::Findings;
 use crate::{ListedShard, ShardId};
 
@@ -42,6 +43,7 @@ impl Scene {
             hints: Arc::new(Hints::default()),
             moved: Arc::default(),
             findings: Findings::new(Arc::new(Clock::start()), "me"),
+            home: Home::default(),
             seed: 7,
         }
     }

@@ -12,6 +12,7 @@ use crate::lease::store::{LeaseStore, Renewal, Written};
 use crate::lease::{DynamoDbLeaseStore, Lease, LeaseKey, MemoryLeaseStore, Rows, WorkerId, WorkerReport};
 use crate::shard::ShardId;
 use crate::shard::stream::Stream;
+use crate::thread::Home;
 use crate::watch::{Finding, FindingKind, Findings};
 
 const D: Duration = Duration::from_secs(10);
@@ -91,6 +92,7 @@ impl World {
             hints: Arc::new(Hints::default()),
             moved: Arc::default(),
             findings: Findings::new(Arc::clone(&clock), name),
+            home: Home::default(),
             seed,
         };
         let findings = hold.findings.clone();
@@ -323,6 +325,7 @@ async fn two_candidates_never_both_lead() {
             hints: Arc::new(Hints::default()),
             moved: Arc::default(),
             findings: Findings::new(Arc::clone(&clock), name),
+            home: Home::default(),
             seed,
         };
         let campaign = Campaign::new(&hold);

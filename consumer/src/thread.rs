@@ -1,0 +1,174 @@
+//! The thread on which a worker's leases are kept, so that user code cannot hold up their renewal (Q32).
+//!
+//! A tokio runtime has one driver for its timers and sockets. A thread that runs user code which blocks can take the driver along
+//! ([tokio #4730](https://github.com/tokio-rs/tokio/issues/4730)): all timers of that runtime stand still, the renewals among them. So
+//! the tasks that keep leases run on a runtime of one thread, which runs nothing else.
+
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Where the tasks of a worker run: on its own thread, or on the caller's runtime. Clones stand for the same place.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Home(Option<Handle>);
+
+impl Home {
+    /// Starts a task there.
+    pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        match &self.0 {
+            Some(thread) => thread.spawn(future),
+            None => tokio::spawn(future),
+        }
+    }
+
+    /// Runs a future there and waits for its output; `None` when the worker and its thread are gone.
+    ///
+    /// Cancel safe in that the future is then dropped too, a moment later if it is on another thread.
+    pub(crate) async fn run<F>(&self, future: F) -> Option<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let Some(thread) = &self.0 else { return Some(future.await) };
+        let mut task = AbortOnDrop(thread.spawn(future));
+        match (&mut task.0).await {
+            Ok(output) => Some(output),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => None,
+        }
+    }
+}
+
+/// A task that ends with this value.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The thread of one worker. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct LeaseThread {
+    home: Home,
+    _alive: oneshot::Sender<()>,
+    ended: Ended,
+}
+
+/// The end of a thread, for any number of callers to wait for.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    ended: watch::Receiver<bool>,
+    thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
+}
+
+impl LeaseThread {
+    /// Starts a thread; `None` if the clock of the caller's runtime is paused. Then everything has to run on that runtime, whose clock
+    /// moves on only when none of its tasks has anything to do.
+    pub(crate) fn start() -> io::Result<Option<Self>> {
+        if is_paused() {
+            return Ok(None);
+        }
+        let runtime = Builder::new_current_thread().enable_all().thread_name(NAME).build()?;
+        let home = Home(Some(runtime.handle().clone()));
+        let (alive, gone) = oneshot::channel();
+        let (said, ended) = watch::channel(false);
+        let thread = std::thread::Builder::new().name(NAME.to_owned()).spawn(move || {
+            // Nothing is ever sent: the sender is dropped, after the worker's last task or instead of it.
+            let _dropped = runtime.block_on(gone);
+            // A look-up of a name that hangs is left behind.
+            runtime.shutdown_background();
+            said.send_replace(true);
+        })?;
+        let thread = Arc::new(Mutex::new(Some(thread)));
+        Ok(Some(Self { home, _alive: alive, ended: Ended { ended, thread } }))
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        self.home.clone()
+    }
+
+    pub(crate) fn ended(&self) -> Ended {
+        self.ended.clone()
+    }
+}
+
+impl Ended {
+    /// Resolves when the thread is gone. Cancel safe.
+    pub(crate) async fn wait(&self) {
+        // An error means that the thread panicked, which is an end as well.
+        let mut ended = self.ended.clone();
+        drop(ended.wait_for(|ended| *ended).await);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Does not block the caller: that it ends is the last thing that the thread says.
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of the leases panicked");
+        }
+    }
+}
+
+/// Whether the clock of this runtime is paused, as in a test in virtual time. Tokio cannot be asked; but a paused clock stands still
+/// while a task of its runtime runs, and the machine's goes on.
+fn is_paused() -> bool {
+    let before = Instant::now();
+    let machine = machine_now();
+    while machine_now() == machine {
+        std::hint::spin_loop();
+    }
+    Instant::now() == before
+}
+
+#[expect(clippy::disallowed_methods, reason = "what tokio's clock is compared with")]
+fn machine_now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// Linux shows 15 bytes of a thread's name.
+const NAME: &str = "kinesis-leases";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn in_paused_time_there_is_no_thread() {
+        for _ in 0..100 {
+            assert!(LeaseThread::start().expect("nothing to fail").is_none());
+            tokio::time::sleep(Duration::from_nanos(1)).await;
+        }
+        tokio::time::resume();
+        assert!(LeaseThread::start().expect("a thread").is_some());
+    }
+
+    #[tokio::test]
+    async fn in_real_time_tasks_run_on_the_thread_until_it_is_dropped() {
+        let thread = LeaseThread::start().expect("a thread").expect("time is real");
+        let (home, ended) = (thread.home(), thread.ended());
+        let name = || std::thread::current().name().map(ToOwned::to_owned);
+        assert_eq!(home.run(async move { name() }).await, Some(Some(NAME.to_owned())));
+        assert_eq!(Home::default().run(async move { name() }).await, Some(name()));
+        let waits = home.spawn(std::future::pending::<()>());
+        drop(thread);
+        ended.wait().await;
+        assert!(waits.await.is_err_and(|error| error.is_cancelled()), "its tasks are gone");
+        assert_eq!(home.run(async {}).await, None);
+        ended.wait().await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "in there")]
+    async fn a_panic_on_the_thread_is_the_caller_s() {
+        let thread = LeaseThread::start().expect("a thread").expect("time is real");
+        thread.home().run(async { panic!("in there") }).await;
+    }
+}
