@@ -102,7 +102,7 @@ enum Phase {
 /// Why no more batches come.
 #[derive(Debug)]
 enum Reason {
-    Ended(End),
+    Ended(Box<End>),
     Revoked,
     Stopped(BoxError),
     Failed(ReadError),
@@ -180,7 +180,7 @@ impl<W: Work> Task<W> {
                 let numbers = self.tracker.deliver(batch.clone());
                 self.work.accept(numbers, batch);
             }
-            Event::Ended(end) => self.phase = Phase::Draining(Reason::Ended(end)),
+            Event::Ended(end) => self.phase = Phase::Draining(Reason::Ended(Box::new(end))),
             Event::Failed(error) => self.drain(Reason::Failed(error)),
             // The standing says the same, and with it the time by the lease's clock.
             Event::Revoking { .. } => {}

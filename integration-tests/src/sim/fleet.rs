@@ -202,7 +202,7 @@ impl Fleet {
                     *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(consumer.handle());
                     self.recorder.add(&name, "", What::Up(id.clone()));
                     let processor = Processor::new(&self, &connection, &name);
-                    match connection.run(self.process(consumer, processor)).await {
+                    match Box::pin(connection.run(self.process(consumer, processor))).await {
                         Ok(()) => return,
                         Err(error) => self.recorder.add(&name, "", What::Down(format!("error: {error}"))),
                     }
