@@ -7,9 +7,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::BodyExt;
+use http::Response;
+use http_body_util::{BodyExt, Collected};
 
 use crate::network::{Failure, Network, Timeouts};
 use crate::service::Body;
@@ -33,20 +32,17 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let this = self.clone();
         HttpConnectorFuture::new(async move {
-            let request = whole(request).await?;
-            let answer = this.network.carry(request, this.timeouts).await;
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            // The body is asked for when there is a connection to write it to, as by the SDK's own HTTP client.
+            let (parts, body) = request.into_parts();
+            let body = async { body.collect().await.map(Collected::to_bytes).map_err(Failure::NoBody) };
+            let answer = this.network.carry(parts, body, this.timeouts).await;
             match answer {
                 Ok(answer) => into_sdk(answer),
                 Err(failure) => Err(into_error(failure).await),
             }
         })
     }
-}
-
-async fn whole(request: HttpRequest) -> Result<Request<Bytes>, ConnectorError> {
-    let (parts, body) = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?.into_parts();
-    let body = body.collect().await.map_err(ConnectorError::user)?;
-    Ok(Request::from_parts(parts, body.to_bytes()))
 }
 
 fn into_sdk(response: Response<Body>) -> Result<HttpResponse, ConnectorError> {
@@ -56,6 +52,7 @@ fn into_sdk(response: Response<Body>) -> Result<HttpResponse, ConnectorError> {
 
 async fn into_error(failure: Failure) -> ConnectorError {
     match failure {
+        Failure::NoBody(error) => ConnectorError::user(error),
         Failure::Broken => {
             let reset = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "connection reset by peer");
             ConnectorError::io(Box::new(reset))

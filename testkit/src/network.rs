@@ -3,13 +3,15 @@
 
 mod line;
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use aws_smithy_runtime_api::box_error::BoxError;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use tokio::time::sleep;
 
@@ -42,8 +44,10 @@ pub(crate) struct Timeouts {
 }
 
 /// Why a caller gets no answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) enum Failure {
+    /// The caller's own request could not be read.
+    NoBody(BoxError),
     /// The connection broke.
     Broken,
     /// No connection came up within the connect timeout.
@@ -59,16 +63,23 @@ pub(crate) enum Failure {
 impl Network {
     /// Brings a call to its service and the answer back, with all that the worker's faults do to it. Waits for ever where
     /// something vanishes and no timeout is set.
-    pub(crate) async fn carry(&self, request: Request<Bytes>, timeouts: Timeouts) -> Result<Response<Body>, Failure> {
+    ///
+    /// The body is asked for when there is a connection for it.
+    pub(crate) async fn carry(
+        &self,
+        parts: Parts,
+        body: impl Future<Output = Result<Bytes, Failure>>,
+        timeouts: Timeouts,
+    ) -> Result<Response<Body>, Failure> {
         // What names no operation goes through without faults, for the service to refuse.
-        let Some(target) = Target::of(request.headers()) else {
-            return Ok(self.services.handle(&request));
+        let Some(target) = Target::of(&parts.headers) else {
+            return Ok(self.services.handle(&Request::from_parts(parts, body.await?)));
         };
         // A process that stands still sends nothing, and what has come for it meanwhile it finds when it goes on.
         self.worker.freezing.thawed().await;
         let logged = Logged::begin(self, &target);
         let call = logged.number;
-        let (result, outcome) = self.exchange(request, &target, timeouts, call).await;
+        let (result, outcome) = self.exchange((parts, body), &target, timeouts, call).await;
         self.worker.freezing.thawed().await;
         logged.end(outcome, result.as_ref().ok().and_then(|answer| answer.extensions().get().copied()));
         result
@@ -76,7 +87,7 @@ impl Network {
 
     async fn exchange(
         &self,
-        request: Request<Bytes>,
+        (parts, body): (Parts, impl Future<Output = Result<Bytes, Failure>>),
         target: &Target,
         timeouts: Timeouts,
         call: u64,
@@ -96,6 +107,10 @@ impl Network {
             self.worker_clock().sleep(limit).await;
             return (Err(Failure::NotConnected(limit)), Outcome::TimedOut);
         }
+        let request = match body.await {
+            Ok(body) => Request::from_parts(parts, body),
+            Err(failure) => return (Err(failure), Outcome::NotConnected),
+        };
         let (delay, faults) = (self.latency.saturating_add(plan.response_delay), plan.subscription.clone());
         let clock = self.worker_clock();
         let answered = match timeouts.read {

@@ -52,7 +52,7 @@ impl Answers {
     async fn call(&self, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
         let (parts, body) = request.into_parts();
         match self.read(&parts.headers, body).await {
-            Ok(body) => self.network.carry(Request::from_parts(parts, body), Timeouts::default()).await,
+            Ok(body) => self.network.carry(parts, async { Ok(body) }, Timeouts::default()).await,
             // The service says no more than the status: its front end refuses before Kinesis sees the request.
             Err(Unread::TooLarge) => Ok(empty(StatusCode::PAYLOAD_TOO_LARGE)),
             Err(Unread::Stalled) => Ok(empty(StatusCode::REQUEST_TIMEOUT)),

@@ -1,6 +1,8 @@
 //! Connections that do not come up, and credentials that cannot be had.
 
 use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
@@ -8,8 +10,17 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::error::{ConnectorError, SdkError};
 use aws_smithy_async::future::timeout::TimedOutError;
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::dns::ResolveDnsError;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
+use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::result::DispatchFailure;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use kinesis_testkit::{Cloud, Connection, Fault, Outcome};
 use tokio::time::{Instant, timeout};
 
@@ -78,6 +89,50 @@ async fn a_connection_that_does_not_come_up_looks_as_the_sdk_s_own_client_has_it
     assert_eq!(start.elapsed().as_secs(), 3);
     assert_eq!(cloud.calls("a").iter().last().unwrap().outcome, Outcome::TimedOut);
     a.list_streams().send().await.unwrap();
+}
+
+/// Notes whether the body of its request was asked for: a call whose body nobody has asked for cannot have had an effect.
+#[derive(Debug, Clone, Default)]
+struct Asked(Arc<AtomicBool>);
+
+#[dyn_dispatch_hint]
+impl Intercept for Asked {
+    fn name(&self) -> &'static str {
+        "Asked"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let asked = self.0.clone();
+        let body = StreamBody::new(futures::stream::once(async move {
+            asked.store(true, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"{}")))
+        }));
+        *context.request_mut().body_mut() = SdkBody::from_body_1_x(body);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_of_a_request_is_asked_for_when_there_is_a_connection() {
+    let cloud = Cloud::new();
+    let a = client(&cloud.connect("a").await);
+    let call = async |fault: Option<Fault>| {
+        let injection = fault.map(|fault| cloud.faults("a").next("ListStreams", fault));
+        let asked = Asked::default();
+        let answer = a.list_streams().customize().interceptor(asked.clone()).send().await;
+        assert_eq!(answer.is_err(), injection.is_some());
+        asked.0.load(Ordering::Relaxed)
+    };
+    for fault in [Fault::HostNotFound, Fault::RefuseConnection, Fault::HangConnection, Fault::BlackHole] {
+        assert!(!call(Some(fault.clone())).await, "{fault:?}");
+    }
+    assert!(call(None).await);
+    assert!(call(Some(Fault::BlackHole)).await, "over the connection that is open now");
 }
 
 /// The SDK's own HTTP client with a resolver that fails, beside ours.
