@@ -56,6 +56,38 @@ impl Pauses {
     }
 }
 
+/// How long something that fails is tried again. Counted from its first failure: what was waited for before that, a table that is being
+/// made say, is no failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Patience {
+    limit: Duration,
+    /// When it failed first, counted like the `now` of [`failed`](Self::failed).
+    first_failure: Option<Duration>,
+    failures: u32,
+}
+
+impl Patience {
+    pub(crate) const fn of(limit: Duration) -> Self {
+        Self { limit, first_failure: None, failures: 0 }
+    }
+
+    /// It failed at `now`, a time since any fixed moment, and would be tried again after `pause`. Whether it is worth that.
+    pub(crate) fn failed(&mut self, now: Duration, pause: Duration) -> bool {
+        let first = *self.first_failure.get_or_insert(now);
+        self.failures += 1;
+        now.saturating_sub(first).saturating_add(pause) < self.limit
+    }
+
+    /// It succeeded: the next failure is a first one.
+    pub(crate) const fn restart(&mut self) {
+        *self = Self::of(self.limit);
+    }
+
+    pub(crate) const fn failures(&self) -> u32 {
+        self.failures
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +108,18 @@ mod tests {
         for (largest, bound) in largest.into_iter().zip([100, 200, 400, 700, 700, 700].map(Duration::from_millis)) {
             assert!(largest <= bound && largest > bound.mul_f64(0.95), "{largest:?} of {bound:?}");
         }
+    }
+
+    #[test]
+    fn patience_is_counted_from_the_first_failure_in_a_row() {
+        let at = Duration::from_secs;
+        let mut patience = Patience::of(at(30));
+        assert!(patience.failed(at(300), at(5)) && patience.failed(at(324), at(5)));
+        assert_eq!((patience.failed(at(325), at(5)), patience.failures()), (false, 3));
+        patience.restart();
+        assert_eq!(patience, Patience::of(at(30)));
+        assert!(patience.failed(at(330), at(5)));
+        assert!(!patience.failed(at(330), Duration::MAX));
     }
 
     #[test]

@@ -174,7 +174,8 @@ impl ConsumerBuilder {
     /// The worker keeps its leases on a thread of its own, which a shutdown ends, and so does dropping the consumer. Where the clock of
     /// the runtime is paused, as in a test in virtual time, there is none, and everything runs on that runtime.
     ///
-    /// Waits for a stream or a table that is just being made. Not cancel safe in that a table may have been made by then;
+    /// Waits for a stream or a table that is just being made, and for half a minute for what passes by itself or when somebody acts
+    /// (docs/rules.md, *Who waits*), which is said at WARN. Not cancel safe in that a table may have been made by then;
     /// calling it again is harmless.
     ///
     /// # Errors

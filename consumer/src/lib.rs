@@ -154,6 +154,7 @@ pub mod clock;
 
 mod apart;
 mod backoff;
+mod failed_call;
 mod settings;
 mod thread;
 
@@ -180,6 +181,7 @@ pub use self::backoff::Backoff;
 pub use self::builder::ConsumerBuilder;
 pub use self::consumer::{Consumer, ConsumerHandle};
 pub use self::error::{BuildError, RunError};
+pub use self::failed_call::FailedCall;
 pub use self::fetch::{Batch, ForeignCheckpoint, ReadCounts, ReadError};
 pub use self::lease::{CheckpointError, Epoch};
 pub use self::process::{Concurrency, DeadLetter, DeadLetterSink, End, Event, OnError, Shard};

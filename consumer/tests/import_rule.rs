@@ -10,6 +10,7 @@ const ORDER: &[(&str, u32)] = &[
     ("apart", 0),
     ("thread", 0),
     ("backoff", 0),
+    ("failed_call", 0),
     ("settings", 0),
     ("watch", 1),
     ("record", 1),

@@ -3,6 +3,7 @@
 mod answer;
 mod condition;
 mod item;
+mod permissions;
 mod prepare;
 mod scan;
 mod table;
@@ -28,6 +29,7 @@ use super::store::{
     BoxError, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerReport, Written,
 };
 use crate::apart::{Apart, OwnTimers};
+use crate::failed_call::Place;
 use crate::shard::ShardId;
 
 pub use self::table::TableOptions;
@@ -51,6 +53,7 @@ pub struct DynamoDbLeaseStore {
     table: String,
     options: TableOptions,
     call_timeout: Duration,
+    place: Place,
     _apart: Option<Arc<Apart>>,
 }
 
@@ -58,12 +61,15 @@ impl DynamoDbLeaseStore {
     /// A store on `table`, which need not exist yet: [`prepare`](LeaseStore::prepare) makes it.
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        let config = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        let place = Place::of(client.config().region().map(AsRef::as_ref));
+        let config = client.config().to_builder().retry_config(RetryConfig::disabled());
+        let config = config.interceptor(place.interceptor()).build();
         Self {
             client: Client::from_conf(config),
             table: table.into(),
             options: TableOptions::default(),
             call_timeout: CALL_TIMEOUT,
+            place,
             _apart: None,
         }
     }

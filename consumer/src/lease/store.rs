@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::lease::{Checkpoint, Lease, LeaseKey, Seen, WorkerId};
+use crate::failed_call::FailedCall;
 use crate::shard::ShardId;
 
 /// A lease table: leases, the rows by which workers show that they live, and the leader's lock.
@@ -217,6 +218,16 @@ pub enum StoreError {
         #[source]
         source: BoxError,
     },
+    /// Refused for want of permission, credentials, a key or the right time, or with a code that nobody knows: the same call can succeed
+    /// when somebody acts. Nothing was written.
+    #[error("the lease table does not allow {operation}")]
+    Denied {
+        /// The operation.
+        operation: &'static str,
+        /// What the table said.
+        #[source]
+        source: BoxError,
+    },
     /// The table does not exist (any more). Nothing was written.
     #[error("the lease table does not exist")]
     NoTable(#[source] BoxError),
@@ -238,11 +249,44 @@ impl StoreError {
         matches!(self, Self::Unknown { .. })
     }
 
+    /// Whether a start goes on trying.
+    pub(crate) const fn may_pass(&self) -> bool {
+        self.is_retryable() || matches!(self, Self::Denied { .. })
+    }
+
+    /// The service's code, where it gave one.
+    pub(crate) fn code(&self) -> Option<&str> {
+        let source = match self {
+            Self::Throttled(source) | Self::NoTable(source) => source,
+            Self::Refused { source, .. } | Self::Denied { source, .. } | Self::Unknown { source, .. } => source,
+        };
+        source.downcast_ref().map(|Answered { code, .. }| code.as_str())
+    }
+
+    /// The call, where the error says which.
+    pub(crate) const fn operation(&self) -> &'static str {
+        match self {
+            Self::Refused { operation, .. } | Self::Denied { operation, .. } | Self::Unknown { operation, .. } => {
+                operation
+            }
+            Self::Throttled(_) | Self::NoTable(_) => "a call",
+        }
+    }
+
     /// Whether the same call can succeed later without anybody changing settings or permissions.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Throttled(_) | Self::Unknown { .. })
     }
+}
+
+/// What a service answered, with the code that it gave.
+#[derive(Debug, thiserror::Error)]
+#[error("{code}")]
+pub(crate) struct Answered {
+    pub(crate) code: String,
+    #[source]
+    pub(crate) source: BoxError,
 }
 
 /// A table could not be made ready.
@@ -266,6 +310,15 @@ pub enum PrepareError {
         status: String,
         /// How long was waited.
         waited: Duration,
+    },
+    /// A call failed for half a minute.
+    #[error("{call}")]
+    Unavailable {
+        /// Which call, and how often it was tried.
+        call: Box<FailedCall>,
+        /// The last failure.
+        #[source]
+        source: StoreError,
     },
     /// A call failed.
     #[error(transparent)]

@@ -1,21 +1,25 @@
 //! Which shards the stream has, as the service lists them.
 
 use std::error::Error;
-use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_sdk_kinesis::error::SdkError;
+use aws_sdk_kinesis::config::http::HttpResponse;
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError;
 use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput};
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType, StreamStatus};
+use kinesis_service_errors::Causes;
+use tokio::time::Instant;
 
 use self::listing::Listing;
 use super::failure::Failure;
 use super::shard::ListedShard;
 use super::stream::Stream;
-use crate::backoff::{Backoff, Pauses};
+use crate::backoff::{Backoff, Patience, Pauses};
+use crate::failed_call::FailedCall;
 
 mod listing;
 
@@ -24,6 +28,8 @@ mod listing;
 pub(crate) struct Discover {
     stream: Stream,
     rng: Mutex<fastrand::Rng>,
+    /// A listing has succeeded.
+    has_listed: AtomicBool,
 }
 
 /// Which shards to list.
@@ -41,7 +47,7 @@ pub(crate) enum ListFilter {
 
 impl Discover {
     pub(crate) const fn new(stream: Stream, rng: fastrand::Rng) -> Self {
-        Self { stream, rng: Mutex::new(rng) }
+        Self { stream, rng: Mutex::new(rng), has_listed: AtomicBool::new(false) }
     }
 
     /// All shards that the filter lets through, from one listing of one age.
@@ -49,40 +55,37 @@ impl Discover {
     /// A page that fails is asked for again with back-off and the pages already read are kept; when the service no
     /// longer knows where the listing stood, it starts over. Cancel safe: dropping the future forgets the listing.
     pub(crate) async fn list(&self, filter: ListFilter) -> Result<Vec<ListedShard>, DiscoverError> {
-        let mut pauses = self.pauses();
+        let mut trying = self.trying(LIST);
         let mut listing = Listing::default();
-        let mut failures = 0;
         loop {
-            let (failure, source) = match self.page(filter, listing.token()).await {
+            let error = match self.page(filter, listing.token()).await {
                 Ok(page) => {
-                    failures = 0;
-                    pauses.restart();
+                    trying.succeeded();
                     listing.take(page)?;
                     if listing.is_complete() {
+                        self.has_listed.store(true, Ordering::Relaxed);
                         return Ok(listing.into_shards());
                     }
                     continue;
                 }
-                Err(error) => (Failure::of(&error), error.into()),
+                Err(error) => error,
             };
-            failures += 1;
-            if failure == Failure::Expired {
+            if trying.failed(error).await? == Failure::Expired {
                 listing = Listing::default();
             }
-            self.pause_after(LIST, failure, source, failures, &mut pauses).await?;
         }
     }
 
     /// Waits until the stream can be read, and fails early when there is none.
     ///
-    /// Without permission to describe the stream nothing is known, and nothing is refused.
+    /// Without permission to describe the stream a first page of its shards tells whether there is one.
     pub(crate) async fn wait_until_active(&self) -> Result<(), DiscoverError> {
-        let mut pauses = self.pauses();
-        let mut failures = 0;
-        let started = tokio::time::Instant::now();
+        let mut trying = self.trying(DESCRIBE);
+        let started = Instant::now();
         loop {
-            let (failure, source) = match self.status().await {
+            let error = match self.status().await {
                 Ok(StreamStatus::Creating) if started.elapsed() < CREATION => {
+                    trying.succeeded();
                     tokio::time::sleep(CREATION_POLL).await;
                     continue;
                 }
@@ -95,24 +98,31 @@ impl Discover {
                 }
                 // A stream that is being resharded can be read, and one of a status of tomorrow is worth trying.
                 Ok(_) => return Ok(()),
-                Err(error) => (Failure::of(&error), error),
+                Err(error) => error,
             };
-            if let SdkError::ServiceError(service) = &source
+            if let SdkError::ServiceError(service) = &error
                 && matches!(service.err(), DescribeStreamSummaryError::AccessDeniedException(_))
             {
-                tracing::warn!(stream = %self.stream, "not allowed to describe the stream; trusting that it exists");
-                return Ok(());
+                tracing::warn!(stream = %self.stream, "not allowed to call DescribeStreamSummary; asking ListShards whether the stream exists");
+                return self.look_for_shards().await;
             }
-            failures += 1;
-            self.pause_after(DESCRIBE, failure, source.into(), failures, &mut pauses).await?;
+            trying.failed(error).await?;
         }
+    }
+
+    async fn look_for_shards(&self) -> Result<(), DiscoverError> {
+        let mut trying = self.trying(LIST);
+        while let Err(error) = self.page(ListFilter::AtLatest, None).await {
+            trying.failed(error).await?;
+        }
+        Ok(())
     }
 
     async fn page(
         &self,
         filter: ListFilter,
         token: Option<String>,
-    ) -> Result<ListShardsOutput, SdkError<ListShardsError, impl fmt::Debug + Send + Sync + use<>>> {
+    ) -> Result<ListShardsOutput, SdkError<ListShardsError, HttpResponse>> {
         let request = self.stream.client().list_shards();
         // A token stands for the stream and the filter, and the service refuses them beside it.
         let request = match token {
@@ -125,41 +135,93 @@ impl Discover {
         request.send().await
     }
 
-    async fn status(
-        &self,
-    ) -> Result<StreamStatus, SdkError<DescribeStreamSummaryError, impl fmt::Debug + Send + Sync + use<>>> {
+    async fn status(&self) -> Result<StreamStatus, SdkError<DescribeStreamSummaryError, HttpResponse>> {
         let request = self.stream.client().describe_stream_summary();
         let answer = request.set_stream_name(self.stream.name()).set_stream_arn(self.stream.arn()).send().await?;
         Ok(answer.stream_description_summary.map_or(StreamStatus::Active, |summary| summary.stream_status))
     }
 
-    /// Waits before the call is repeated, or says why it is not.
-    async fn pause_after(
-        &self,
-        operation: &'static str,
-        failure: Failure,
-        source: Box<dyn Error + Send + Sync>,
-        failures: u32,
-        pauses: &mut Pauses,
-    ) -> Result<(), DiscoverError> {
-        match failure {
-            Failure::NotFound => Err(DiscoverError::NoStream { stream: self.stream.to_string(), source }),
-            Failure::InvalidArgument | Failure::Denied => Err(DiscoverError::Refused { operation, source }),
-            Failure::Unsent if failures >= MAX_UNSENT => Err(DiscoverError::Unsent { operation, source }),
-            Failure::Expired | Failure::Throttled | Failure::Transient if failures >= MAX_FAILURES => {
-                Err(DiscoverError::Unavailable { operation, attempts: failures, source })
-            }
-            Failure::Expired | Failure::Throttled | Failure::Transient | Failure::Unsent => {
-                let pause = pauses.draw();
-                tracing::debug!(stream = %self.stream, operation, ?failure, failures, ?pause, error = &*source as &dyn Error, "trying again");
-                tokio::time::sleep(pause).await;
-                Ok(())
-            }
+    fn trying(&self, operation: &'static str) -> Trying<'_> {
+        let rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner).fork();
+        Trying {
+            discover: self,
+            operation,
+            since: Instant::now(),
+            pauses: BACKOFF.pauses(rng),
+            patience: Patience::of(PATIENCE),
         }
     }
 
-    fn pauses(&self) -> Pauses {
-        BACKOFF.pauses(self.rng.lock().unwrap_or_else(PoisonError::into_inner).fork())
+    /// Until a first listing nothing else waits: what somebody can mend is worth half a minute. Later whoever lists looks again by itself.
+    fn is_starting(&self) -> bool {
+        !self.has_listed.load(Ordering::Relaxed)
+    }
+}
+
+/// One call, made until it succeeds.
+struct Trying<'a> {
+    discover: &'a Discover,
+    operation: &'static str,
+    since: Instant,
+    pauses: Pauses,
+    patience: Patience,
+}
+
+impl Trying<'_> {
+    fn succeeded(&mut self) {
+        self.since = Instant::now();
+        self.pauses.restart();
+        self.patience.restart();
+    }
+
+    /// Waits before the call is made again, or says why it is not.
+    async fn failed<E>(&mut self, error: SdkError<E, HttpResponse>) -> Result<Failure, DiscoverError>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let (failure, code) = (Failure::of(&error), error.code().map(str::to_owned));
+        let pause = self.pauses.draw();
+        let in_time = self.patience.failed(self.since.elapsed(), pause);
+        let again = match failure {
+            Failure::NotFound | Failure::InvalidArgument => false,
+            Failure::Denied => in_time && self.discover.is_starting(),
+            Failure::Unsent => self.patience.failures() < MAX_UNSENT,
+            Failure::Expired | Failure::Throttled | Failure::Transient => in_time,
+        };
+        if !again {
+            return Err(self.given_up(failure, code, error.into()));
+        }
+        let (stream, operation, failures) = (&self.discover.stream, self.operation, self.patience.failures());
+        let place = stream.place();
+        if failures == 1 && self.discover.is_starting() && failure != Failure::Expired {
+            tracing::warn!(%stream, %place, operation, code, error = %Causes(&error), "the start waits: trying again for {PATIENCE:?}");
+        } else {
+            tracing::debug!(%stream, %place, operation, code, ?failure, failures, ?pause, error = %Causes(&error), "trying again");
+        }
+        tokio::time::sleep(pause).await;
+        Ok(failure)
+    }
+
+    fn given_up(&self, failure: Failure, code: Option<String>, source: Box<dyn Error + Send + Sync>) -> DiscoverError {
+        let (stream, operation) = (&self.discover.stream, self.operation);
+        let place = stream.place().to_string();
+        match failure {
+            Failure::NotFound => return DiscoverError::NoStream { stream: stream.to_string(), place, source },
+            Failure::Unsent => return DiscoverError::Unsent { operation, stream: stream.to_string(), source },
+            _ => {}
+        }
+        let call = Box::new(FailedCall {
+            operation: operation.to_owned(),
+            of: format!("the stream {stream}"),
+            place,
+            attempts: self.patience.failures(),
+            spent: self.since.elapsed(),
+            code,
+        });
+        match failure {
+            Failure::InvalidArgument | Failure::Denied => DiscoverError::Refused { call, source },
+            _ => DiscoverError::Unavailable { call, source },
+        }
     }
 }
 
@@ -186,10 +248,12 @@ impl ListFilter {
 #[non_exhaustive]
 pub enum DiscoverError {
     /// There is no stream of that name or ARN.
-    #[error("the stream {stream} does not exist")]
+    #[error("the stream {stream} does not exist in {place}")]
     NoStream {
         /// The stream as given.
         stream: String,
+        /// The region and the endpoint.
+        place: String,
         /// What the service said.
         #[source]
         source: Box<dyn Error + Send + Sync>,
@@ -204,31 +268,31 @@ pub enum DiscoverError {
         /// How long was waited for another one.
         waited: Duration,
     },
-    /// The service refused the call; the same call will be refused again until permissions or settings change.
-    #[error("the service refused {operation}")]
+    /// The service refused the call, and will until permissions, keys or settings change.
+    #[error("{call}")]
     Refused {
-        /// The operation.
-        operation: &'static str,
+        /// Which call, and how often it was tried.
+        call: Box<FailedCall>,
         /// What the service said.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The call never left: there are no credentials, or no region, or they could not be had.
-    #[error("{operation} could not be sent: are credentials and a region configured?")]
+    /// The call never left: there are no credentials, or no region.
+    #[error("{operation} of the stream {stream} could not be sent: are credentials and a region configured?")]
     Unsent {
         /// The operation.
         operation: &'static str,
+        /// The stream as given.
+        stream: String,
         /// What the SDK said.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The service was throttling or did not answer, several times in a row. Worth trying later.
-    #[error("{operation} failed {attempts} times in a row")]
+    /// The service was throttling or did not answer for half a minute. Worth trying later.
+    #[error("{call}")]
     Unavailable {
-        /// The operation.
-        operation: &'static str,
-        /// How often it was tried since it last succeeded.
-        attempts: u32,
+        /// Which call, and how often it was tried.
+        call: Box<FailedCall>,
         /// The last failure.
         #[source]
         source: Box<dyn Error + Send + Sync>,
@@ -258,11 +322,11 @@ const DESCRIBE: &str = "DescribeStreamSummary";
 /// five let a crowd of workers through.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
-/// About half a minute with the pauses above: long enough for a hiccup, short enough for a leader to go on with the rest
-/// of its duties and ask again in its next round.
-const MAX_FAILURES: u32 = 12;
+/// Long enough for a hiccup, for new keys to be known everywhere, for a token to be renewed; short enough for a leader to go on with the
+/// rest of its duties and ask again in its next round.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Sources of credentials try again by themselves.
+/// Without any source of credentials, or a region, waiting helps nobody.
 const MAX_UNSENT: u32 = 3;
 
 /// A stream is usually made within a minute; so a program can create one and start its workers at once.

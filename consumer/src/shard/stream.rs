@@ -10,12 +10,14 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 
 use crate::apart::{Apart, OwnTimers};
+use crate::failed_call::Place;
 
 /// A stream, by name or ARN, with a client whose calls end in time and are sent once. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     client: Client,
     address: Address,
+    place: Place,
     _apart: Option<Arc<Apart>>,
 }
 
@@ -39,14 +41,20 @@ impl Stream {
                 .operation_attempt_timeout(ATTEMPT)
                 .operation_timeout(ATTEMPT),
         );
-        let config =
-            client.config().to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts.build()).build();
+        let place = Place::of(client.config().region().map(AsRef::as_ref));
+        let config = client
+            .config()
+            .to_builder()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts.build())
+            .interceptor(place.interceptor())
+            .build();
         let address = if name_or_arn.starts_with("arn:") {
             Address::Arn(Arc::from(name_or_arn))
         } else {
             Address::Name(Arc::from(name_or_arn))
         };
-        Self { client: Client::from_conf(config), address, _apart: None }
+        Self { client: Client::from_conf(config), address, place, _apart: None }
     }
 
     /// The same stream for the thread of the leases: with connections, timers and stored credentials of its own.
@@ -58,11 +66,21 @@ impl Stream {
             .timeout_config(apart.timeouts(own.timeout_config(), SILENCE))
             .sleep_impl(OwnTimers)
             .identity_cache(IdentityCache::lazy().build());
-        Self { client: Client::from_conf(config.build()), address: self.address.clone(), _apart: Some(apart) }
+        Self {
+            client: Client::from_conf(config.build()),
+            address: self.address.clone(),
+            place: self.place.clone(),
+            _apart: Some(apart),
+        }
     }
 
     pub(crate) const fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Where its calls go.
+    pub(crate) const fn place(&self) -> &Place {
+        &self.place
     }
 
     /// For the request field `StreamName`.

@@ -9,9 +9,11 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
+use kinesis_service_errors::{Kind, Recovery};
 use tokio::time::error::Elapsed;
 
 use super::item::{self, Item};
+use crate::lease::store::Answered;
 use crate::lease::{BoxError, StoreError, Written};
 
 /// A call without a good answer.
@@ -90,13 +92,10 @@ macro_rules! conditional {
 conditional!(PutItemError, UpdateItemError, DeleteItemError);
 
 impl<E> Failure<E> {
-    /// What the service said, and the status of its answer.
-    fn service_error(&self) -> Option<(&E, u16)> {
+    /// What the service said.
+    fn service_error(&self) -> Option<&E> {
         match self {
-            Self::Sdk(error) => match &**error {
-                SdkError::ServiceError(error) => Some((error.err(), error.raw().status().as_u16())),
-                _ => None,
-            },
+            Self::Sdk(error) => error.as_service_error(),
             Self::TimedOut(_) => None,
         }
     }
@@ -104,23 +103,28 @@ impl<E> Failure<E> {
 
 impl<E: Conditional> Failure<E> {
     fn refusal(&self) -> Option<&ConditionalCheckFailedException> {
-        self.service_error().and_then(|(error, _)| error.refusal())
+        self.service_error().and_then(Conditional::refusal)
     }
 }
 
 impl<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static> Failure<E> {
     pub(super) fn code(&self) -> Option<&str> {
-        self.service_error().and_then(|(error, _)| error.code())
+        self.service_error().and_then(ProvideErrorMetadata::code)
     }
 
     pub(super) fn into_store_error(self, operation: &'static str) -> StoreError {
-        let meaning = self.meaning();
+        let (meaning, code) = (self.meaning(), self.code().map(str::to_owned));
         let source: BoxError = match self {
             Self::Sdk(error) => error,
             Self::TimedOut(elapsed) => elapsed.into(),
         };
+        let source = match code {
+            Some(code) => Answered { code, source }.into(),
+            None => source,
+        };
         match meaning {
             Meaning::Throttled => StoreError::Throttled(source),
+            Meaning::Denied => StoreError::Denied { operation, source },
             Meaning::Refused => StoreError::Refused { operation, source },
             Meaning::NoTable => StoreError::NoTable(source),
             Meaning::Unknown => StoreError::Unknown { operation, source },
@@ -128,13 +132,14 @@ impl<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static> Failur
     }
 
     fn meaning(&self) -> Meaning {
-        if let Some((error, status)) = self.service_error() {
-            return Meaning::of(error.code(), status);
-        }
         match self {
-            Self::Sdk(error) if matches!(**error, SdkError::ConstructionFailure(_)) => Meaning::Refused,
-            // Also where the connection could not be made: whether a byte left cannot be told apart for certain.
-            Self::Sdk(_) | Self::TimedOut(_) => Meaning::Unknown,
+            Self::Sdk(error) => match (Kind::of_error(error), &**error) {
+                (Some(kind), _) => Meaning::of(kind),
+                (None, SdkError::ConstructionFailure(_)) => Meaning::Refused,
+                // Also where the connection could not be made: whether a byte left cannot be told apart for certain.
+                (None, _) => Meaning::Unknown,
+            },
+            Self::TimedOut(_) => Meaning::Unknown,
         }
     }
 }
@@ -142,25 +147,23 @@ impl<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static> Failur
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
     Throttled,
+    Denied,
     Refused,
     NoTable,
     Unknown,
 }
 
 impl Meaning {
-    fn of(code: Option<&str>, status: u16) -> Self {
-        match code {
-            // A transaction on the row (the KCL migrates tables with them) refuses others for its moment only.
-            Some(
-                "ProvisionedThroughputExceededException"
-                | "ThrottlingException"
-                | "RequestLimitExceeded"
-                | "LimitExceededException"
-                | "TransactionConflictException",
-            ) => Self::Throttled,
-            Some("ResourceNotFoundException") => Self::NoTable,
-            _ if status >= 500 => Self::Unknown,
-            _ => Self::Refused,
+    fn of(kind: Kind) -> Self {
+        match (kind, kind.recovery()) {
+            (Kind::NotFound, _) => Self::NoTable,
+            // The only one that says nothing about the write.
+            (Kind::ServiceFault, _) => Self::Unknown,
+            (Kind::Clock, _) => Self::Denied,
+            // Also a transaction on the row (the KCL migrates tables with them), which refuses others for its moment only.
+            (_, Recovery::Soon) => Self::Throttled,
+            (_, Recovery::NeedsAction) => Self::Denied,
+            (_, Recovery::Never) => Self::Refused,
         }
     }
 }
@@ -169,26 +172,38 @@ impl Meaning {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_fault_of_the_service_says_nothing_about_the_write() {
-        assert_eq!(Meaning::of(Some("InternalServerError"), 500), Meaning::Unknown);
-        assert_eq!(Meaning::of(None, 503), Meaning::Unknown);
-        // Said of a throttled call too, with a status of the other kind.
-        assert_eq!(Meaning::of(Some("ThrottlingException"), 503), Meaning::Throttled);
+    fn meaning(code: &str, status: u16) -> Meaning {
+        Meaning::of(Kind::of_code(code, Some(status)))
     }
 
     #[test]
-    fn refusals_and_throttling_wrote_nothing() {
-        for (code, meaning) in [
+    fn a_fault_of_the_service_says_nothing_about_the_write() {
+        assert_eq!(meaning("InternalServerError", 500), Meaning::Unknown);
+        assert_eq!(meaning("", 503), Meaning::Unknown);
+        assert_eq!(meaning("RequestTimeout", 400), Meaning::Unknown);
+        // Said of a throttled call too, with a status of the other kind.
+        assert_eq!(meaning("ThrottlingException", 503), Meaning::Throttled);
+    }
+
+    /// Rule `one table of codes`: no code is judged here, only what its kind means for a write.
+    #[test]
+    fn what_is_refused_wrote_nothing() {
+        for (code, expected) in [
             ("ProvisionedThroughputExceededException", Meaning::Throttled),
             ("RequestLimitExceeded", Meaning::Throttled),
+            ("RequestThrottled", Meaning::Throttled),
             ("TransactionConflictException", Meaning::Throttled),
             ("ResourceNotFoundException", Meaning::NoTable),
             ("ValidationException", Meaning::Refused),
-            ("AccessDeniedException", Meaning::Refused),
-            ("ItemCollectionSizeLimitExceededException", Meaning::Refused),
+            ("AccessDeniedException", Meaning::Denied),
+            ("ExpiredTokenException", Meaning::Denied),
+            ("UnrecognizedClientException", Meaning::Denied),
+            ("RequestTimeTooSkewed", Meaning::Denied),
+            ("SomethingNew", Meaning::Denied),
         ] {
-            assert_eq!(Meaning::of(Some(code), 400), meaning, "{code}");
+            assert_eq!(meaning(code, 400), expected, "{code}");
         }
+        let skewed = Kind::of("InvalidSignatureException", "Signature expired: 1 is now earlier than 2", Some(400));
+        assert_eq!(Meaning::of(skewed), Meaning::Denied);
     }
 }

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{AttributeValue, TableDescription};
+use kinesis_service_errors::Causes;
 use tokio::time::{Instant, sleep};
 
 use super::DynamoDbLeaseStore;
 use super::answer::{Failure, call, condition_held};
 use super::item::{self, Item, Row, n, s, text};
 use super::table::{self, State};
+use crate::backoff::{Backoff, Patience};
+use crate::failed_call::FailedCall;
 use crate::lease::{EpochTime, PrepareError, StoreError, WorkerId};
 
 /// What the version row says about who may work on the table.
@@ -26,19 +29,32 @@ enum Fleet {
 impl DynamoDbLeaseStore {
     /// Makes the table ready. Every step can be taken twice, so a call that failed for its moment starts them anew.
     pub(super) async fn make_ready(&self, worker: &WorkerId, now: EpochTime) -> Result<(), PrepareError> {
-        let mut pause = FIRST_RETRY;
+        let (since, mut patience) = (Instant::now(), Patience::of(PATIENCE));
+        // A fleet that starts in one moment does not come again in one moment.
+        let seed = worker.as_str().bytes().fold(now.0, |seed, byte| seed.rotate_left(9) ^ u64::from(byte));
+        let mut pauses = RETRIES.pauses(fastrand::Rng::with_seed(seed));
         loop {
-            match self.try_make_ready(worker, now).await {
-                Err(PrepareError::Store(error)) if error.is_retryable() && pause <= LAST_RETRY => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "preparing the lease table failed; trying again"
-                    );
-                    sleep(pause).await;
-                    pause *= 2;
-                }
+            let attempt = Instant::now();
+            let error = match self.try_make_ready(worker, now).await {
+                Err(PrepareError::Store(error)) if error.may_pass() => error,
                 outcome => return outcome,
+            };
+            let (pause, code, operation) = (pauses.draw(), error.code().map(str::to_owned), error.operation());
+            // The next attempt may take as long as this one.
+            let again = patience.failed(since.elapsed(), pause.saturating_add(attempt.elapsed().min(A_CALL)));
+            let (table, place, failures) = (&self.table, &self.place, patience.failures());
+            if !again {
+                let (of, place, operation) =
+                    (format!("the lease table {table}"), place.to_string(), operation.to_owned());
+                let call = FailedCall { operation, of, place, attempts: failures, spent: since.elapsed(), code };
+                return Err(PrepareError::Unavailable { call: Box::new(call), source: error });
             }
+            if failures == 1 {
+                tracing::warn!(table, %place, operation, code, error = %Causes(&error), "the start waits: trying again for {PATIENCE:?}");
+            } else {
+                tracing::debug!(table, %place, operation, code, failures, ?pause, error = %Causes(&error), "trying again");
+            }
+            sleep(pause).await;
         }
     }
 
@@ -55,8 +71,10 @@ impl DynamoDbLeaseStore {
         if fleet == Fleet::New {
             self.found(worker, now).await?;
         }
-        self.wait_for(|state| *state == State::Ready, INDEX_WITHIN).await?;
-        Ok(())
+        // Boxed: the SDK's futures are large.
+        let ready = Box::pin(self.wait_for(|state| *state == State::Ready, INDEX_WITHIN));
+        let allowed = Box::pin(async { self.try_actions(worker).await.map_err(PrepareError::from) });
+        tokio::try_join!(ready, allowed).map(drop)
     }
 
     /// The three-table layout of KCL 3.0–3.4 shows by its coordinator table. Workers of those versions stop at a row of
@@ -254,9 +272,11 @@ const RESERVED: [&str; 3] = [item::LEADER_KEY, VERSION_KEY, "TableMigration3.5"]
 /// How long the KCL waits for a table, and for an index that DynamoDB fills from a large table.
 const TABLE_WITHIN: Duration = Duration::from_secs(600);
 const INDEX_WITHIN: Duration = Duration::from_secs(3600);
-/// Four tries within some six seconds, besides the time that calls without an answer take.
-const FIRST_RETRY: Duration = Duration::from_millis(400);
-const LAST_RETRY: Duration = Duration::from_millis(3200);
+/// Long enough for a hiccup, for new keys to be known everywhere, for a token to be renewed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer attempts have waited for a table that is being made.
+const A_CALL: Duration = Duration::from_secs(10);
+const RETRIES: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(5));
 /// An engine in the process has the table at once, the service in some seconds.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_secs(1);

@@ -1,0 +1,221 @@
+//! Starts, and what passes by itself or when somebody acts: `build` is patient for half a minute and says what it waits for.
+
+use std::error::Error;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kinesis_consumer::{Batch, BuildError, Consumer, ConsumerBuilder};
+use kinesis_testkit::{Cloud, Connection, Fault};
+use tokio::time::{Instant, sleep};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn builder(connection: &Connection) -> ConsumerBuilder {
+    let builder = Consumer::builder("app", "clicks").worker_id("w").seed(7);
+    builder.kinesis(connection.kinesis.clone()).dynamodb(connection.dynamodb.clone())
+}
+
+/// What is delivered within this time.
+async fn delivered(consumer: Consumer, time: Duration) -> Vec<String> {
+    let seen = Arc::<Mutex<Vec<String>>>::default();
+    let (handle, sink) = (consumer.handle(), seen.clone());
+    let running = tokio::spawn(consumer.run(move |batch: Batch| {
+        let texts = batch.records().iter().map(|record| String::from_utf8_lossy(record.data()).into_owned());
+        sink.lock().expect("no panic").extend(texts);
+        async { Ok::<(), std::io::Error>(()) }
+    }));
+    sleep(time).await;
+    handle.shutdown(SECOND).await;
+    running.await.expect("no panic").expect("a good end");
+    let seen = seen.lock().expect("no panic");
+    seen.clone()
+}
+
+/// An error with its causes.
+fn chain(error: &BuildError) -> String {
+    let causes = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Q25 (aws-sdk-go #2194): the SDK learns the time from the first refusal, if its client is asked again.
+#[tokio::test(start_paused = true)]
+async fn a_consumer_starts_and_reads_with_a_wrong_clock() {
+    for ahead in [true, false] {
+        let cloud = Cloud::new();
+        let stream = cloud.create_stream("clicks", 1).await;
+        stream.put("a", "hello").await;
+        let connection = cloud.connect("w").await;
+        match ahead {
+            true => cloud.clock_ahead("w", 600 * SECOND),
+            false => cloud.clock_behind("w", 600 * SECOND),
+        }
+        let start = Instant::now();
+        let consumer = builder(&connection).build().await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        assert!(start.elapsed() < 5 * SECOND, "{:?}", start.elapsed());
+        assert_eq!(delivered(consumer, 30 * SECOND).await, ["hello"], "ahead: {ahead}");
+    }
+}
+
+/// Q25: the clock steps under a running consumer, forth and back.
+#[tokio::test(start_paused = true)]
+async fn a_consumer_goes_on_when_its_clock_steps() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 2).await;
+    let connection = cloud.connect("w").await;
+    let consumer = builder(&connection).build().await.expect("nothing is wrong");
+    let writing = tokio::spawn(async move {
+        for n in 0..60_u32 {
+            stream.put(&format!("k{n}"), n.to_string()).await;
+            match n {
+                20 => cloud.clock_ahead("w", 600 * SECOND),
+                40 => cloud.clock_behind("w", 900 * SECOND),
+                _ => {}
+            }
+            sleep(SECOND).await;
+        }
+    });
+    let mut seen = delivered(consumer, 70 * SECOND).await;
+    writing.await.expect("no panic");
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 60);
+}
+
+/// Q26: what passes by itself, or when somebody renews a token, enables a key or allows an action.
+#[tokio::test(start_paused = true)]
+async fn a_start_outlasts_twenty_seconds_of_any_refusal_that_passes() {
+    for code in [
+        "ExpiredTokenException",
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "AccessDeniedException",
+        "OptInRequired",
+        "KMSDisabledException",
+        "ThrottledException",
+        "RequestThrottled",
+        "SomethingNew",
+    ] {
+        for service in ["both", "Kinesis", "DynamoDB"] {
+            let cloud = Cloud::new();
+            let stream = cloud.create_stream("clicks", 1).await;
+            stream.put("a", "hello").await;
+            let connection = cloud.connect("w").await;
+            let now = cloud.clock().elapsed();
+            let faults = match service {
+                "Kinesis" => cloud.faults("w").kinesis(),
+                "DynamoDB" => cloud.faults("w").dynamodb(),
+                _ => cloud.faults("w"),
+            };
+            faults.during(now..now + 20 * SECOND, Fault::refuse(code));
+            let built = builder(&connection).build().await;
+            let consumer = built.unwrap_or_else(|error| panic!("{code} of {service}: {}", chain(&error)));
+            assert!((cloud.clock().elapsed() - now) < 30 * SECOND, "{code} of {service}");
+            assert_eq!(delivered(consumer, 30 * SECOND).await, ["hello"], "{code} of {service}");
+        }
+    }
+}
+
+/// Section VIII: an error that names its object. Half a minute, not 2.5 s; and the log says at once what is waited for.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_names_what_where_how_long_and_why() {
+    for (service, what) in [("Kinesis", "the stream clicks"), ("DynamoDB", "the lease table app")] {
+        for (fault, code) in [
+            (Fault::refuse("ExpiredTokenException"), "ExpiredTokenException"),
+            (Fault::refuse("AccessDeniedException"), "AccessDeniedException"),
+            (Fault::RefuseConnection, "tcp connect error"),
+            (Fault::HostNotFound, "dns error"),
+        ] {
+            let (log, _guard) = Log::start();
+            let cloud = Cloud::new();
+            cloud.create_stream("clicks", 1).await;
+            let connection = cloud.connect("w").await;
+            let faults = if service == "Kinesis" { cloud.faults("w").kinesis() } else { cloud.faults("w").dynamodb() };
+            faults.always(fault);
+            let start = Instant::now();
+            let error = builder(&connection).build().await.expect_err("it does not pass");
+            let spent = start.elapsed();
+            assert!((20 * SECOND..=31 * SECOND).contains(&spent), "{service}, {code}: {spent:?}");
+            let text = chain(&error);
+            for part in [what, "us-east-1", "http://cloud.test", code, " times in "] {
+                assert!(text.contains(part), "{part:?} is not in: {text}");
+            }
+            let said = log.text();
+            assert!(said.lines().any(|line| line.contains("WARN") && line.contains(code)), "{said}");
+        }
+    }
+}
+
+/// What nobody can mend while one waits ends a start at once.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_there_ends_a_start_within_five_seconds() {
+    let cloud = Cloud::new();
+    let connection = cloud.connect("w").await;
+    let start = Instant::now();
+    let error = builder(&connection).build().await.expect_err("there is none");
+    assert!(start.elapsed() < 5 * SECOND, "{:?}", start.elapsed());
+    assert!(
+        chain(&error).contains("the stream clicks does not exist in us-east-1 at http://cloud.test"),
+        "{}",
+        chain(&error)
+    );
+}
+
+/// Q29 (guardian/cdk #2600, KCL #190, #509): a policy that lacks one action that a worker cannot do without.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_lacks_an_action_is_found_by_build() {
+    for lacks in ["DescribeTable", "GetItem", "Scan", "PutItem", "Query", "UpdateItem"] {
+        let cloud = Cloud::new();
+        cloud.create_stream("clicks", 1).await;
+        let connection = cloud.connect("w").await;
+        cloud.faults("w").always_for(lacks, Fault::refuse("AccessDeniedException"));
+        let error = builder(&connection).build().await.expect_err("it cannot work without");
+        let text = chain(&error);
+        assert!(text.contains(lacks), "{lacks} is not in: {text}");
+        assert!(text.contains("AccessDeniedException"), "{text}");
+    }
+}
+
+/// The trials write nothing.
+#[tokio::test(start_paused = true)]
+async fn what_build_tries_leaves_the_table_as_it_was() {
+    let cloud = Cloud::new();
+    cloud.create_stream("clicks", 1).await;
+    let connection = cloud.connect("w").await;
+    cloud.table("app").keep_writes(100);
+    cloud.faults("w").always_for("Query", Fault::refuse("AccessDeniedException"));
+    builder(&connection).build().await.expect_err("it cannot work without");
+    let writes = cloud.table("app").writes();
+    assert!(writes.iter().all(|write| write.operation == "PutItem"), "{writes:?}");
+    assert_eq!(cloud.table("app").items().len(), 1, "the version row alone");
+}
+
+/// What is logged, from warnings on, in this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false).without_time();
+        let guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+        (log, guard)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("no panic")).into_owned()
+    }
+}
