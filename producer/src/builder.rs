@@ -3,20 +3,13 @@
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::http::HttpResponse;
-use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError;
-use aws_sdk_kinesis::types::{RecordDistributionStrategy, StreamDescriptionSummary};
 
-use tokio::time::Instant;
-
-use crate::error::{BuildError, Causes, ShardMapError};
-use crate::pipeline::backoff::{SUMMARIES, full_jitter};
+use crate::error::BuildError;
 use crate::pipeline::send::{self, Stream};
-use crate::pipeline::shard_map::Listing;
 use crate::pipeline::{Pipeline, Plan};
 use crate::producer::Producer;
 use crate::settings::{Aggregation, Linger, RateLimit, Settings};
+use crate::start::Start;
 
 /// Builds a [`Producer`].
 #[derive(Clone, Debug)]
@@ -99,10 +92,20 @@ impl Builder {
         self
     }
 
+    /// [`Settings::fail_fast`]: whether a refusal that somebody could mend ends a record at once. Default: no, it is tried until its time to live.
+    pub fn fail_fast(mut self, fail_fast: bool) -> Self {
+        self.settings.fail_fast = fail_fast;
+        self
+    }
+
     /// Asks the service about the stream and starts the producer on the current tokio runtime.
     ///
     /// ListShards must be allowed. DescribeStreamSummary should be: without its answer the stream is taken for one with records of at
-    /// most 1 MiB that distributes them by partition key. While it is throttled or fails, it is asked again for up to 30 seconds.
+    /// most 1 MiB that distributes them by partition key.
+    ///
+    /// What can pass is tried again for 30 seconds in all: no connection, throttling, credentials or a policy that are not known everywhere
+    /// yet, a clock that the SDK corrects. A stream that is being made is waited for, five minutes at most. Where there is no such stream the
+    /// build ends at once.
     ///
     /// # Errors
     ///
@@ -114,168 +117,12 @@ impl Builder {
     pub async fn build(self) -> Result<Producer, BuildError> {
         let Self { client, stream, settings, seed } = self;
         settings.check()?;
-        let patient = send::patient_client(&client, &settings);
-        let target = Stream::new(stream.clone());
+        // One client for all: what it learns of the difference between this machine's clock and the service's stays with it.
+        let client = send::client(&client, &settings);
+        let target = Stream::new(stream);
         let seed = seed.unwrap_or_else(|| fastrand::Rng::new().u64(..));
-        let traits = Traits::ask(&patient, &target, &stream, seed).await?;
-        let listing = match traits.routed_by_us {
-            true => Some(list(&patient, &target).await.map_err(|source| BuildError::Shards { stream, source })?),
-            false => None,
-        };
-        let aggregate = settings.aggregation == Aggregation::On && traits.takes_aggregates && traits.routed_by_us;
-        // The outer partition key counts: one letter.
-        let max_aggregate_bytes =
-            aggregate.then(|| settings.max_aggregate_bytes.min(traits.max_record_bytes) - OUTER_KEY_LEN);
-        let pipeline = Pipeline::new(Plan {
-            max_aggregate_bytes,
-            listing,
-            client: send::client(&client, &settings),
-            stream: target,
-            seed,
-            settings,
-        });
-        Ok(Producer::start(pipeline, traits.max_record_bytes))
-    }
-}
-
-/// What must be known of a stream to put into it.
-struct Traits {
-    max_record_bytes: usize,
-    /// Whether partition keys decide the shard; if not, the service distributes the records itself and ignores keys.
-    routed_by_us: bool,
-    takes_aggregates: bool,
-}
-
-impl Default for Traits {
-    /// What the service had for every stream before there was a choice.
-    fn default() -> Self {
-        Self { max_record_bytes: 1 << 20, routed_by_us: true, takes_aggregates: true }
-    }
-}
-
-impl Traits {
-    async fn ask(client: &Client, target: &Stream, stream: &str, seed: u64) -> Result<Self, BuildError> {
-        let call = client.describe_stream_summary().set_stream_name(target.name()).set_stream_arn(target.arn());
-        let (begun, mut rng) = (Instant::now(), fastrand::Rng::with_seed(seed));
-        let mut answer = call.clone().send().await;
-        // The service answers 20 of these a second for a whole account, and a fleet may start in one moment.
-        for retry in 1.. {
-            if !answer.as_ref().is_err_and(will_pass) || begun.elapsed() >= PATIENCE {
-                break;
-            }
-            tokio::time::sleep(full_jitter(SUMMARIES, retry, &mut rng)).await;
-            answer = call.clone().send().await;
-        }
-        match answer {
-            Ok(answer) => {
-                Ok(answer.stream_description_summary.map_or_else(Self::default, |summary| Self::read(&summary)))
-            }
-            Err(error)
-                if matches!(
-                    error.as_service_error(),
-                    Some(DescribeStreamSummaryError::ResourceNotFoundException(_))
-                ) =>
-            {
-                Err(BuildError::StreamNotFound { stream: stream.to_owned(), source: Box::new(error) })
-            }
-            // Not the service's answer but no way to it: ListShards would find none either.
-            Err(
-                error @ (SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) | SdkError::TimeoutError(_)),
-            ) => Err(BuildError::Unreachable { stream: stream.to_owned(), source: Box::new(error) }),
-            Err(error) => {
-                tracing::warn!(
-                    stream,
-                    error = %Causes(&error),
-                    "DescribeStreamSummary failed: assuming records of up to 1 MiB, distributed by partition key",
-                );
-                Ok(Self::default())
-            }
-        }
-    }
-
-    fn read(summary: &StreamDescriptionSummary) -> Self {
-        let default = Self::default();
-        let kib = summary.max_record_size_in_kib().and_then(|kib| usize::try_from(kib).ok()).filter(|kib| *kib > 0);
-        let by_key = summary
-            .record_distribution_strategy()
-            .is_none_or(|strategy| *strategy == RecordDistributionStrategy::UserPartitionKey);
-        let channels = summary.channel_count().is_some_and(|channels| channels > 0);
-        if !by_key {
-            tracing::info!(
-                "the service distributes the records of this stream: partition keys are ignored, nothing is aggregated"
-            );
-        } else if channels {
-            tracing::info!("channels read this stream and take no aggregates apart: nothing is aggregated");
-        }
-        Self {
-            max_record_bytes: kib.map_or(default.max_record_bytes, |kib| kib << 10),
-            routed_by_us: by_key,
-            takes_aggregates: !channels,
-        }
-    }
-}
-
-/// Whether the service refused for a reason that passes by itself.
-fn will_pass(error: &SdkError<DescribeStreamSummaryError, HttpResponse>) -> bool {
-    let SdkError::ServiceError(refusal) = error else { return false };
-    let is_throttled = matches!(refusal.err().code(), Some("LimitExceededException" | "ThrottlingException"));
-    is_throttled || refusal.raw().status().is_server_error()
-}
-
-/// How long the question about the stream is asked again, before the usual is assumed.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The shards, asked for again while the listing is torn: the stream is being resharded, and will be whole in a moment.
-async fn list(client: &Client, target: &Stream) -> Result<Listing, ShardMapError> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match Listing::fetch(client, target).await {
-            Err(ShardMapError::Torn { .. }) if tries < MOST_TRIES => tokio::time::sleep(BETWEEN_TRIES).await,
-            result => return result,
-        }
-    }
-}
-
-/// The partition key of an aggregate.
-const OUTER_KEY_LEN: usize = 1;
-/// Five seconds in all: more than pages of different age need, and less than a stream that is being made takes.
-const MOST_TRIES: u32 = 10;
-const BETWEEN_TRIES: Duration = Duration::from_millis(500);
-
-#[cfg(test)]
-mod tests {
-    use aws_sdk_kinesis::primitives::DateTime;
-    use aws_sdk_kinesis::types::StreamStatus;
-    use aws_sdk_kinesis::types::builders::StreamDescriptionSummaryBuilder as SummaryBuilder;
-
-    use super::*;
-
-    fn read(more: impl FnOnce(SummaryBuilder) -> SummaryBuilder) -> (usize, bool, bool) {
-        let summary = StreamDescriptionSummary::builder()
-            .stream_name("s")
-            .stream_arn("arn")
-            .stream_status(StreamStatus::Active)
-            .retention_period_hours(24)
-            .stream_creation_timestamp(DateTime::from_secs(0))
-            .set_enhanced_monitoring(Some(Vec::new()))
-            .open_shard_count(1);
-        let Traits { max_record_bytes, routed_by_us, takes_aggregates } =
-            Traits::read(&more(summary).build().expect("all that is required"));
-        (max_record_bytes, routed_by_us, takes_aggregates)
-    }
-
-    #[test]
-    fn a_stream_is_what_its_summary_says_and_else_what_all_were_before() {
-        assert_eq!(read(|summary| summary), (1 << 20, true, true));
-        assert_eq!(read(|summary| summary.max_record_size_in_kib(10_240)), (10 << 20, true, true));
-        assert_eq!(read(|summary| summary.max_record_size_in_kib(0)), (1 << 20, true, true), "no limit one could keep");
-        let strategy =
-            |name| read(|summary| summary.record_distribution_strategy(RecordDistributionStrategy::from(name)));
-        assert_eq!(strategy("USER_PARTITION_KEY"), (1 << 20, true, true));
-        assert_eq!(strategy("AUTO"), (1 << 20, false, true));
-        assert_eq!(strategy("SOMETHING_NEW"), (1 << 20, false, true), "then no aggregate can be misunderstood");
-        assert_eq!(read(|summary| summary.channel_count(0)), (1 << 20, true, true));
-        assert_eq!(read(|summary| summary.channel_count(1)), (1 << 20, true, false));
+        let (traits, listing) = Start::new(client.clone(), target.clone(), seed).ask().await?;
+        let pipeline = Pipeline::new(Plan { settings, traits, listing, client, stream: target, seed });
+        Ok(Producer::start(pipeline))
     }
 }

@@ -1,6 +1,7 @@
 //! The future a put returns, and what it shares with the pipeline.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -29,11 +30,22 @@ pub struct Receipt {
 pub struct Delivery {
     completion: Arc<Completion>,
     index: u32,
+    /// The end was told, so that nobody is left to be told.
+    told: bool,
 }
 
 impl Delivery {
     pub(crate) const fn new(completion: Arc<Completion>, index: u32) -> Self {
-        Self { completion, index }
+        Self { completion, index, told: false }
+    }
+}
+
+impl Drop for Delivery {
+    /// A record whose delivery is dropped can still be lost: then it is counted, since nobody else will know.
+    fn drop(&mut self) {
+        if !self.told {
+            self.completion.unwatch(self.index);
+        }
     }
 }
 
@@ -42,22 +54,28 @@ impl Future for Delivery {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let next = {
-                let mut state = self.completion.state();
-                match &mut *state {
-                    State::Pending(wakers) => {
-                        wakers.set(self.index, context.waker());
-                        return Poll::Pending;
-                    }
-                    State::Written(written) => return Poll::Ready(Ok(written.receipt(self.index))),
-                    State::Failed(failure) => {
-                        return Poll::Ready(Err(DeliveryError::new(Arc::clone(failure), self.index)));
-                    }
-                    State::Forwarded(to) => to[self.index as usize].clone(),
+            // An old waker is dropped when the lock is free again: it may be the last that holds another delivery.
+            let mut old = None;
+            let step = match &mut *self.completion.state() {
+                State::Pending(watch) => {
+                    old = watch.set(self.index, context.waker());
+                    Err(Poll::Pending)
                 }
+                State::Written(written) => Err(Poll::Ready(Ok(written.receipt(self.index)))),
+                State::Failed(failure) => Err(Poll::Ready(Err(DeliveryError::new(Arc::clone(failure), self.index)))),
+                State::Forwarded(to) => Ok(to[self.index as usize].clone()),
             };
-            let (completion, index) = next;
-            *self = Self { completion, index };
+            drop(old);
+            match step {
+                Ok((completion, index)) => {
+                    self.completion = completion;
+                    self.index = index;
+                }
+                Err(poll) => {
+                    self.told |= poll.is_ready();
+                    return poll;
+                }
+            }
         }
     }
 }
@@ -76,7 +94,7 @@ pub(crate) struct Completion {
 /// In the order of life.
 enum State {
     /// Not known yet.
-    Pending(Wakers),
+    Pending(Watch),
     /// All records are in the stream, under one sequence number.
     Written(Written),
     /// No record is known to be in the stream.
@@ -106,40 +124,71 @@ impl Written {
 
 impl Completion {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State::Pending(Wakers::default())) })
+        Arc::new(Self { state: Mutex::new(State::Pending(Watch::default())) })
     }
 
     pub(crate) fn written(&self, written: Written) {
         self.resolve(State::Written(written));
     }
 
-    pub(crate) fn failed(&self, failure: Arc<Failure>) {
-        self.resolve(State::Failed(failure));
+    /// Returns how many of the records' deliveries had been dropped.
+    pub(crate) fn failed(&self, failure: Arc<Failure>) -> u64 {
+        self.resolve(State::Failed(failure))
     }
 
     /// Sends the deliveries on, those that are being awaited with their wakers: nobody need poll again only to follow.
     pub(crate) fn forwarded(&self, to: Box<[(Arc<Self>, u32)]>) {
         let mut state = self.state();
-        if let State::Pending(wakers) = &mut *state {
-            for (index, waker) in wakers.take().into_iter().enumerate() {
-                if let Some(waker) = waker {
-                    let (completion, index) = &to[index];
-                    // A new batch, which no one else has seen yet: it cannot have ended, nor can two of these locks be taken crosswise.
-                    if let State::Pending(wakers) = &mut *completion.state() {
-                        wakers.set(*index, &waker);
-                    }
+        if let State::Pending(watch) = &mut *state {
+            let Watch { wakers, dropped } = std::mem::take(watch);
+            // New batches, which no one else has seen yet: they cannot have ended, nor can two of these locks be taken crosswise.
+            let moved = |index: usize, tell: &mut dyn FnMut(&mut Watch, u32)| {
+                let (completion, index) = &to[index];
+                if let State::Pending(watch) = &mut *completion.state() {
+                    tell(watch, *index);
                 }
+            };
+            for (index, waker) in wakers.into_iter().enumerate() {
+                if let Some(waker) = waker {
+                    let mut waker = Some(waker);
+                    moved(index, &mut |watch, index| *watch.place(index) = waker.take());
+                }
+            }
+            for index in dropped.places() {
+                moved(index, &mut |watch, index| watch.dropped.insert(index));
             }
         }
         *state = State::Forwarded(to);
     }
 
-    fn resolve(&self, end: State) {
-        let pending = std::mem::replace(&mut *self.state(), end);
-        // Woken outside the lock: a waker may poll at once.
-        if let State::Pending(mut wakers) = pending {
-            wakers.take().into_iter().flatten().for_each(Waker::wake);
+    /// The record's delivery was dropped before it told the end.
+    fn unwatch(&self, index: u32) {
+        let mut waker = None;
+        let next = match &mut *self.state() {
+            State::Pending(watch) => {
+                waker = watch.leave(index);
+                None
+            }
+            State::Written(_) => None,
+            State::Failed(failure) => {
+                failure.unwatched(1);
+                None
+            }
+            State::Forwarded(to) => Some(to[index as usize].clone()),
+        };
+        // With the lock free: a waker may be the last that holds another delivery of this batch.
+        drop(waker);
+        if let Some((completion, index)) = next {
+            completion.unwatch(index);
         }
+    }
+
+    fn resolve(&self, end: State) -> u64 {
+        let pending = std::mem::replace(&mut *self.state(), end);
+        let State::Pending(Watch { wakers, dropped }) = pending else { return 0 };
+        // Woken outside the lock: a waker may poll at once.
+        wakers.into_iter().flatten().for_each(wake);
+        dropped.places().count() as u64
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -148,24 +197,64 @@ impl Completion {
     }
 }
 
-/// Who waits, by index of the record. Grows with the highest index awaited, so fire-and-forget costs nothing.
-#[derive(Default)]
-struct Wakers(Vec<Option<Waker>>);
+/// Each by itself: one that panics stops no other, and changes nothing about the end.
+fn wake(waker: Waker) {
+    if std::panic::catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+        tracing::error!("a task that waited for a delivery panicked when it was woken");
+    }
+}
 
-impl Wakers {
-    fn set(&mut self, index: u32, waker: &Waker) {
-        let index = index as usize;
-        if index >= self.0.len() {
-            self.0.resize(index + 1, None);
+/// Who waits for which record, and for which nobody does.
+#[derive(Default)]
+struct Watch {
+    /// By index of the record. Grows with the highest index awaited, so fire-and-forget costs nothing.
+    wakers: Vec<Option<Waker>>,
+    dropped: Indices,
+}
+
+impl Watch {
+    /// Returns the waker that was there before.
+    fn set(&mut self, index: u32, waker: &Waker) -> Option<Waker> {
+        let place = self.place(index);
+        if place.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            return None;
         }
-        match &mut self.0[index] {
-            Some(old) => old.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
+        place.replace(waker.clone())
     }
 
-    fn take(&mut self) -> Vec<Option<Waker>> {
-        std::mem::take(&mut self.0)
+    fn place(&mut self, index: u32) -> &mut Option<Waker> {
+        let index = index as usize;
+        if index >= self.wakers.len() {
+            self.wakers.resize(index + 1, None);
+        }
+        &mut self.wakers[index]
+    }
+
+    /// Nobody waits for this record any more. Returns the waker of who did.
+    fn leave(&mut self, index: u32) -> Option<Waker> {
+        self.dropped.insert(index);
+        self.wakers.get_mut(index as usize).and_then(Option::take)
+    }
+}
+
+/// A set of indices, a bit each.
+#[derive(Debug, Default)]
+struct Indices(Vec<u64>);
+
+impl Indices {
+    fn insert(&mut self, index: u32) {
+        let (word, bit) = (index as usize / 64, index % 64);
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << bit;
+    }
+
+    fn places(&self) -> impl Iterator<Item = usize> {
+        self.0
+            .iter()
+            .enumerate()
+            .flat_map(|(word, bits)| (0..64).filter(move |bit| bits & (1 << bit) != 0).map(move |bit| word * 64 + bit))
     }
 }
 

@@ -16,7 +16,7 @@
 //! let receipt = delivery.await?;
 //! println!("{} {} {}", receipt.shard, receipt.sequence_number, receipt.sub_sequence);
 //! let report = producer.close(Duration::from_secs(10)).await;
-//! assert!(report.undelivered.is_empty());
+//! assert_eq!((report.counts.written, report.undelivered.len()), (1, 0));
 //! # Ok(())
 //! # }
 //! ```
@@ -78,7 +78,12 @@
 //!
 //! **Decide what to do about a failure.** [`DeliveryError::outcome`] says whether the record may be in the stream,
 //! [`DeliveryError::is_retryable`] whether trying again makes sense, [`DeliveryError::attempts`] what was tried, and
-//! [`DeliveryError::into_record`] gives the record back, to be put again.
+//! [`DeliveryError::into_record`] gives the record back, to be put again. What somebody can mend (a policy, keys, a stream that is not there) is
+//! tried until the time to live is over; [`Settings::fail_fast`] makes it fail at once.
+//!
+//! **Fire and forget, and know.** A record whose [`Delivery`] was dropped can be lost. [`FlushReport`] and [`CloseReport`] count what was, so does
+//! [`Producer::counts`] at any time, and a warning says it, once and then at most every minute. A `main` that returns without
+//! [`close`](Producer::close) loses what it has put.
 //!
 //! **Spread records that need no key.** [`Record::keyless`] goes where there is room.
 //!
@@ -93,6 +98,7 @@
 mod builder;
 mod producer;
 mod settings;
+mod start;
 
 mod record;
 
@@ -106,8 +112,8 @@ pub use self::builder::Builder;
 pub use self::delivery::{Delivery, Receipt};
 pub use self::error::{
     Attempt, BuildError, DeliveryError, DeliveryErrorKind, FailedRecord, Outcome, PutError, Refusal, ReserveError,
-    ShardMapError, TryPutError,
+    ShardMapError, Sought, TryPutError,
 };
-pub use self::producer::{CloseReport, Permit, Producer};
+pub use self::producer::{CloseReport, Counts, FlushReport, Permit, Producer};
 pub use self::record::{Data, OwnedRecord, Record};
 pub use self::settings::{Aggregation, Linger, RateLimit, SettingError, Settings};

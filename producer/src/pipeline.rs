@@ -23,11 +23,13 @@ mod flight;
 mod judge;
 mod lane;
 mod limit;
-mod report;
+pub(crate) mod report;
 mod reroute;
+mod seldom;
 pub(crate) mod send;
 pub(crate) mod shard_map;
 mod tick;
+pub(crate) mod traits;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,10 +43,11 @@ use self::admit::Budget;
 use self::aggregate::Spares;
 use self::contents::Route;
 use self::lane::{Access, Lane, LaneRules};
-use self::report::Ledger;
+use self::report::{Ledger, Losses, Tally};
 use self::send::Stream;
 use self::shard_map::{Listing, ShardMap};
 use self::tick::Clock;
+use self::traits::Traits;
 use crate::delivery::Delivery;
 use crate::error::Closed;
 use crate::record::Record;
@@ -53,13 +56,11 @@ use crate::settings::{RateLimit, Settings};
 /// What the producer's handles, its dispatcher and its requests share.
 pub(crate) struct Pipeline {
     pub(crate) settings: Settings,
-    /// `None`: no aggregation.
-    max_aggregate_bytes: Option<usize>,
+    /// The stream's maximum record size, as far as is known.
+    max_record_bytes: AtomicUsize,
     clock: Clock,
     /// Read for each record without a lock, and swapped whole.
     map: ArcSwap<ShardMap>,
-    /// Whether we route the records; if not, the service does.
-    routed: bool,
     /// The place in the map where keyless records go now.
     keyless: AtomicUsize,
     lanes_made: AtomicU64,
@@ -68,20 +69,24 @@ pub(crate) struct Pipeline {
     attention: Attention,
     client: Client,
     stream: Stream,
+    /// What the stream was at the start; what it is now the dispatcher knows.
+    first_traits: Traits,
 }
 
 /// What a batch is entered in when it is opened, and struck from when it is settled.
 pub(crate) struct Books {
     pub(crate) budget: Budget,
     pub(crate) ledger: Ledger,
+    pub(crate) losses: Arc<Losses>,
     spares: Spares,
+    /// Records admitted to lanes that are gone.
+    admitted_before: AtomicU64,
 }
 
 /// How a pipeline is to be made.
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
-    /// `None`: no aggregation.
-    pub(crate) max_aggregate_bytes: Option<usize>,
+    pub(crate) traits: Traits,
     /// `None`: the service routes the records.
     pub(crate) listing: Option<Listing>,
     pub(crate) client: Client,
@@ -91,51 +96,49 @@ pub(crate) struct Plan {
 
 impl Pipeline {
     pub(crate) fn new(plan: Plan) -> Arc<Self> {
-        let Plan { settings, max_aggregate_bytes, listing, client, stream, seed } = plan;
-        let budget = Budget::new(settings.max_buffered_bytes);
-        let spares = Spares::new(budget.spare_bytes());
-        let rules = lane_rules(&settings, max_aggregate_bytes, listing.is_some());
+        let Plan { settings, traits, listing, client, stream, seed } = plan;
+        let rules = lane_rules(&settings, &traits);
         let lanes_made = AtomicU64::new(0);
+        let serial = || lanes_made.fetch_add(1, Ordering::Relaxed);
         let clock = Clock::start();
-        let routed = listing.is_some();
         let map = match listing {
-            None => ShardMap::unrouted(Lane::new(0, None, HashKeyRange::FULL, rules, Access::Open, seed)),
+            None => ShardMap::unrouted(Lane::new(serial(), None, HashKeyRange::FULL, rules, Access::Open, seed), None),
             Some(listing) => {
-                let lane = |id, range| {
-                    let serial = lanes_made.fetch_add(1, Ordering::Relaxed);
-                    Lane::new(serial, Some(id), range, rules, Access::Open, seed)
-                };
+                let lane = |id, range| Lane::new(serial(), Some(id), range, rules, Access::Open, seed);
                 ShardMap::next(None, listing, clock.now(), settings.record_ttl, lane).0
             }
         };
         Arc::new(Self {
-            max_aggregate_bytes,
+            max_record_bytes: AtomicUsize::new(traits.max_record_bytes),
             clock,
             map: ArcSwap::from_pointee(map),
-            routed,
             keyless: AtomicUsize::new(0),
             lanes_made,
             seed,
-            books: Arc::new(Books { budget, ledger: Ledger::default(), spares }),
+            books: Books::new(settings.max_buffered_bytes),
             attention: Attention::default(),
             client,
             stream,
+            first_traits: traits,
             settings,
         })
     }
 
     /// Puts a record that has been checked into its shard's open aggregate. There is room for it: the caller has seen to that.
     pub(crate) fn submit(&self, record: &Record<'_>) -> Result<Delivery, Closed> {
-        // Hashed once, before the map is looked at.
-        let keyed = match record.partition_key {
-            Some(key) if self.routed => Some(Route::keyed(key, record.explicit_hash_key)),
-            Some(key) => Some(Route { hash_key: HashKey::MIN, partition_key: key, explicit_hash_key: None }),
-            None => None,
-        };
+        // Hashed once, whatever happens to the map.
+        let mut hashed = None;
         loop {
             let map = self.map.load();
-            let (lane, route) = match keyed {
-                Some(route) => (map.lane(route.hash_key), route),
+            let (lane, route) = match record.partition_key {
+                Some(key) if map.is_routed() => {
+                    let route = *hashed.get_or_insert_with(|| Route::keyed(key, record.explicit_hash_key));
+                    (map.lane(route.hash_key), route)
+                }
+                Some(key) => {
+                    let route = Route { hash_key: HashKey::MIN, partition_key: key, explicit_hash_key: None };
+                    (map.lane(route.hash_key), route)
+                }
                 None => {
                     let lanes = map.lanes();
                     let lane = &lanes[self.keyless.load(Ordering::Relaxed) % lanes.len()];
@@ -149,16 +152,21 @@ impl Pipeline {
                 Access::Retired => continue,
                 Access::Closed => return Err(Closed),
             }
-            let put = state.put(record, &route, || self.clock.now(), &self.books, self.routed);
+            let put = state.put(record, &route, || self.clock.now(), &self.books, map.is_routed());
             drop(state);
             if put.notice {
                 self.attention.notice(lane);
             }
-            if put.closed && keyed.is_none() {
+            if put.closed && record.partition_key.is_none() {
                 self.move_keyless(&map);
             }
             return Ok(put.delivery);
         }
+    }
+
+    /// A record was too large for what is known of the stream, which may have changed: the dispatcher looks whether to ask.
+    pub(crate) fn doubt(&self) {
+        self.attention.wake.notify_one();
     }
 
     /// Closes all open aggregates now.
@@ -171,11 +179,22 @@ impl Pipeline {
         }
     }
 
-    /// Waits until everything admitted before is settled.
-    pub(crate) async fn flush(&self) {
-        let generation = self.books.ledger.cut();
+    /// Waits until everything admitted before is settled. Returns how it ended, as far as no flush before has told.
+    pub(crate) async fn flush(&self) -> Tally {
+        let cut = self.books.ledger.cut();
         self.close_open();
-        self.books.ledger.settled(generation).await;
+        self.books.ledger.settled(cut).await
+    }
+
+    /// Records admitted so far.
+    pub(crate) fn admitted(&self) -> u64 {
+        let here: u64 = self.map.load().lanes().iter().map(|lane| lane.state().admitted()).sum();
+        here + self.books.admitted_before.load(Ordering::Relaxed)
+    }
+
+    /// The stream's maximum record size, as far as is known.
+    pub(crate) fn max_record_bytes(&self) -> usize {
+        self.max_record_bytes.load(Ordering::Relaxed)
     }
 
     /// Has keyless records go to another shard from now on, one with room if there is one near.
@@ -193,13 +212,22 @@ impl Pipeline {
     }
 }
 
-fn lane_rules(settings: &Settings, max_aggregate_bytes: Option<usize>, routed: bool) -> LaneRules {
+impl Books {
+    fn new(max_buffered_bytes: usize) -> Arc<Self> {
+        let budget = Budget::new(max_buffered_bytes);
+        let spares = Spares::new(budget.spare_bytes());
+        let (ledger, losses, admitted_before) = (Ledger::default(), Arc::default(), AtomicU64::new(0));
+        Arc::new(Self { budget, ledger, losses, spares, admitted_before })
+    }
+}
+
+fn lane_rules(settings: &Settings, traits: &Traits) -> LaneRules {
     LaneRules {
         linger: settings.linger,
         record_ttl: settings.record_ttl,
         // Where the service distributes the records, nobody knows which shard's limit one counts against.
-        rate_limit: if routed { settings.rate_limit } else { RateLimit::UNLIMITED },
-        max_aggregate_bytes,
+        rate_limit: if traits.routed_by_us { settings.rate_limit } else { RateLimit::UNLIMITED },
+        max_aggregate_bytes: traits.max_aggregate_bytes(settings),
     }
 }
 
@@ -235,9 +263,7 @@ mod fixture {
     use super::*;
 
     pub(super) fn books() -> Arc<Books> {
-        let budget = Budget::new(64 << 20);
-        let spares = Spares::new(budget.spare_bytes());
-        Arc::new(Books { budget, ledger: Ledger::default(), spares })
+        Books::new(64 << 20)
     }
 
     pub(super) fn at(millis: u64) -> Tick {
@@ -245,7 +271,7 @@ mod fixture {
     }
 
     pub(super) fn rules() -> LaneRules {
-        lane_rules(&Settings::default(), Some(49_999), true)
+        lane_rules(&Settings::default(), &Traits::default())
     }
 
     pub(super) fn lane(serial: u64, start: u128, end: u128) -> Arc<Lane> {

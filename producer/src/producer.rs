@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::consume_budget;
 use tokio::time::Instant;
 
 use crate::builder::Builder;
@@ -14,6 +15,7 @@ use crate::error::{Closed, DeliveryError, FailedRecord, PutError, Refusal, Reser
 use crate::pipeline::Pipeline;
 use crate::pipeline::admit::{RecordLimits, footprint};
 use crate::pipeline::dispatch::{Close, Dispatcher};
+use crate::pipeline::report::Tally;
 use crate::record::Record;
 use crate::settings::Settings;
 
@@ -29,29 +31,43 @@ pub struct Producer {
 
 struct Handle {
     pipeline: Arc<Pipeline>,
-    limits: RecordLimits,
     closes: mpsc::Sender<Close>,
+}
+
+impl Handle {
+    /// As far as is known now: the stream's limit can be changed.
+    fn limits(&self) -> RecordLimits {
+        let max_buffered_bytes = self.pipeline.books.budget.total();
+        RecordLimits { max_record_bytes: self.pipeline.max_record_bytes(), max_buffered_bytes }
+    }
+
+    fn refused(&self, refusal: Refusal, record: Record<'_>) -> PutError {
+        if matches!(refusal, Refusal::TooLarge { .. }) {
+            self.pipeline.doubt();
+        }
+        PutError::Refused { refusal, record: record.to_owned().into() }
+    }
 }
 
 impl Producer {
     /// A producer for the stream of this name or ARN, with the client's credentials, region and endpoint.
     ///
-    /// Of the client's configuration the timeouts and, for what is sent after the start, the retries are replaced.
+    /// Of the client's configuration the timeouts and the retries are replaced.
     pub fn builder(client: Client, stream: impl Into<String>) -> Builder {
         Builder::new(client, stream.into())
     }
 
-    pub(crate) fn start(pipeline: Arc<Pipeline>, max_record_bytes: usize) -> Self {
-        let limits = RecordLimits { max_record_bytes, max_buffered_bytes: pipeline.books.budget.total() };
+    pub(crate) fn start(pipeline: Arc<Pipeline>) -> Self {
         // One: closes are rare, and whoever closes can wait for the dispatcher to see it.
         let (closes, receiver) = mpsc::channel(1);
         tokio::spawn(Dispatcher::new(Arc::clone(&pipeline), receiver).run());
-        Self { handle: Arc::new(Handle { pipeline, limits, closes }) }
+        Self { handle: Arc::new(Handle { pipeline, closes }) }
     }
 
     /// Admits a record, waiting for room in the buffers but never for the network.
     ///
-    /// The record is on its way when this returns; the [`Delivery`] tells how that ended.
+    /// The record is on its way when this returns; the [`Delivery`] tells how that ended. A loop of puts lets other tasks run, as far as
+    /// tokio's budget for a task says, although there is room.
     ///
     /// # Errors
     ///
@@ -62,6 +78,7 @@ impl Producer {
     /// Dropped before it returned, it has admitted nothing and holds no room. Those who wait are served in order; a new try begins at the
     /// end of the line.
     pub async fn put(&self, record: Record<'_>) -> Result<Delivery, PutError> {
+        consume_budget().await;
         match self.try_put(record) {
             Ok(delivery) => Ok(delivery),
             Err(TryPutError::Put(error)) => Err(error),
@@ -82,9 +99,9 @@ impl Producer {
     ///
     /// [`TryPutError::Full`] gives the record back as it was; otherwise as [`put`](Self::put).
     pub fn try_put<'a>(&self, record: Record<'a>) -> Result<Delivery, TryPutError<'a>> {
-        let Handle { pipeline, limits, .. } = &*self.handle;
-        if let Err(refusal) = limits.check(&record) {
-            return Err(PutError::Refused { refusal, record: record.to_owned().into() }.into());
+        let pipeline = &self.handle.pipeline;
+        if let Err(refusal) = self.handle.limits().check(&record) {
+            return Err(self.handle.refused(refusal, record).into());
         }
         if !pipeline.books.budget.has_room(footprint(record.wire_len())) {
             return Err(TryPutError::Full(record));
@@ -105,9 +122,10 @@ impl Producer {
     ///
     /// Dropped before it returned, it has taken no room.
     pub async fn reserve(&self, bytes: usize) -> Result<Permit<'_>, ReserveError> {
-        let Handle { pipeline, limits, .. } = &*self.handle;
+        let (pipeline, limits) = (&self.handle.pipeline, self.handle.limits());
         let limit = limits.max_record_bytes.min(limits.max_buffered_bytes.saturating_sub(footprint(0)));
         if bytes > limit {
+            pipeline.doubt();
             return Err(ReserveError::TooLarge { bytes, limit });
         }
         pipeline.books.budget.reserve(footprint(bytes)).await.map_err(|Closed| ReserveError::Closed)?;
@@ -142,11 +160,15 @@ impl Producer {
     ///
     /// Records admitted meanwhile are not waited for. It takes at most one record TTL and one request timeout.
     ///
+    /// The report says how the records ended that were admitted since the flush before: each is in one report at least, and where flushes
+    /// overlap it may be in two.
+    ///
     /// # Cancel safety
     ///
-    /// Cancel safe: what is open was sent with the first poll, the rest is waiting.
-    pub async fn flush(&self) {
-        self.handle.pipeline.flush().await;
+    /// Cancel safe: what is open was sent with the first poll, the rest is waiting. What it would have told the next flush tells.
+    pub async fn flush(&self) -> FlushReport {
+        let Tally { written, not_written, unknown } = self.handle.pipeline.flush().await;
+        FlushReport { written, not_written, unknown }
     }
 
     /// Lets no more records in, through no handle, sends what was admitted, and returns when all of it is resolved or the deadline, counted
@@ -164,7 +186,16 @@ impl Producer {
             Ok(()) => left.await.unwrap_or_default(),
             Err(_) => Vec::new(),
         };
-        CloseReport { undelivered: left.iter().flat_map(|failure| failure.errors()).collect() }
+        CloseReport { undelivered: left.iter().flat_map(|failure| failure.errors()).collect(), counts: self.counts() }
+    }
+
+    /// How many records were admitted and how they ended, since the producer was built. Those that are missing are on their way.
+    pub fn counts(&self) -> Counts {
+        let pipeline = &self.handle.pipeline;
+        // First what ended, so that it is never more than what began.
+        let Tally { written, not_written, unknown } = pipeline.books.ledger.ended();
+        let unwatched = pipeline.books.losses.so_far().records;
+        Counts { admitted: pipeline.admitted(), written, not_written, unknown, unwatched }
     }
 
     /// The bytes that admitted records hold now, their buffers' whole capacity counted.
@@ -172,9 +203,10 @@ impl Producer {
         self.handle.pipeline.books.budget.held()
     }
 
-    /// The largest record the stream takes, in bytes of data and partition key.
+    /// The largest record the stream takes, in bytes of data and partition key, as far as is known: it can be changed under a running producer,
+    /// which asks every five minutes while it is used.
     pub fn max_record_bytes(&self) -> usize {
-        self.handle.limits.max_record_bytes
+        self.handle.pipeline.max_record_bytes()
     }
 
     /// What the producer was built with.
@@ -203,12 +235,12 @@ impl Permit<'_> {
     ///
     /// [`PutError`]: the record cannot be put, or is larger than the permit, or the producer was closed meanwhile.
     pub fn put(self, record: Record<'_>) -> Result<Delivery, PutError> {
-        let Handle { pipeline, limits, .. } = &*self.producer.handle;
+        let (pipeline, limits) = (&self.producer.handle.pipeline, self.producer.handle.limits());
         let bytes = record.wire_len();
         let too_large =
             || if bytes > self.bytes { Err(Refusal::LargerThanPermit { bytes, limit: self.bytes }) } else { Ok(()) };
         if let Err(refusal) = limits.check(&record).and_then(|()| too_large()) {
-            return Err(PutError::Refused { refusal, record: record.to_owned().into() });
+            return Err(self.producer.handle.refused(refusal, record));
         }
         // The record's buffers are charged for what they really hold; the permit, given back right after, kept the room free until then.
         pipeline.submit(&record).map_err(|Closed| PutError::Closed { record: record.to_owned().into() })
@@ -239,6 +271,44 @@ impl fmt::Debug for Permit<'_> {
 pub struct CloseReport {
     /// One error for each record that was admitted and not resolved before the deadline. Empty: everything was.
     pub undelivered: Vec<DeliveryError>,
+    /// All records since the producer was built, those left included.
+    pub counts: Counts,
+}
+
+/// How the records ended that a [`Producer::flush`] waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[must_use = "a flush returns also when records were lost"]
+pub struct FlushReport {
+    /// They are in the stream.
+    pub written: u64,
+    /// They are lost, and not in the stream.
+    pub not_written: u64,
+    /// They failed, and may be in the stream.
+    pub unknown: u64,
+}
+
+impl FlushReport {
+    /// Whether every record is in the stream.
+    pub const fn is_all_written(&self) -> bool {
+        self.not_written == 0 && self.unknown == 0
+    }
+}
+
+/// Records since the producer was built. `admitted` less the next three is what is on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Taken by a put.
+    pub admitted: u64,
+    /// In the stream.
+    pub written: u64,
+    /// Lost, and not in the stream.
+    pub not_written: u64,
+    /// Failed, and possibly in the stream.
+    pub unknown: u64,
+    /// Of the two before: those whose [`Delivery`] was dropped before it told, so that nobody knows but a log and this count.
+    pub unwatched: u64,
 }
 
 /// As good as never, and no overflow of the platform's instants.

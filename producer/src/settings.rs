@@ -17,7 +17,7 @@ pub struct Settings {
     /// The largest aggregate, in bytes of its data and its partition key: 64 to 10 485 760. Default: 50 000, two PUT payload units
     /// whether one counts 25 000 or 25 600 bytes to a unit (the KPL's 51 200 are three of the former).
     pub max_aggregate_bytes: usize,
-    /// The age at which an undelivered record is given up, at least 100 ms. Default: 30 s, the KPL's `recordTtl`.
+    /// The age at which an undelivered record is given up, at least 100 ms. Default: 30 s, the KPL's `recordTtl`. With `Duration::MAX` none is.
     ///
     /// It counts from the first record of the aggregate, so a record may be given up one linger earlier.
     pub record_ttl: Duration,
@@ -33,6 +33,9 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// The time for one PutRecords request from its start to its answer, 100 ms to 10 min. Default: 6 s, the KPL's `requestTimeout`.
     pub request_timeout: Duration,
+    /// Whether a refusal that somebody could mend ends a record at once: no access, no such stream, keys or a token that the service does
+    /// not know, an encryption key that cannot be used. Default: `false`, it is tried until [`record_ttl`](Self::record_ttl), as the KPL does.
+    pub fail_fast: bool,
 }
 
 impl Default for Settings {
@@ -47,6 +50,7 @@ impl Default for Settings {
             max_requests_in_flight: 24,
             connect_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(6),
+            fail_fast: false,
         }
     }
 }

@@ -48,7 +48,7 @@ async fn when_the_buffers_are_full_try_put_gives_the_record_back_and_put_waits()
     cloud.faults("a").heal();
     // The requests in the hole end with their timeout, then all goes out.
     waiting.await.expect("room").await.expect("written");
-    producer.flush().await;
+    let _ = producer.flush().await;
     assert_eq!(producer.buffered_bytes(), 0);
     assert_eq!(common::delivered(&stream).len(), admitted + 1);
 }
@@ -65,7 +65,7 @@ async fn whoever_stops_waiting_takes_no_room_along() {
     }
     assert_eq!(producer.buffered_bytes(), held);
     cloud.faults("a").heal();
-    producer.flush().await;
+    let _ = producer.flush().await;
     assert_eq!(producer.buffered_bytes(), 0);
     // And a permit that is not used gives its room back.
     drop(producer.reserve(10_000).await.expect("room"));
@@ -122,7 +122,7 @@ async fn what_is_held_never_exceeds_the_limit_and_everyone_gets_a_turn() {
     for task in tasks {
         task.await.expect("no panic");
     }
-    producer.flush().await;
+    let _ = producer.flush().await;
     assert_eq!(producer.buffered_bytes(), 0);
     assert_eq!(common::delivered(&stream).len(), 800);
 }

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use aws_sdk_kinesis::types::{RecordDistributionStrategy, StreamMode, StreamModeDetails};
-use common::{builder, copies, delivered, millis};
+use common::{builder, copies, delivered, millis, stored};
 use kinesis_producer::Record;
 use kinesis_testkit::{Cloud, Fault, Limits, Stream};
 
@@ -45,7 +45,7 @@ async fn a_stream_is_asked_what_it_is_until_it_answers() {
             .send()
             .await
             .expect("an on-demand stream");
-        cloud.faults("a").next_n("DescribeStreamSummary", 20, fault);
+        cloud.faults("a").next_n("DescribeStreamSummary", 10, fault);
         let producer = builder(&cloud).await.build().await.expect("a producer");
         let mut deliveries = Vec::new();
         for n in 0..10 {
@@ -56,6 +56,76 @@ async fn a_stream_is_asked_what_it_is_until_it_answers() {
         }
         assert_eq!(stream.records().len(), 10, "nothing is aggregated where the service distributes the records");
     }
+}
+
+/// Q31: the stream is switched to AUTO under a running producer. What was aggregated for shards that the service does not heed any more is taken
+/// apart, and what follows leaves record by record; nothing is lost, and copies stay few.
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_records_the_service_begins_to_distribute_gets_them_one_by_one() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 64).await;
+    let mode = StreamModeDetails::builder().stream_mode(StreamMode::OnDemand).build().expect("all is set");
+    let update = cloud.outside().kinesis.update_stream_mode().stream_arn(stream.arn()).stream_mode_details(mode);
+    update.send().await.expect("a new mode");
+    tokio::time::sleep(millis(3000)).await;
+    let producer = builder(&cloud).await.build().await.expect("a producer");
+    producer.put(Record::new("k", "before")).await.expect("admitted").await.expect("written");
+    set_distribution(&cloud, &stream, RecordDistributionStrategy::Auto).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    let mut deliveries = Vec::new();
+    for n in 0..6400 {
+        let key = format!("user-{n}");
+        deliveries.push(producer.put(Record::new(&key, &n.to_string())).await.expect("admitted"));
+        if n % 64 == 0 {
+            tokio::time::sleep(millis(10)).await;
+        }
+    }
+    for delivery in deliveries {
+        delivery.await.expect("written");
+    }
+    let seen = copies(&stored(&stream));
+    assert_eq!(seen.len(), 6401);
+    let (most, all) = (seen.values().max().copied().unwrap_or_default(), seen.values().sum::<usize>());
+    assert!(most <= 6 && all < 3 * 6401, "most {most}, in all {all}");
+    assert!(cloud.calls("a").count("DescribeStreamSummary") <= 6);
+
+    // And back: aggregates again, each on its shard.
+    set_distribution(&cloud, &stream, RecordDistributionStrategy::UserPartitionKey).await;
+    tokio::time::sleep(Duration::from_secs(340)).await;
+    producer.put(Record::new("k", "wakes it")).await.expect("admitted").await.expect("written");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let before = stream.records().len();
+    let batch: Vec<_> =
+        (0..500).map(|n| producer.try_put(Record::new("one", &n.to_string())).expect("admitted")).collect();
+    for delivery in batch {
+        delivery.await.expect("written");
+    }
+    assert!(stream.records().len() - before < 10, "they share Kinesis records again");
+}
+
+/// Q31: a stream's largest record is raised under a running producer, which asks every five minutes while it is used.
+#[tokio::test(start_paused = true)]
+async fn a_larger_record_size_is_noticed() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let producer = builder(&cloud).await.build().await.expect("a producer");
+    assert_eq!(producer.max_record_bytes(), 1 << 20);
+    let update = cloud.outside().kinesis.update_max_record_size().stream_arn(stream.arn()).max_record_size_in_kib(2048);
+    update.send().await.expect("a larger size");
+    let large = vec![b'x'; 3 << 19];
+    producer.put(Record::new("k", &large)).await.expect_err("more than is known to be taken");
+    tokio::time::sleep(Duration::from_secs(340)).await;
+    // Too much for what is known, but reason enough to ask.
+    producer.put(Record::new("k", &large)).await.expect_err("more than is known to be taken");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(producer.max_record_bytes(), 2 << 20);
+    producer.put(Record::new("k", &large)).await.expect("admitted").await.expect("written");
+}
+
+async fn set_distribution(cloud: &Cloud, stream: &Stream, strategy: RecordDistributionStrategy) {
+    let update = cloud.outside().kinesis.update_stream_record_distribution_strategy().stream_arn(stream.arn());
+    update.record_distribution_strategy(strategy).send().await.expect("an on-demand stream");
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,6 +99,7 @@ async fn run(args: Args) -> anyhow::Result<u64> {
     Output::stdout().print(&end)?;
     let report = producer.close(Duration::ZERO).await;
     ensure!(report.undelivered.is_empty(), "{} records are left over", report.undelivered.len());
+    ensure!(report.counts.written == ok, "{} records are written, {ok} deliveries said so", report.counts.written);
     Ok(failed)
 }
 

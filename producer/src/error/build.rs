@@ -1,3 +1,7 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::SdkError;
 use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError;
@@ -13,31 +17,70 @@ pub enum BuildError {
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// There is no stream of this name or ARN in the account and region of the client.
-    #[error("there is no stream {stream}")]
+    #[error("there is no stream {stream} ({sought})")]
     StreamNotFound {
         /// The stream as it was given.
         stream: String,
+        /// Where, and for how long.
+        sought: Box<Sought>,
         /// What the service answered.
         #[source]
         source: Box<SdkError<DescribeStreamSummaryError, HttpResponse>>,
     },
-    /// The service could not be asked: no credentials, no connection, no time.
-    #[error("stream {stream} cannot be reached")]
+    /// The service could not be asked: no credentials, or none that it takes, no connection, no time.
+    #[error("stream {stream} cannot be reached ({sought})")]
     Unreachable {
         /// The stream as it was given.
         stream: String,
+        /// Where, and for how long.
+        sought: Box<Sought>,
         /// What was in the way.
         #[source]
         source: Box<SdkError<DescribeStreamSummaryError, HttpResponse>>,
     },
     /// Where the stream's shards lie could not be learned, so no record could be routed.
-    #[error("the shards of stream {stream} cannot be listed")]
+    #[error("the shards of stream {stream} cannot be listed ({sought})")]
     Shards {
         /// The stream as it was given.
         stream: String,
+        /// Where, and for how long.
+        sought: Box<Sought>,
         /// Why not.
         source: ShardMapError,
     },
+    /// The stream was being made, and was not there after five minutes.
+    #[error("stream {stream} is still being made ({sought})")]
+    StillCreating {
+        /// The stream as it was given.
+        stream: String,
+        /// Where, and for how long.
+        sought: Box<Sought>,
+    },
+}
+
+/// Where a stream was looked for, for how long, and what came of it last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sought {
+    /// The client's region.
+    pub region: Option<String>,
+    /// Scheme and host of the latest request. `None`: there was none that could be sent, for want of credentials or a region.
+    pub endpoint: Option<String>,
+    /// From the beginning of the build to its end.
+    pub spent: Duration,
+    /// The service's latest error code, or one of those that an [`Attempt`](super::Attempt) has.
+    pub code: Cow<'static, str>,
+}
+
+impl fmt::Display for Sought {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { region, endpoint, spent, code } = self;
+        write!(f, "{}", region.as_deref().unwrap_or("no region"))?;
+        if let Some(endpoint) = endpoint {
+            write!(f, ", {endpoint}")?;
+        }
+        write!(f, ", {code} after {:.1} s", spent.as_secs_f64())
+    }
 }
 
 /// A listing of shards failed, or says nothing to rely on.
@@ -63,5 +106,11 @@ pub enum ShardMapError {
     Torn {
         /// How many open shards were listed.
         open: usize,
+    },
+    /// The pages do not end: a page names itself as the next, names nothing, or there are more than a stream can have.
+    #[error("the listing of shards does not end after {pages} pages")]
+    Endless {
+        /// How many pages there were.
+        pages: usize,
     },
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pipeline::contents::Contents;
+use crate::pipeline::report::Losses;
 use crate::record::OwnedRecord;
 
 /// Whether a record can be in the stream although its delivery failed.
@@ -46,8 +47,8 @@ impl DeliveryError {
         self.failure.outcome
     }
 
-    /// Whether the same record may succeed when it is put again. It may then be in the stream twice if the
-    /// [outcome](Self::outcome) is unknown.
+    /// Whether the same record may succeed when it is put again: unless the service refuses the record itself, it may. It may then be in the
+    /// stream twice if the [outcome](Self::outcome) is unknown.
     pub fn is_retryable(&self) -> bool {
         self.failure.kind != DeliveryErrorKind::Refused
     }
@@ -69,7 +70,8 @@ impl fmt::Display for DeliveryError {
         write!(f, "{kind}; outcome {outcome}")?;
         match attempts.last() {
             None => write!(f, ", never sent"),
-            Some(last) => write!(f, ", last attempt: {}: {}", last.code, last.message),
+            Some(last) if self.failure.count == 1 => write!(f, ", last attempt: {}: {}", last.code, last.message),
+            Some(last) => write!(f, ", last of {} attempts: {}: {}", self.failure.count, last.code, last.message),
         }
     }
 }
@@ -90,8 +92,11 @@ impl std::error::Error for DeliveryError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeliveryErrorKind {
-    /// The service refuses it, and would again: no access, no such stream, an argument it does not take.
+    /// The service does not take it, and would not take it again: too large for the stream, an argument that it does not know.
     Refused,
+    /// The service refuses what somebody can mend (no access, no such stream, keys that it does not know), and
+    /// [`Settings::fail_fast`](crate::Settings::fail_fast) says not to wait for that.
+    NeedsAction,
     /// Its time to live was over before an attempt succeeded.
     Expired,
     /// It was left over at the deadline given to [`Producer::close`](crate::Producer::close).
@@ -104,6 +109,7 @@ impl fmt::Display for DeliveryErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Refused => "the service refuses the record",
+            Self::NeedsAction => "the service refuses records until somebody mends what is in the way",
             Self::Expired => "the record's time to live is over",
             Self::Closed => "the producer was closed before the record was delivered",
             Self::Abandoned => "the producer's runtime went away",
@@ -133,10 +139,20 @@ pub(crate) struct Failure {
     pub(crate) kind: DeliveryErrorKind,
     pub(crate) outcome: Outcome,
     pub(crate) attempts: Vec<Attempt>,
+    /// Of all attempts, those that are not kept included.
+    pub(crate) count: u32,
     pub(crate) contents: Contents,
+    /// Where those are counted that nobody asks about.
+    pub(crate) losses: Arc<Losses>,
 }
 
 impl Failure {
+    /// Counts records of it whose deliveries were dropped without having told.
+    pub(crate) fn unwatched(&self, records: u64) {
+        let code = self.attempts.last().map(|attempt| &attempt.code);
+        self.losses.add(records, self.kind, code);
+    }
+
     pub(crate) fn errors(self: &Arc<Self>) -> impl Iterator<Item = DeliveryError> {
         (0..self.contents.len() as u32).map(|index| DeliveryError::new(Arc::clone(self), index))
     }

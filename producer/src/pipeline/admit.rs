@@ -1,5 +1,6 @@
 //! The way in: what a record must be like, and room for it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
@@ -123,7 +124,11 @@ impl Budget {
                 .unwrap_or_else(|debt| debt);
             paid = debt.min(bytes);
         }
-        self.permits.add_permits(bytes - paid);
+        let add = || self.permits.add_permits(bytes - paid);
+        // It wakes who waits for room, and a waker that panics must not end whoever releases.
+        if catch_unwind(AssertUnwindSafe(add)).is_err() {
+            tracing::error!("a task that waited for room panicked when it was woken");
+        }
     }
 
     /// Lets nobody in any more; who waits is told.

@@ -16,7 +16,8 @@ pub(crate) fn full_jitter(bounds: ExponentialBuilder, retry: u32, rng: &mut fast
 /// For entries of a request: a throttled shard has tokens again within a second, and a record lives for 30 s by default.
 pub(crate) const ENTRIES: ExponentialBuilder = bounds(Duration::from_millis(100), Duration::from_secs(3));
 
-/// For listings of shards that failed: records wait for them, and the service allows 100 a second for a stream.
+/// For listings of shards, the first try of a running producer included: a fleet learns of a reshard in one moment, and the service allows 1000
+/// calls a second for a stream.
 pub(crate) const LISTINGS: ExponentialBuilder = bounds(Duration::from_millis(500), Duration::from_secs(5));
 
 /// For the question about the stream at the start, where other producers of the account may be starting too.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinesis_aggregation::{AggregatedRecord, Aggregator};
+use kinesis_aggregation::Aggregator;
 
 use super::Books;
 use super::admit::{BATCH_BYTES, CHARGE_STEP, RECORD_BYTES};
 use super::contents::{Contents, Plain, Route};
 use super::judge::Failed;
-use super::report::History;
+use super::report::{History, Tally};
 use super::tick::Tick;
 use crate::delivery::{Completion, Delivery, Written};
 use crate::error::{Attempt, DeliveryErrorKind, Failure, Outcome, code};
@@ -65,9 +65,8 @@ impl Batch {
     }
 
     /// A batch that takes over records of this one, which must be [`forwarded`](Self::forwarded) to it.
-    pub(crate) fn successor(&self, contents: AggregatedRecord) -> Self {
+    pub(crate) fn successor(&self, contents: Contents) -> Self {
         self.books.ledger.join(self.generation);
-        let contents = Contents::Aggregate { record: contents, keyless: self.keyless };
         let mut batch = Self::new(&self.books, Body::Built(contents), self.opened, self.keyless, self.generation);
         batch.history = self.history.clone();
         batch.recharge();
@@ -155,8 +154,9 @@ impl Batch {
     /// All records are in the stream.
     pub(crate) fn written(mut self, shard: Arc<str>, sequence_number: Arc<str>) {
         let attempts = self.history.count() + 1;
+        let records = self.build().len() as u64;
         self.completion.written(Written { shard, sequence_number, attempts });
-        self.settle();
+        self.settle(Tally { written: records, ..Tally::default() });
     }
 
     /// The records are given up.
@@ -168,7 +168,7 @@ impl Batch {
     pub(crate) fn forwarded(mut self, to: Vec<(&Self, u32)>) {
         let to = to.into_iter().map(|(batch, index)| (Arc::clone(&batch.completion), index)).collect();
         self.completion.forwarded(to);
-        self.settle();
+        self.settle(Tally::default());
     }
 
     /// An attempt begins.
@@ -195,18 +195,20 @@ impl Batch {
             unreachable!("built in the line above")
         };
         let history = std::mem::take(&mut self.history);
-        let failure =
-            Arc::new(Failure { kind, outcome: history.outcome(), attempts: history.into_attempts(), contents });
-        self.completion.failed(Arc::clone(&failure));
-        self.settle();
+        let (outcome, count, records) = (history.outcome(), history.count(), contents.len() as u64);
+        let losses = Arc::clone(&self.books.losses);
+        let attempts = history.into_attempts();
+        let failure = Arc::new(Failure { kind, outcome, attempts, count, contents, losses });
+        failure.unwatched(self.completion.failed(Arc::clone(&failure)));
+        self.settle(Tally::failed(outcome, records));
         failure
     }
 
     /// Deliveries first, then room and flush: who is woken by these finds the former resolved.
-    fn settle(&mut self) {
+    fn settle(&mut self, tally: Tally) {
         self.settled = true;
         self.books.budget.release(self.charged);
-        self.books.ledger.settle(self.generation);
+        self.books.ledger.settle(self.generation, tally);
     }
 
     /// Charges what the batch holds now: exactly once it is built, in steps while it grows.

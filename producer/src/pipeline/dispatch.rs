@@ -1,15 +1,15 @@
 //! The back half of the pipeline: one task a producer, woken only when there is something to do.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::backoff;
+use super::Pipeline;
 use super::batch::Batch;
 use super::collect::{Cargo, Request};
 use super::flight::{Cause, Landed, Undecided, fly};
@@ -17,8 +17,13 @@ use super::lane::{Access, Lane};
 use super::reroute::{rehome, reroute};
 use super::shard_map::{Listing, ShardMap};
 use super::tick::Tick;
-use super::{Pipeline, lane_rules};
-use crate::error::{Causes, DeliveryErrorKind, Failure};
+use crate::error::{DeliveryErrorKind, Failure};
+
+use self::refresh::Refresh;
+use self::say::Say;
+
+mod refresh;
+mod say;
 
 /// Stop after delivering what is there, at the latest at this instant.
 pub(crate) struct Close {
@@ -40,10 +45,11 @@ pub(crate) struct Dispatcher {
     undecided: Vec<Undecided>,
     /// A listing of shards under way: one at a time.
     listing: Option<Pin<Box<dyn Future<Output = Listing> + Send>>>,
-    last_listed: Tick,
-    rng: fastrand::Rng,
+    refresh: Refresh,
+    say: Say,
     closing: Option<Closing>,
-    abort: watch::Sender<bool>,
+    /// From when on nothing is sent.
+    end: watch::Sender<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -56,8 +62,7 @@ struct Closing {
 
 impl Dispatcher {
     pub(crate) fn new(pipeline: Arc<Pipeline>, closes: mpsc::Receiver<Close>) -> Self {
-        let rng = fastrand::Rng::with_seed(pipeline.seed);
-        let last_listed = pipeline.clock.now();
+        let refresh = Refresh::new(&pipeline);
         Self {
             pipeline,
             closes,
@@ -66,16 +71,17 @@ impl Dispatcher {
             flights: JoinSet::new(),
             undecided: Vec::new(),
             listing: None,
-            last_listed,
-            rng,
+            refresh,
+            say: Say::default(),
             closing: None,
-            abort: watch::Sender::new(false),
+            end: watch::Sender::new(None),
         }
     }
 
     /// Runs until everything is settled after a close, or its deadline.
     pub(crate) async fn run(mut self) {
-        loop {
+        // At the deadline nothing is launched any more.
+        while !self.is_over() {
             self.attend();
             self.launch();
             if self.closing.is_some() && self.flights.is_empty() && self.pipeline.books.ledger.is_empty() {
@@ -90,16 +96,25 @@ impl Dispatcher {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
                 Some(landed) = self.flights.join_next() => self.land(landed),
                 listing = pending(&mut self.listing) => self.remap(listing),
+                summary = pending(&mut self.refresh.summary) => self.learn(summary),
                 close = self.closes.recv(), if !no_handles => self.close(close),
                 () = self.pipeline.attention.wake.notified() => {}
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {}
             }
         }
         let left = self.give_up().await;
+        self.say.rest(&self.pipeline);
         for reply in self.closing.take().unwrap_or_default().replies {
-            // Whoever closed may have gone: the deliveries have been told all the same.
-            let _ = reply.send(left.clone());
+            // Whoever closed may have gone: the deliveries have been told all the same. And one whose waker panics is not the only one.
+            if catch_unwind(AssertUnwindSafe(|| drop(reply.send(left.clone())))).is_err() {
+                tracing::error!("a task that waited for a close panicked when it was woken");
+            }
         }
+    }
+
+    fn is_over(&self) -> bool {
+        let deadline = self.closing.as_ref().and_then(|closing| closing.deadline);
+        deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
     /// Looks at every lane that asked for it, or whose time has come.
@@ -122,6 +137,8 @@ impl Dispatcher {
         for undecided in expired {
             undecided.into_batch(&self.pipeline).failed(DeliveryErrorKind::Expired);
         }
+        self.refresh_if_due(now);
+        self.say.losses(&self.pipeline, now);
     }
 
     /// Brings a lane up to now, sets its alarm, and puts it in line if it has something to send.
@@ -158,7 +175,7 @@ impl Dispatcher {
             if request.is_empty() {
                 break;
             }
-            self.flights.spawn(fly(Arc::clone(&self.pipeline), request.into_cargo(), self.abort.subscribe()));
+            self.flights.spawn(fly(Arc::clone(&self.pipeline), request.into_cargo(), self.end.subscribe()));
         }
     }
 
@@ -195,7 +212,13 @@ impl Dispatcher {
     }
 
     fn take_over(&mut self, landed: Landed) {
-        let Landed { again, undecided, surprise } = landed;
+        let Landed { again, undecided, surprise, unmended, refused } = landed;
+        if let Some((failed, batches)) = unmended {
+            self.say.unmended(&self.pipeline, &failed, batches);
+        }
+        if surprise || refused {
+            self.refresh.surprises += 1;
+        }
         if surprise || !undecided.is_empty() {
             self.ask_for_shards();
         }
@@ -235,76 +258,6 @@ impl Dispatcher {
         self.visit(&lane);
     }
 
-    /// Lists the shards, unless that is under way, and not too often.
-    fn ask_for_shards(&mut self) {
-        if self.listing.is_some() {
-            return;
-        }
-        let pipeline = Arc::clone(&self.pipeline);
-        let start = pipeline.clock.instant(self.last_listed + backoff::LISTING_GAP);
-        let mut rng = self.rng.fork();
-        self.listing = Some(Box::pin(async move {
-            sleep_until(start).await;
-            for retry in 1.. {
-                match Listing::fetch(&pipeline.client, &pipeline.stream).await {
-                    Ok(listing) => return listing,
-                    Err(error) => {
-                        tracing::warn!(error = %Causes(&error), retry, "the stream's shards cannot be listed; the last known ones serve on")
-                    }
-                }
-                tokio::time::sleep(backoff::full_jitter(backoff::LISTINGS, retry, &mut rng)).await;
-            }
-            unreachable!("tried for ever")
-        }));
-    }
-
-    /// A newer map takes the old one's place. What waits for shards that are gone is put where it belongs now, and what could not be
-    /// judged is judged again.
-    fn remap(&mut self, listing: Listing) {
-        self.listing = None;
-        let now = self.pipeline.clock.now();
-        self.last_listed = now;
-        let settings = &self.pipeline.settings;
-        let access = if self.closing.is_some() { Access::Closed } else { Access::Open };
-        let rules = lane_rules(settings, self.pipeline.max_aggregate_bytes, true);
-        let new_lane = |id, range| {
-            let serial = self.pipeline.lanes_made.fetch_add(1, Ordering::Relaxed);
-            Lane::new(serial, Some(id), range, rules, access, self.pipeline.seed)
-        };
-        // A request of a shard's last moment may be answered this much later.
-        let remember = settings.record_ttl + settings.request_timeout;
-        let (map, retired) = ShardMap::next(Some(&self.pipeline.map.load()), listing, now, remember, new_lane);
-        let map = Arc::new(map);
-        // First the map, then the retirement: whoever finds a lane retired finds the map that replaces it.
-        self.pipeline.map.store(Arc::clone(&map));
-        for lane in &retired {
-            let limiter = lane.state().limiter();
-            for heir in map.lanes().iter().filter(|heir| heir.range().overlaps(&lane.range())) {
-                heir.state().inherit(now, &limiter);
-            }
-        }
-        for lane in &retired {
-            let left = lane.state().retire(Access::Retired);
-            self.visit(lane);
-            for (at, batch) in left {
-                for (lane, batch) in reroute(batch, &map) {
-                    match at {
-                        Some(at) => lane.state().retry_at(at, batch),
-                        None => lane.state().enqueue(batch),
-                    }
-                    self.visit(&lane);
-                }
-            }
-        }
-        if !retired.is_empty() {
-            let gone = retired.iter().filter_map(|lane| lane.shard()).collect::<Vec<_>>().join(", ");
-            tracing::info!(gone, open = map.lanes().len(), "the stream was resharded");
-        }
-        let mut landed = Landed::default();
-        landed.decide(&self.pipeline, &map, std::mem::take(&mut self.undecided));
-        self.take_over(landed);
-    }
-
     /// Lets no more records in and sends what is there. `None`: the last handle was dropped.
     fn close(&mut self, close: Option<Close>) {
         let closing = self.closing.get_or_insert_default();
@@ -313,6 +266,7 @@ impl Dispatcher {
             Some(Close { deadline, reply }) => {
                 closing.deadline = Some(closing.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
                 closing.replies.push(reply);
+                self.end.send_replace(closing.deadline);
             }
         }
         self.pipeline.books.budget.close();
@@ -328,7 +282,7 @@ impl Dispatcher {
 
     /// Ends everything that is left, and says what it was.
     async fn give_up(&mut self) -> Vec<Arc<Failure>> {
-        self.abort.send_replace(true);
+        self.end.send_replace(Some(Instant::now()));
         let mut left: Vec<Batch> = Vec::new();
         while let Some(landed) = self.flights.join_next().await {
             if let Ok(landed) = landed {
@@ -352,7 +306,11 @@ impl Dispatcher {
         let lane = self.alarms.first_key_value().map(|((at, _), _)| *at);
         let ttl = self.pipeline.settings.record_ttl;
         let undecided = self.undecided.iter().map(|undecided| undecided.opened() + ttl).min();
-        let next = lane.into_iter().chain(undecided).min()?;
+        // A producer that is not used asks nothing: it does when it is used again.
+        let is_used = !self.pipeline.books.ledger.is_empty();
+        let refresh = self.refresh.due_at(self.closing.is_some()).filter(|_| is_used);
+        let others = [refresh, self.say.due_at()];
+        let next = lane.into_iter().chain(undecided).chain(others.into_iter().flatten()).min()?;
         Some(self.pipeline.clock.instant(next))
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use kinesis_aggregation::HashKeyRange;
+use kinesis_service_errors::{Departure, Transmission};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Pipeline;
 use super::collect::Cargo;
@@ -21,6 +23,10 @@ pub(crate) struct Landed {
     pub(crate) undecided: Vec<Undecided>,
     /// Something was written on another shard than the map says.
     pub(crate) surprise: bool,
+    /// The latest refusal that somebody could mend, and how many batches were refused so.
+    pub(crate) unmended: Option<(Failed, u64)>,
+    /// Something was refused for good.
+    pub(crate) refused: bool,
 }
 
 /// Why a batch is sent again.
@@ -40,10 +46,20 @@ pub(crate) struct Undecided {
     answer: Answer,
 }
 
-/// Sends the batches in one request and judges each by its answer. Ends at once when `abort` says so: what has no answer then may have
-/// been written.
-pub(crate) async fn fly(pipeline: Arc<Pipeline>, mut cargo: Vec<Cargo>, mut abort: watch::Receiver<bool>) -> Landed {
+/// Sends the batches in one request and judges each by its answer. Ends when the `end` has come and says so: what has left and has no answer
+/// then may have been written. At or after the end nothing is sent.
+pub(crate) async fn fly(
+    pipeline: Arc<Pipeline>,
+    mut cargo: Vec<Cargo>,
+    mut end: watch::Receiver<Option<Instant>>,
+) -> Landed {
+    let is_over = |end: &Option<Instant>| end.is_some_and(|end| end <= Instant::now());
+    if is_over(&end.borrow()) {
+        let again = cargo.into_iter().map(|cargo| (cargo, Cause::Other)).collect();
+        return Landed { again, ..Landed::default() };
+    }
     let now = pipeline.clock.now();
+    let departure = Departure::new();
     let entries = cargo
         .iter_mut()
         .map(|Cargo { batch, .. }| {
@@ -55,8 +71,8 @@ pub(crate) async fn fly(pipeline: Arc<Pipeline>, mut cargo: Vec<Cargo>, mut abor
     let answers = tokio::select! {
         biased;
         // First: an answer that is there is worth more than the wish to go.
-        answers = send::send(&pipeline.client, &pipeline.stream, entries) => answers,
-        _ = abort.wait_for(|abort| *abort) => vec![Answer::Failed(aborted()); cargo.len()],
+        answers = send::send(&pipeline.client, &pipeline.stream, entries, &departure) => answers,
+        _ = end.wait_for(is_over) => vec![Answer::Failed(aborted(departure.so_far())); cargo.len()],
     };
     let had_company = cargo.len() > 1;
     let map = pipeline.map.load_full();
@@ -79,7 +95,8 @@ impl Landed {
     fn settle(&mut self, pipeline: &Pipeline, map: &ShardMap, cargo: Cargo, answer: Answer, had_company: bool) {
         let Cargo { lane, mut batch } = cargo;
         let hash_keys = batch.build().range().unwrap_or(HashKeyRange::FULL);
-        let sent = Sent { predicted: lane.shard(), hash_keys, had_company };
+        let fail_fast = pipeline.settings.fail_fast;
+        let sent = Sent { predicted: lane.shard(), hash_keys, had_company, fail_fast };
         let verdict = judge(&answer, &sent, |shard| map.range_of(shard));
         let now = pipeline.clock.now();
         match (verdict, answer) {
@@ -90,15 +107,33 @@ impl Landed {
                 self.again.push((Cargo { lane, batch }, Cause::Misrouted));
             }
             (Verdict::Refused, Answer::Failed(failed)) => {
+                self.refused = true;
                 batch.attempted(now, failed);
                 batch.failed(DeliveryErrorKind::Refused);
             }
+            (Verdict::Unmended, Answer::Failed(failed)) => {
+                self.count_unmended(&failed);
+                batch.attempted(now, failed);
+                batch.failed(DeliveryErrorKind::NeedsAction);
+            }
             (verdict, Answer::Failed(failed)) => {
                 let cause = if failed.class == Class::Throttled { Cause::Throttled } else { Cause::Other };
+                if failed.class == Class::NeedsAction {
+                    self.count_unmended(&failed);
+                }
                 batch.alone |= verdict == Verdict::Alone;
                 batch.attempted(now, failed);
                 self.again.push((Cargo { lane, batch }, cause));
             }
+        }
+    }
+}
+
+impl Landed {
+    fn count_unmended(&mut self, failed: &Failed) {
+        match &mut self.unmended {
+            Some((_, batches)) => *batches += 1,
+            none => *none = Some((failed.clone(), 1)),
         }
     }
 }
@@ -137,11 +172,10 @@ fn misrouted(shard: &str, sequence_number: &str, hash_keys: HashKeyRange) -> Fai
     }
 }
 
-fn aborted() -> Failed {
-    Failed {
-        class: Class::Transient,
-        code: code::ABORTED.into(),
-        message: "the producer was closed while the request was under way".into(),
-        outcome: Outcome::Unknown,
-    }
+fn aborted(transmission: Transmission) -> Failed {
+    let (outcome, message) = match transmission {
+        Transmission::NotBegun => (Outcome::NotWritten, "the producer was closed before the request left"),
+        Transmission::MayHaveBegun => (Outcome::Unknown, "the producer was closed while the request was under way"),
+    };
+    Failed { class: Class::Transient, code: code::ABORTED.into(), message: message.into(), outcome }
 }

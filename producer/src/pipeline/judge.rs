@@ -33,10 +33,10 @@ pub(crate) enum Class {
     Throttled,
     /// It may pass.
     Transient,
+    /// It passes when somebody has mended something: a policy, keys, the stream.
+    NeedsAction,
     /// One of the request's entries is not acceptable; which one is not said.
     Invalid,
-    /// It will be so again.
-    Fatal,
 }
 
 /// What is known of the batch.
@@ -48,6 +48,8 @@ pub(crate) struct Sent<'a> {
     pub(crate) hash_keys: HashKeyRange,
     /// Other entries were in its request.
     pub(crate) had_company: bool,
+    /// What somebody can mend is not waited for.
+    pub(crate) fail_fast: bool,
 }
 
 /// What becomes of the batch.
@@ -66,6 +68,8 @@ pub(crate) enum Verdict {
     Alone,
     /// Give it up.
     Refused,
+    /// Give it up, although somebody could mend what is in the way.
+    Unmended,
 }
 
 pub(crate) fn judge(answer: &Answer, sent: &Sent<'_>, range_of: impl FnOnce(&str) -> Option<HashKeyRange>) -> Verdict {
@@ -84,8 +88,10 @@ pub(crate) fn judge(answer: &Answer, sent: &Sent<'_>, range_of: impl FnOnce(&str
         }
         Answer::Failed(failed) => match failed.class {
             Class::Throttled | Class::Transient => Verdict::Again,
+            Class::NeedsAction if sent.fail_fast => Verdict::Unmended,
+            Class::NeedsAction => Verdict::Again,
             Class::Invalid if sent.had_company => Verdict::Alone,
-            Class::Invalid | Class::Fatal => Verdict::Refused,
+            Class::Invalid => Verdict::Refused,
         },
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct State {
     retry_serial: u64,
     limiter: Limiter,
     rng: fastrand::Rng,
+    /// Records put here. Counted under the lane's lock, which a counter of all lanes would make dear.
+    admitted: u64,
     /// The dispatcher has been told to look here and has not yet.
     pub(crate) noticed: bool,
     /// The dispatcher's: it waits for a free request to send what is ready here.
@@ -90,6 +92,7 @@ impl Lane {
             retry_serial: 0,
             limiter: Limiter::new(rules.rate_limit),
             rng: fastrand::Rng::with_seed(seed ^ serial),
+            admitted: 0,
             noticed: false,
             in_line: false,
             alarm: None,
@@ -137,6 +140,7 @@ impl State {
         books: &Arc<Books>,
         routed: bool,
     ) -> Put {
+        self.admitted += 1;
         let keyless = record.partition_key.is_none();
         let (delivery, closed, news) = match self.rules.max_aggregate_bytes {
             Some(max_bytes) if record.data().len() < max_bytes => {
@@ -263,6 +267,18 @@ impl State {
     /// Takes in what a shard has been sent that this one comes from.
     pub(crate) fn inherit(&mut self, now: Tick, parent: &Limiter) {
         self.limiter.inherit(now, parent);
+    }
+
+    /// Records put here so far.
+    pub(crate) const fn admitted(&self) -> u64 {
+        self.admitted
+    }
+
+    /// From now on records share an aggregate of at most this size, or leave alone. What is open is closed; tells whether the dispatcher
+    /// must look.
+    pub(crate) fn aggregate_to(&mut self, now: Tick, max_aggregate_bytes: Option<usize>) -> bool {
+        self.rules.max_aggregate_bytes = max_aggregate_bytes;
+        self.close_now(now)
     }
 
     /// Lets nobody put any more. What is here goes on.

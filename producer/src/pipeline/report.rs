@@ -1,11 +1,14 @@
 //! The way out: what became of a batch reaches its deliveries, and whoever waits for all of them.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::{Add, Sub};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::error::{Attempt, Outcome};
+use crate::error::{Attempt, DeliveryErrorKind, Outcome};
 
 /// What was tried with a batch and did not succeed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +44,77 @@ impl History {
     }
 }
 
+/// How records ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Tally {
+    pub(crate) written: u64,
+    pub(crate) not_written: u64,
+    pub(crate) unknown: u64,
+}
+
+impl Tally {
+    pub(crate) fn failed(outcome: Outcome, records: u64) -> Self {
+        match outcome {
+            Outcome::NotWritten => Self { not_written: records, ..Self::default() },
+            Outcome::Unknown => Self { unknown: records, ..Self::default() },
+        }
+    }
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            written: self.written + more.written,
+            not_written: self.not_written + more.not_written,
+            unknown: self.unknown + more.unknown,
+        }
+    }
+}
+
+impl Sub for Tally {
+    type Output = Self;
+
+    fn sub(self, less: Self) -> Self {
+        Self {
+            written: self.written - less.written,
+            not_written: self.not_written - less.not_written,
+            unknown: self.unknown - less.unknown,
+        }
+    }
+}
+
+/// Records that failed and whose deliveries were dropped: nobody but a log tells of them.
+#[derive(Debug, Default)]
+pub(crate) struct Losses {
+    state: Mutex<Lost>,
+}
+
+/// All there were, and what is known of the latest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) records: u64,
+    pub(crate) kind: Option<DeliveryErrorKind>,
+    pub(crate) code: Option<Cow<'static, str>>,
+}
+
+impl Losses {
+    pub(crate) fn add(&self, records: u64, kind: DeliveryErrorKind, code: Option<&Cow<'static, str>>) {
+        if records == 0 {
+            return;
+        }
+        let mut lost = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.records += records;
+        lost.kind = Some(kind);
+        lost.code = code.cloned();
+    }
+
+    pub(crate) fn so_far(&self) -> Lost {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Counts the batches that are not settled, by generation: a flush ends one generation and waits for all up to it, not for those that
 /// come later.
 #[derive(Debug, Default)]
@@ -53,12 +127,33 @@ pub(crate) struct Ledger {
 struct Generations {
     oldest: u64,
     /// Batches not settled, by generation from the oldest on; the last one is the current one.
-    open: VecDeque<usize>,
+    open: VecDeque<Generation>,
+    /// How the records of all generations before the oldest ended.
+    retired: Tally,
+    /// The part of them that a flush has told of.
+    told: Tally,
+    /// How all records ended that have.
+    ended: Tally,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Generation {
+    unsettled: usize,
+    ended: Tally,
+}
+
+/// The end of a generation, to wait for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    generation: u64,
+    /// What was told before.
+    told: Tally,
 }
 
 impl Default for Generations {
     fn default() -> Self {
-        Self { oldest: 0, open: VecDeque::from([0]) }
+        let open = VecDeque::from([Generation::default()]);
+        Self { oldest: 0, open, retired: Tally::default(), told: Tally::default(), ended: Tally::default() }
     }
 }
 
@@ -66,46 +161,67 @@ impl Ledger {
     /// Counts a new batch and tells its generation.
     pub(crate) fn enter(&self) -> u64 {
         let mut generations = self.generations();
-        *generations.open.back_mut().expect("there is always a current generation") += 1;
+        generations.open.back_mut().expect("there is always a current generation").unsettled += 1;
         generations.oldest + generations.open.len() as u64 - 1
     }
 
     /// Counts a batch that takes over records of an unsettled batch of this generation.
     pub(crate) fn join(&self, generation: u64) {
-        *self.generations().of(generation) += 1;
+        self.generations().of(generation).unsettled += 1;
     }
 
     /// The batch has told all its deliveries, or others will.
-    pub(crate) fn settle(&self, generation: u64) {
+    pub(crate) fn settle(&self, generation: u64, tally: Tally) {
         let mut generations = self.generations();
-        *generations.of(generation) -= 1;
+        generations.ended = generations.ended + tally;
+        let of = generations.of(generation);
+        of.unsettled -= 1;
+        of.ended = of.ended + tally;
         if generations.retire() || generations.is_empty() {
             drop(generations);
-            self.ended.notify_waiters();
+            // A waker that panics must not end whoever settles.
+            if std::panic::catch_unwind(AssertUnwindSafe(|| self.ended.notify_waiters())).is_err() {
+                tracing::error!("a task that waited for a flush panicked when it was woken");
+            }
         }
     }
 
-    /// Begins a new generation and returns the one before.
-    pub(crate) fn cut(&self) -> u64 {
+    /// Begins a new generation; the one before ends here.
+    pub(crate) fn cut(&self) -> Cut {
         let mut generations = self.generations();
-        let last = generations.oldest + generations.open.len() as u64 - 1;
-        generations.open.push_back(0);
+        let generation = generations.oldest + generations.open.len() as u64 - 1;
+        generations.open.push_back(Generation::default());
         generations.retire();
-        last
+        Cut { generation, told: generations.told }
     }
 
-    /// Waits until every batch up to this generation is settled.
-    pub(crate) async fn settled(&self, generation: u64) {
+    /// Waits until every batch up to the cut is settled. Returns how the records ended of which no flush had told when the cut was made.
+    ///
+    /// Each record is in one tally at least. One that was admitted after the cut may be in it too, where flushes overlap.
+    pub(crate) async fn settled(&self, cut: Cut) -> Tally {
         loop {
             let ended = self.ended.notified();
             tokio::pin!(ended);
             // Registered before looking: a batch settled in between is not missed.
             ended.as_mut().enable();
-            if self.generations().oldest > generation {
-                return;
+            if let Some(tally) = self.tell(cut) {
+                return tally;
             }
             ended.await;
         }
+    }
+
+    fn tell(&self, cut: Cut) -> Option<Tally> {
+        let mut generations = self.generations();
+        (generations.oldest > cut.generation).then(|| {
+            generations.told = generations.retired;
+            generations.retired - cut.told
+        })
+    }
+
+    /// How all records ended that have.
+    pub(crate) fn ended(&self) -> Tally {
+        self.generations().ended
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -118,7 +234,7 @@ impl Ledger {
 }
 
 impl Generations {
-    fn of(&mut self, generation: u64) -> &mut usize {
+    fn of(&mut self, generation: u64) -> &mut Generation {
         let index = generation - self.oldest;
         self.open.get_mut(index as usize).expect("a generation stays until its last batch is settled")
     }
@@ -126,7 +242,8 @@ impl Generations {
     /// Drops old generations that are done; the current one stays.
     fn retire(&mut self) -> bool {
         let before = self.oldest;
-        while self.open.len() > 1 && self.open[0] == 0 {
+        while self.open.len() > 1 && self.open[0].unsettled == 0 {
+            self.retired = self.retired + self.open[0].ended;
             self.open.pop_front();
             self.oldest += 1;
         }
@@ -134,7 +251,7 @@ impl Generations {
     }
 
     fn is_empty(&self) -> bool {
-        self.open.iter().all(|count| *count == 0)
+        self.open.iter().all(|generation| generation.unsettled == 0)
     }
 }
 
@@ -188,12 +305,32 @@ mod tests {
         for _ in 0..2 {
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert!(!waiting.is_finished());
-            ledger.settle(before);
+            ledger.settle(before, tally(3, 1, 0));
         }
-        waiting.await.expect("no panic");
+        assert_eq!(waiting.await.expect("no panic"), tally(6, 2, 0));
         assert!(!ledger.is_empty());
-        ledger.settle(after);
+        ledger.settle(after, tally(0, 0, 5));
         assert!(ledger.is_empty());
-        ledger.settled(ledger.cut()).await;
+        assert_eq!(ledger.settled(ledger.cut()).await, tally(0, 0, 5), "what one flush told, the next does not");
+        assert_eq!(ledger.ended(), tally(6, 2, 5));
+    }
+
+    fn tally(written: u64, not_written: u64, unknown: u64) -> Tally {
+        Tally { written, not_written, unknown }
+    }
+
+    /// Two tasks flush at once: each is told of what it has put.
+    #[tokio::test(start_paused = true)]
+    async fn flushes_that_overlap_tell_of_all_that_was_before_them() {
+        let ledger = Ledger::default();
+        let first = ledger.enter();
+        let one = ledger.cut();
+        let second = ledger.enter();
+        let two = ledger.cut();
+        ledger.settle(second, tally(0, 2, 0));
+        ledger.settle(first, tally(0, 1, 0));
+        assert_eq!(ledger.settled(two).await, tally(0, 3, 0));
+        assert!(ledger.settled(one).await.not_written >= 1);
+        assert_eq!(ledger.settled(ledger.cut()).await, Tally::default());
     }
 }

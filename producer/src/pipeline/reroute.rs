@@ -6,16 +6,21 @@ use std::sync::Arc;
 use kinesis_aggregation::Aggregator;
 
 use super::batch::Batch;
-use super::contents::{Contents, Route};
+use super::contents::{Contents, Plain, Route};
 use super::lane::Lane;
 use super::shard_map::ShardMap;
 
 /// Where the batch belongs by this map: whole where all its records belong to one shard, else as several batches of the same age and
-/// history, to which the deliveries are forwarded.
+/// history, to which the deliveries are forwarded. Where the service distributes the records, each for itself.
 pub(crate) fn reroute(mut batch: Batch, map: &ShardMap) -> Vec<(Arc<Lane>, Batch)> {
     let contents = batch.build().clone();
+    if !map.is_routed() {
+        return scatter(batch, contents, &map.lanes()[0]);
+    }
     let Some(range) = contents.range() else {
-        return vec![(Arc::clone(&map.lanes()[0]), batch)];
+        // Keyless, and made for a service that wanted no key: from now on it needs one.
+        let lane = &map.lanes()[0];
+        return vec![(Arc::clone(lane), rehome(batch, lane))];
     };
     let lane = map.lane(range.start);
     let (true, Contents::Aggregate { record, .. }) = (!lane.range().covers(&range), contents) else {
@@ -33,6 +38,31 @@ pub(crate) fn reroute(mut batch: Batch, map: &ShardMap) -> Vec<(Arc<Lane>, Batch
         parts.add(lane, &route, &user.data);
     }
     parts.forward(batch)
+}
+
+/// Each record by itself, for a service that distributes them and whose readers look for no aggregates by hash key.
+fn scatter(mut batch: Batch, contents: Contents, lane: &Arc<Lane>) -> Vec<(Arc<Lane>, Batch)> {
+    let (record, keyless) = match contents {
+        Contents::Aggregate { record, keyless } => (record, keyless),
+        Contents::Plain(plain) => {
+            batch.replace(Contents::Plain(Plain { keyless_to: None, ..plain }));
+            return vec![(Arc::clone(lane), batch)];
+        }
+    };
+    let parts: Vec<Batch> = record
+        .user_records()
+        .map(|user| {
+            let plain = Plain {
+                explicit_hash_key: user.explicit_hash_key().filter(|_| !keyless).and_then(|_| user.hash_key()),
+                partition_key: user.partition_key.filter(|_| !keyless),
+                keyless_to: None,
+                data: user.data,
+            };
+            batch.successor(Contents::Plain(plain))
+        })
+        .collect();
+    batch.forwarded(parts.iter().map(|part| (part, 0)).collect());
+    parts.into_iter().map(|part| (Arc::clone(lane), part)).collect()
 }
 
 /// The keyless batch, made anew for another shard: each of its records names a hash key of the shard it is for.
@@ -82,7 +112,8 @@ impl Parts {
             .into_iter()
             .map(|(serial, (lane, mut part))| {
                 let record = part.take().expect("a part is made for its first record");
-                (serial, (lane, batch.successor(record)))
+                let contents = Contents::Aggregate { record, keyless: batch.keyless };
+                (serial, (lane, batch.successor(contents)))
             })
             .collect();
         batch.forwarded(self.places.iter().map(|(serial, index)| (&parts[serial].1, *index)).collect());

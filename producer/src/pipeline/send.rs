@@ -2,21 +2,21 @@
 
 use std::borrow::Cow;
 use std::error::Error;
-use std::io;
+use std::fmt;
 use std::iter;
-use std::sync::Arc;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::config::retry::RetryConfig;
-use aws_sdk_kinesis::config::timeout::{self, TimeoutConfig};
+use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
+use kinesis_service_errors::{Causes, Departure, Foreign, Kind, Recovery, Transmission};
 
 use super::judge::{Answer, Class, Failed};
-use crate::error::{Causes, Outcome, code};
+use crate::error::{Outcome, code};
 use crate::settings::Settings;
 
 /// The stream, by the name or ARN it was given as.
@@ -46,146 +46,139 @@ impl Stream {
     }
 }
 
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Name(stream) | Self::Arn(stream)) = self;
+        f.pad(stream)
+    }
+}
+
 /// The user's client as the pipeline needs it: with timeouts on every path (the SDK has none by default), and without retries, since they
 /// would send 500 entries again for the sake of one, and hide it.
 pub(crate) fn client(users: &Client, settings: &Settings) -> Client {
-    let timeouts = timeouts(settings).operation_timeout(settings.request_timeout).build();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(settings.connect_timeout)
+        .read_timeout(settings.request_timeout)
+        .operation_attempt_timeout(settings.request_timeout)
+        .operation_timeout(settings.request_timeout)
+        .build();
     let config = users.config().to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
     Client::from_conf(config)
 }
 
-/// The same with the user's own retries, for the questions asked at the start.
-pub(crate) fn patient_client(users: &Client, settings: &Settings) -> Client {
-    Client::from_conf(users.config().to_builder().timeout_config(timeouts(settings).build()).build())
-}
-
-fn timeouts(settings: &Settings) -> timeout::TimeoutConfigBuilder {
-    TimeoutConfig::builder()
-        .connect_timeout(settings.connect_timeout)
-        .read_timeout(settings.request_timeout)
-        .operation_attempt_timeout(settings.request_timeout)
-}
-
-/// Sends the entries and says of each what became of it, in their order.
-pub(crate) async fn send(client: &Client, stream: &Stream, entries: Vec<PutRecordsRequestEntry>) -> Vec<Answer> {
+/// Sends the entries and says of each what became of it, in their order. Whether the request has left is seen by `departure`.
+pub(crate) async fn send(
+    client: &Client,
+    stream: &Stream,
+    entries: Vec<PutRecordsRequestEntry>,
+    departure: &Departure,
+) -> Vec<Answer> {
     let count = entries.len();
     let call = client
         .put_records()
         .set_stream_name(stream.name())
         .set_stream_arn(stream.arn())
         .set_records(Some(entries))
+        .customize()
+        .interceptor(departure.clone())
         .send();
     match call.await {
         Ok(output) => answers(output, count),
         Err(error) => {
-            let failed = request_failed(&error);
+            let failed = request_failed(&error, departure.transmission(&error));
             vec![Answer::Failed(failed); count]
         }
     }
 }
 
+/// An answer of another length than the request says nothing: which of its entries is whose is anybody's guess.
 fn answers(output: PutRecordsOutput, count: usize) -> Vec<Answer> {
-    // An answer that is too short leaves the rest without one: it may have been written.
-    let missing = iter::repeat_with(|| Answer::Failed(no_answer()));
-    output.records.into_iter().map(entry_answer).chain(missing).take(count).collect()
+    if output.records.len() != count {
+        let text = format!("the answer has {} entries, the request had {count}", output.records.len());
+        return vec![Answer::Failed(no_answer(text)); count];
+    }
+    output.records.into_iter().map(entry_answer).collect()
 }
 
 fn entry_answer(entry: PutRecordsResultEntry) -> Answer {
     match (entry.shard_id, entry.sequence_number, entry.error_code) {
         (Some(shard), Some(number), None) => Answer::Written { shard: shard.into(), sequence_number: number.into() },
-        (_, _, Some(error_code)) => Answer::Failed(Failed {
-            class: if error_code == THROTTLED { Class::Throttled } else { Class::Transient },
-            code: error_code.into(),
-            message: entry.error_message.unwrap_or_default().into(),
-            outcome: Outcome::NotWritten,
-        }),
-        _ => Answer::Failed(no_answer()),
+        (_, _, Some(error_code)) => {
+            let message = entry.error_message.unwrap_or_default();
+            let kind = Kind::of(&error_code, &message, None);
+            Answer::Failed(Failed {
+                class: Class::of(kind),
+                code: Foreign(&error_code).to_string().into(),
+                message: Foreign(&message).to_string().into(),
+                outcome: outcome_of(kind, None),
+            })
+        }
+        _ => Answer::Failed(no_answer("the answer says nothing of this entry".to_owned())),
     }
 }
 
-fn no_answer() -> Failed {
-    Failed {
-        class: Class::Transient,
-        code: code::NO_ANSWER.into(),
-        message: "the answer says nothing of this entry".into(),
-        outcome: Outcome::Unknown,
+/// A refusal comes before anything is written. A fault of the service's can have come after it, and of a code that nobody knows nothing is
+/// known.
+fn outcome_of(kind: Kind, status: Option<u16>) -> Outcome {
+    match (kind, status) {
+        (Kind::ServiceFault, _) | (_, Some(500..)) | (Kind::Unknown, None) => Outcome::Unknown,
+        _ => Outcome::NotWritten,
     }
+}
+
+fn no_answer(text: String) -> Failed {
+    let code = code::NO_ANSWER.into();
+    Failed { class: Class::Transient, code, message: text.into(), outcome: Outcome::Unknown }
 }
 
 type CallError = SdkError<PutRecordsError, HttpResponse>;
 
-fn request_failed(error: &CallError) -> Failed {
+fn request_failed(error: &CallError, transmission: Transmission) -> Failed {
+    if let (SdkError::ServiceError(refusal), Some(kind)) = (error, Kind::of_error(error)) {
+        let message = Foreign(refusal.err().message().unwrap_or_default()).to_string().into();
+        let outcome = outcome_of(kind, Some(refusal.raw().status().as_u16()));
+        return Failed { class: Class::of(kind), code: code_of(error), message, outcome };
+    }
+    let outcome = match transmission {
+        Transmission::NotBegun => Outcome::NotWritten,
+        Transmission::MayHaveBegun => Outcome::Unknown,
+    };
+    // Without a region or an endpoint no request can be made, and none ever will.
+    let class = if matches!(error, SdkError::ConstructionFailure(_)) { Class::Invalid } else { Class::Transient };
+    Failed { class, code: code_of(error), message: Causes(error).to_string().into(), outcome }
+}
+
+/// The service's code, else its status; one of [`code`] if it did not answer.
+pub(crate) fn code_of<E>(error: &SdkError<E, HttpResponse>) -> Cow<'static, str>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let no_credentials =
+        || iter::successors(error.source(), |cause| (**cause).source()).any(<dyn Error>::is::<CredentialsError>);
     match error {
-        SdkError::ServiceError(refusal) => {
-            let status = refusal.raw().status().as_u16();
-            let code = refusal.err().code().unwrap_or_default();
-            let message = refusal.err().message().unwrap_or_default().into();
-            // An error of the server's can have come when some entries were written already; a refusal comes before.
-            let outcome = if status >= 500 { Outcome::Unknown } else { Outcome::NotWritten };
-            let code = if code.is_empty() { Cow::Owned(status.to_string()) } else { Cow::Owned(code.to_owned()) };
-            Failed { class: class_of(&code, status), code, message, outcome }
+        SdkError::ServiceError(refusal) => match refusal.err().code().unwrap_or_default() {
+            "" => refusal.raw().status().to_string().into(),
+            code => Foreign(code).to_string().into(),
+        },
+        SdkError::TimeoutError(_) => code::TIMEOUT.into(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => code::TIMEOUT.into(),
+        SdkError::DispatchFailure(_) if no_credentials() => code::NO_CREDENTIALS.into(),
+        SdkError::ResponseError(_) => code::UNREADABLE.into(),
+        _ => code::CONNECTION.into(),
+    }
+}
+
+impl Class {
+    /// What the one table of codes means for an attempt.
+    pub(crate) fn of(kind: Kind) -> Self {
+        match kind.recovery() {
+            _ if kind.is_throttle() => Self::Throttled,
+            Recovery::Soon => Self::Transient,
+            Recovery::NeedsAction => Self::NeedsAction,
+            Recovery::Never => Self::Invalid,
         }
-        SdkError::TimeoutError(_) => never_answered(code::TIMEOUT, error),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => never_answered(code::TIMEOUT, error),
-        SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => not_sent(error),
-        SdkError::ResponseError(_) => never_answered(code::UNREADABLE, error),
-        _ => never_answered(code::CONNECTION, error),
     }
 }
-
-/// The request may have arrived.
-fn never_answered(code: &'static str, error: &CallError) -> Failed {
-    Failed { class: Class::Transient, code: code.into(), message: message(error), outcome: Outcome::Unknown }
-}
-
-/// Nothing, or nothing whole, may have been sent: a closer look shows which.
-fn not_sent(error: &CallError) -> Failed {
-    if causes(error).any(<dyn Error>::is::<CredentialsError>) {
-        let code = code::NO_CREDENTIALS.into();
-        return Failed { class: Class::Transient, code, message: message(error), outcome: Outcome::NotWritten };
-    }
-    if matches!(error, SdkError::ConstructionFailure(_)) {
-        let code = code::CONNECTION.into();
-        return Failed { class: Class::Fatal, code, message: message(error), outcome: Outcome::NotWritten };
-    }
-    let never_connected = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
-        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-        matches!(cause.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
-    });
-    let outcome = if never_connected { Outcome::NotWritten } else { Outcome::Unknown };
-    Failed { class: Class::Transient, code: code::CONNECTION.into(), message: message(error), outcome }
-}
-
-fn causes(error: &CallError) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    iter::successors(error.source(), |cause| (**cause).source())
-}
-
-fn message(error: &CallError) -> Arc<str> {
-    Causes(error).to_string().into()
-}
-
-/// By code, else by status: a code that is new to us is final if the service blames the request, and may pass if it blames itself.
-fn class_of(code: &str, status: u16) -> Class {
-    match code {
-        THROTTLED
-        | "KMSThrottlingException"
-        | "LimitExceededException"
-        | "ThrottlingException"
-        | "Throttling"
-        | "RequestLimitExceeded"
-        | "TooManyRequestsException" => Class::Throttled,
-        // The next attempt is signed anew: with fresh credentials, and with the clock corrected by the SDK.
-        "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" | "RequestTimeTooSkewed" | "RequestTimeout" => {
-            Class::Transient
-        }
-        "InvalidArgumentException" | "ValidationException" => Class::Invalid,
-        _ if status >= 500 || status == 429 => Class::Transient,
-        _ => Class::Fatal,
-    }
-}
-
-/// A shard's limit.
-const THROTTLED: &str = "ProvisionedThroughputExceededException";
 
 #[cfg(test)]
 mod tests {
@@ -208,49 +201,49 @@ mod tests {
         answers(output, count).into_iter().map(show).collect()
     }
 
+    /// Q30: the service does not say that an entry with InternalFailure is not written.
     #[test]
     fn each_entry_has_its_own_answer() {
         let entries = vec![
             result(Some("s"), Some("1"), None),
             result(None, None, Some("ProvisionedThroughputExceededException")),
             result(None, None, Some("InternalFailure")),
+            result(None, None, Some("KMSDisabledException")),
+            result(None, None, Some("SomethingNew")),
             result(None, None, None),
         ];
         let expected = [
             "s/1",
             "Throttled ProvisionedThroughputExceededException not written",
-            "Transient InternalFailure not written",
+            "Transient InternalFailure unknown",
+            "NeedsAction KMSDisabledException not written",
+            "NeedsAction SomethingNew unknown",
             "Transient NoAnswer unknown",
         ];
-        assert_eq!(read(entries, 4), expected);
+        assert_eq!(read(entries, 6), expected);
     }
 
-    /// S187
+    /// S187, Q30: entries of a shorter or a longer answer could be those of other records.
     #[test]
-    fn entries_without_an_answer_are_unknown() {
+    fn an_answer_of_another_length_answers_for_no_entry() {
         let entries = vec![result(Some("s"), Some("1"), None)];
-        assert_eq!(read(entries, 3), ["s/1", "Transient NoAnswer unknown", "Transient NoAnswer unknown"]);
-        assert_eq!(read(vec![result(Some("s"), Some("1"), None); 3], 1), ["s/1"], "and surplus ones mean nothing");
+        assert_eq!(read(entries, 3), ["Transient NoAnswer unknown"; 3]);
+        assert_eq!(read(vec![result(Some("s"), Some("1"), None); 3], 1), ["Transient NoAnswer unknown"]);
+        assert_eq!(read(Vec::new(), 1), ["Transient NoAnswer unknown"]);
     }
 
     #[test]
-    fn codes_and_statuses_have_their_class() {
-        for (code, status, class) in [
-            ("ProvisionedThroughputExceededException", 400, Class::Throttled),
-            ("KMSThrottlingException", 400, Class::Throttled),
-            ("ExpiredTokenException", 400, Class::Transient),
-            ("InternalFailureException", 500, Class::Transient),
-            ("ServiceUnavailable", 503, Class::Transient),
-            ("InvalidArgumentException", 400, Class::Invalid),
-            ("ValidationException", 400, Class::Invalid),
-            ("AccessDeniedException", 400, Class::Fatal),
-            ("ResourceNotFoundException", 400, Class::Fatal),
-            ("KMSDisabledException", 400, Class::Fatal),
-            ("UnrecognizedClientException", 403, Class::Fatal),
-            ("SomethingNew", 400, Class::Fatal),
-            ("SomethingNew", 502, Class::Transient),
+    fn a_refusal_leaves_nothing_written_and_a_fault_of_the_service_s_leaves_it_open() {
+        for (kind, status, outcome) in [
+            (Kind::Throttled, Some(400), Outcome::NotWritten),
+            (Kind::Access, Some(403), Outcome::NotWritten),
+            (Kind::Unknown, Some(413), Outcome::NotWritten),
+            (Kind::Unknown, None, Outcome::Unknown),
+            (Kind::ServiceFault, Some(408), Outcome::Unknown),
+            (Kind::ServiceFault, None, Outcome::Unknown),
+            (Kind::Throttled, Some(503), Outcome::Unknown),
         ] {
-            assert_eq!(class_of(code, status), class, "{code} {status}");
+            assert_eq!(outcome_of(kind, status), outcome, "{kind:?} {status:?}");
         }
     }
 

@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::types::Shard;
+use aws_sdk_kinesis::config::http::HttpResponse;
+use aws_sdk_kinesis::error::SdkError;
+use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput};
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::{Shard, ShardFilter, ShardFilterType};
 use kinesis_aggregation::{HashKey, HashKeyRange};
+use kinesis_service_errors::{Address, Kind};
 
 use super::lane::Lane;
 use super::send::Stream;
@@ -20,6 +25,8 @@ pub(crate) struct ShardMap {
     lanes: Box<[Arc<Lane>]>,
     /// All shards whose ranges are known, by id, to judge late answers by.
     known: HashMap<Arc<str>, Known>,
+    /// Whether we route the records; if not, the service does, and there is one lane for all.
+    routed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +36,17 @@ struct Known {
 }
 
 impl ShardMap {
-    /// A map for a service that distributes the records itself.
-    pub(crate) fn unrouted(lane: Arc<Lane>) -> Self {
-        Self { ends: [HashKey::MAX].into(), lanes: [lane].into(), known: HashMap::new() }
+    /// A map for a service that distributes the records itself. What was sent while we did may still be answered: its shards stay known.
+    pub(crate) fn unrouted(lane: Arc<Lane>, previous: Option<&Self>) -> Self {
+        let known = previous.map(|map| map.known.clone()).unwrap_or_default();
+        Self { ends: [HashKey::MAX].into(), lanes: [lane].into(), known, routed: false }
+    }
+
+    /// The same map, which knows these shards too.
+    pub(crate) fn knowing(&self, listing: Listing, now: Tick) -> Self {
+        let mut known = self.known.clone();
+        known.extend(listing.all.into_iter().map(|(id, range)| (id, Known { range, last_listed: now })));
+        Self { ends: self.ends.clone(), lanes: self.lanes.clone(), known, routed: self.routed }
     }
 
     /// The map after `previous`. Shards that stay keep their lanes; the lanes of those that do not come back beside the map.
@@ -60,7 +75,7 @@ impl ShardMap {
             })
             .collect();
         let ends = lanes.iter().map(|lane| lane.range().end).collect();
-        let map = Self { ends, lanes, known };
+        let map = Self { ends, lanes, known, routed: true };
         let retired = previous.iter().flat_map(|map| &map.lanes).filter(|lane| !map.has(lane)).cloned().collect();
         (map, retired)
     }
@@ -72,6 +87,11 @@ impl ShardMap {
 
     pub(crate) fn lanes(&self) -> &[Arc<Lane>] {
         &self.lanes
+    }
+
+    /// Whether we route the records; if not, the service does.
+    pub(crate) const fn is_routed(&self) -> bool {
+        self.routed
     }
 
     /// Whether the lane's shard is open as far as this map knows.
@@ -95,29 +115,6 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// All pages of ListShards. No filter: the ranges of closed shards are needed, too, when shards were split twice within a request.
-    pub(crate) async fn fetch(client: &Client, stream: &Stream) -> Result<Self, ShardMapError> {
-        let mut shards = Vec::new();
-        let mut token: Option<String> = None;
-        loop {
-            // The following pages carry the token and nothing else: that is how the service wants it.
-            let first = token.is_none();
-            let page = client
-                .list_shards()
-                .set_stream_name(stream.name().filter(|_| first))
-                .set_stream_arn(stream.arn().filter(|_| first))
-                .set_next_token(token)
-                .send()
-                .await
-                .map_err(|error| ShardMapError::ListShards(Box::new(error)))?;
-            token = page.next_token;
-            shards.extend(page.shards.unwrap_or_default());
-            if token.is_none() {
-                return Self::read(&shards);
-            }
-        }
-    }
-
     pub(super) fn read(shards: &[Shard]) -> Result<Self, ShardMapError> {
         let mut all = Vec::with_capacity(shards.len());
         let mut open = Vec::new();
@@ -142,6 +139,104 @@ impl Listing {
         if ends_meet && whole { Ok(Self { all, open }) } else { Err(ShardMapError::Torn { open: open.len() }) }
     }
 }
+
+/// The pages of a listing under way. Those that came stay when one fails, and the next try goes on behind them.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    filter: Option<ShardFilter>,
+    shards: Vec<Shard>,
+    token: Option<String>,
+    pages: usize,
+}
+
+impl Pages {
+    /// The open shards: nothing was sent yet, so no answer can name another.
+    pub(crate) fn open() -> Self {
+        Self::new(ShardFilter::builder().r#type(ShardFilterType::AtLatest).build().ok())
+    }
+
+    /// The open shards, and those that were open at this time or later: an answer may still name them, and their ranges are needed when
+    /// shards were split twice within a request. `None`: all that the service knows.
+    pub(crate) fn since(time: Option<SystemTime>) -> Self {
+        let from = |time| {
+            let filter = ShardFilter::builder().r#type(ShardFilterType::FromTimestamp);
+            filter.timestamp(DateTime::from(time)).build().ok()
+        };
+        Self::new(time.and_then(from))
+    }
+
+    const fn new(filter: Option<ShardFilter>) -> Self {
+        Self { filter, shards: Vec::new(), token: None, pages: 0 }
+    }
+
+    /// The rest of the pages, and what they say together. To be called again after an error.
+    pub(crate) async fn fetch(
+        &mut self,
+        client: &Client,
+        stream: &Stream,
+        address: &Address,
+    ) -> Result<Listing, ShardMapError> {
+        loop {
+            let page = match self.next(client, stream, address).await {
+                Ok(page) => page,
+                Err(error) => {
+                    match Kind::of_error(&error) {
+                        Some(Kind::Expired) => self.begin_anew(),
+                        // A filter that the service does not take, as of a clock that goes wrong: then all shards.
+                        Some(Kind::Argument) => {
+                            self.filter = None;
+                            self.begin_anew();
+                        }
+                        _ => {}
+                    }
+                    return Err(ShardMapError::ListShards(Box::new(error)));
+                }
+            };
+            self.pages += 1;
+            self.shards.extend(page.shards.unwrap_or_default());
+            let Some(token) = page.next_token else {
+                let listing = Listing::read(&self.shards);
+                self.begin_anew();
+                return listing;
+            };
+            if token.is_empty() || self.token.as_ref() == Some(&token) || self.pages == MOST_PAGES {
+                let pages = self.pages;
+                self.begin_anew();
+                return Err(ShardMapError::Endless { pages });
+            }
+            self.token = Some(token);
+        }
+    }
+
+    /// The following pages carry the token and nothing else: that is how the service wants it.
+    async fn next(
+        &self,
+        client: &Client,
+        stream: &Stream,
+        address: &Address,
+    ) -> Result<ListShardsOutput, SdkError<ListShardsError, HttpResponse>> {
+        let first = self.token.is_none();
+        client
+            .list_shards()
+            .set_stream_name(stream.name().filter(|_| first))
+            .set_stream_arn(stream.arn().filter(|_| first))
+            .set_shard_filter(self.filter.clone().filter(|_| first))
+            .set_next_token(self.token.clone())
+            .customize()
+            .interceptor(address.clone())
+            .send()
+            .await
+    }
+
+    fn begin_anew(&mut self) {
+        self.shards.clear();
+        self.token = None;
+        self.pages = 0;
+    }
+}
+
+/// Of a thousand shards each, by default: more than an account gets.
+const MOST_PAGES: usize = 1000;
 
 #[cfg(test)]
 mod tests;

@@ -141,7 +141,7 @@ async fn close(producer: Producer, deadline: Duration) {
         }
     };
     if !report.undelivered.is_empty() {
-        eprintln!("put: {} records were given up", report.undelivered.len());
+        eprintln!("put: {} of {} records were given up", report.undelivered.len(), report.counts.admitted);
     }
 }
 

@@ -56,15 +56,18 @@ fn every_answer_has_its_verdict() {
         (failed(Class::Throttled), Some(PARENT), all, true, Again),
         (failed(Class::Transient), Some(PARENT), all, true, Again),
         (failed(Class::Transient), None, all, false, Again),
-        (failed(Class::Fatal), Some(PARENT), all, true, Refused),
-        (failed(Class::Fatal), Some(PARENT), all, false, Refused),
+        (failed(Class::NeedsAction), Some(PARENT), all, true, Again),
         // One bad entry must not take the others with it.
         (failed(Class::Invalid), Some(PARENT), all, true, Alone),
         (failed(Class::Invalid), Some(PARENT), all, false, Refused),
     ];
     for (answer, predicted, hash_keys, had_company, expected) in table {
-        let sent = Sent { predicted, hash_keys, had_company };
+        let sent = Sent { predicted, hash_keys, had_company, fail_fast: false };
         assert_eq!(judge(&answer, &sent, known), expected, "{answer:?} of {sent:?}");
+        // Only what needs somebody's action is judged otherwise by those who will not wait for it.
+        let impatient = judge(&answer, &Sent { fail_fast: true, ..sent }, known);
+        let needs_action = answer == failed(Class::NeedsAction);
+        assert_eq!(impatient, if needs_action { Unmended } else { expected }, "{answer:?}");
     }
 }
 
@@ -97,7 +100,7 @@ proptest! {
         let predicted = name(predicted % shards.len());
         // A prediction is made from a map that knew that shard with all these hash keys.
         prop_assume!(predicted != name(landed) || shards[landed].covers(&hash_keys));
-        let sent = Sent { predicted: Some(&predicted), hash_keys, had_company: false };
+        let sent = Sent { predicted: Some(&predicted), hash_keys, had_company: false, fail_fast: false };
         let verdict = judge(&written(&name(landed)), &sent, |_| map_knows.then_some(shards[landed]));
         let delivered = shards[landed].covers(&hash_keys);
         match verdict {

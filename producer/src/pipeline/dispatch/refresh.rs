@@ -1,0 +1,238 @@
+//! What the dispatcher learns of the stream while it runs: its shards, and what kind of stream it is.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use kinesis_aggregation::HashKeyRange;
+use kinesis_service_errors::{Address, Causes, Kind, Recovery};
+use tokio::time::sleep_until;
+
+use super::Dispatcher;
+use crate::pipeline::backoff;
+use crate::pipeline::flight::Landed;
+use crate::pipeline::lane::{Access, Lane};
+use crate::pipeline::reroute::reroute;
+use crate::pipeline::seldom::Seldom;
+use crate::pipeline::shard_map::{Listing, Pages, ShardMap};
+use crate::pipeline::tick::Tick;
+use crate::pipeline::traits::{Summary, Traits};
+use crate::pipeline::{Pipeline, lane_rules};
+use crate::settings::Settings;
+
+/// What kind of stream it is.
+type Question = Pin<Box<dyn Future<Output = Result<Summary, Recovery>> + Send>>;
+
+/// What is known of the stream, how fresh it is, and the question under way.
+pub(super) struct Refresh {
+    pub(super) traits: Traits,
+    /// `Err`: not learned; whether and how soon the question makes sense again.
+    pub(super) summary: Option<Question>,
+    last_asked: Tick,
+    /// When to ask again.
+    next: Tick,
+    /// Answers since the last question that a stream of the known kind does not give.
+    pub(super) surprises: u32,
+    last_listed: Tick,
+    rng: fastrand::Rng,
+}
+
+impl Refresh {
+    pub(super) fn new(pipeline: &Pipeline) -> Self {
+        let now = pipeline.clock.now();
+        let mut rng = fastrand::Rng::with_seed(pipeline.seed);
+        let next = now + spread(EVERY, &mut rng);
+        let traits = pipeline.first_traits;
+        Self { traits, summary: None, last_asked: now, next, surprises: 0, last_listed: now, rng }
+    }
+
+    /// When to ask what kind of stream it is. `None`: it is being asked, or is of no interest any more.
+    pub(super) fn due_at(&self, closing: bool) -> Option<Tick> {
+        if closing || self.summary.is_some() {
+            return None;
+        }
+        let soon = (self.surprises >= FEW).then(|| self.last_asked + GAP);
+        Some(soon.map_or(self.next, |soon| soon.min(self.next)))
+    }
+}
+
+impl Dispatcher {
+    pub(super) fn refresh_if_due(&mut self, now: Tick) {
+        if self.refresh.due_at(self.closing.is_some()).is_none_or(|due| due > now) {
+            return;
+        }
+        self.refresh.last_asked = now;
+        self.refresh.surprises = 0;
+        let pipeline = Arc::clone(&self.pipeline);
+        self.refresh.summary = Some(Box::pin(async move {
+            Summary::ask(&pipeline.client, &pipeline.stream, &Address::new()).await.map_err(|error| {
+                tracing::debug!(stream = %pipeline.stream, error = %Causes(&error), "DescribeStreamSummary failed");
+                Kind::of_error(&error).map_or(Recovery::Soon, Kind::recovery)
+            })
+        }));
+    }
+
+    /// Takes over what kind of stream it is now.
+    pub(super) fn learn(&mut self, summary: Result<Summary, Recovery>) {
+        self.refresh.summary = None;
+        let pause = if summary == Err(Recovery::Soon) { SOON } else { EVERY };
+        self.refresh.next = self.pipeline.clock.now() + spread(pause, &mut self.refresh.rng);
+        let Ok(Summary { traits, is_creating: false }) = summary else { return };
+        let before = std::mem::replace(&mut self.refresh.traits, traits);
+        if traits == before {
+            return;
+        }
+        tracing::info!(
+            stream = %self.pipeline.stream,
+            max_record_bytes = traits.max_record_bytes,
+            remark = traits.remark().as_deref().unwrap_or("records go by their partition keys"),
+            "the stream has changed",
+        );
+        self.pipeline.max_record_bytes.store(traits.max_record_bytes, Ordering::Relaxed);
+        if before.routed_by_us && !traits.routed_by_us {
+            self.unroute();
+        } else if traits.routed_by_us && !before.routed_by_us {
+            // Until the shards are known the service distributes on, as it did.
+            self.ask_for_shards();
+        }
+        let now = self.pipeline.clock.now();
+        let max_aggregate_bytes = traits.max_aggregate_bytes(&self.pipeline.settings);
+        let map = self.pipeline.map.load_full();
+        for lane in map.lanes().iter().filter(|lane| lane.shard().is_some()) {
+            lane.state().aggregate_to(now, max_aggregate_bytes);
+            self.visit(lane);
+        }
+    }
+
+    /// Lists the shards, unless that is under way, and not too often.
+    pub(super) fn ask_for_shards(&mut self) {
+        if self.listing.is_some() {
+            return;
+        }
+        let pipeline = Arc::clone(&self.pipeline);
+        let mut rng = self.refresh.rng.fork();
+        // A fleet is surprised by a reshard in one moment.
+        let first = backoff::full_jitter(backoff::LISTINGS, 1, &mut rng);
+        let start =
+            pipeline.clock.instant((self.refresh.last_listed + backoff::LISTING_GAP).max(pipeline.clock.now() + first));
+        self.listing = Some(Box::pin(async move {
+            sleep_until(start).await;
+            let mut pages = Pages::since(oldest_of_interest(&pipeline));
+            let mut said = Seldom::default();
+            for retry in 1.. {
+                match pages.fetch(&pipeline.client, &pipeline.stream, &Address::new()).await {
+                    Ok(listing) => return listing,
+                    Err(error) => {
+                        if let Some(times) = said.happened(1, pipeline.clock.now()) {
+                            tracing::warn!(
+                                stream = %pipeline.stream,
+                                error = %Causes(&error),
+                                times,
+                                "the stream's shards cannot be listed; the last known ones serve on",
+                            );
+                        }
+                    }
+                }
+                tokio::time::sleep(backoff::full_jitter(backoff::LISTINGS, retry, &mut rng)).await;
+            }
+            unreachable!("tried for ever")
+        }));
+    }
+
+    /// A newer map takes the old one's place. What waits for shards that are gone is put where it belongs now, and what could not be
+    /// judged is judged again.
+    pub(super) fn remap(&mut self, listing: Listing) {
+        self.listing = None;
+        let now = self.pipeline.clock.now();
+        self.refresh.last_listed = now;
+        let previous = self.pipeline.map.load_full();
+        let (map, retired) = if self.refresh.traits.routed_by_us {
+            // A request of a shard's last moment may be answered this much later.
+            let remember = lasting(&self.pipeline.settings);
+            ShardMap::next(Some(&previous), listing, now, remember, |id, range| self.new_lane(Some(id), range))
+        } else {
+            (previous.knowing(listing, now), Vec::new())
+        };
+        self.replace_map(map, retired);
+    }
+
+    /// The service distributes the records from now on.
+    fn unroute(&mut self) {
+        let previous = self.pipeline.map.load_full();
+        let map = ShardMap::unrouted(self.new_lane(None, HashKeyRange::FULL), Some(&previous));
+        self.replace_map(map, previous.lanes().to_vec());
+    }
+
+    fn new_lane(&self, shard: Option<Arc<str>>, range: HashKeyRange) -> Arc<Lane> {
+        let access = if self.closing.is_some() { Access::Closed } else { Access::Open };
+        let rules = lane_rules(&self.pipeline.settings, &self.refresh.traits);
+        let serial = self.pipeline.lanes_made.fetch_add(1, Ordering::Relaxed);
+        Lane::new(serial, shard, range, rules, access, self.pipeline.seed)
+    }
+
+    fn replace_map(&mut self, map: ShardMap, retired: Vec<Arc<Lane>>) {
+        let now = self.pipeline.clock.now();
+        let map = Arc::new(map);
+        // First the map, then the retirement: whoever finds a lane retired finds the map that replaces it.
+        self.pipeline.map.store(Arc::clone(&map));
+        // Where the service distributes the records there are no rates to inherit.
+        for lane in retired.iter().filter(|_| map.is_routed()) {
+            let limiter = lane.state().limiter();
+            for heir in map.lanes().iter().filter(|heir| heir.range().overlaps(&lane.range())) {
+                heir.state().inherit(now, &limiter);
+            }
+        }
+        for lane in &retired {
+            let mut state = lane.state();
+            let left = state.retire(Access::Retired);
+            self.pipeline.books.admitted_before.fetch_add(state.admitted(), Ordering::Relaxed);
+            drop(state);
+            self.visit(lane);
+            for (at, batch) in left {
+                for (lane, batch) in reroute(batch, &map) {
+                    match at {
+                        Some(at) => lane.state().retry_at(at, batch),
+                        None => lane.state().enqueue(batch),
+                    }
+                    self.visit(&lane);
+                }
+            }
+        }
+        if !retired.is_empty() {
+            let gone = retired.iter().filter_map(|lane| lane.shard()).collect::<Vec<_>>().join(", ");
+            tracing::info!(stream = %self.pipeline.stream, gone, open = map.lanes().len(), "the stream was resharded");
+        }
+        let mut landed = Landed::default();
+        landed.decide(&self.pipeline, &map, std::mem::take(&mut self.undecided));
+        self.take_over(landed);
+    }
+}
+
+/// How long an answer can be late that names a shard.
+const fn lasting(settings: &Settings) -> Duration {
+    settings.record_ttl.saturating_add(settings.request_timeout)
+}
+
+/// Shards that were closed before this time cannot be named by an answer any more. By a clock that may go wrong, hence the margin.
+fn oldest_of_interest(pipeline: &Pipeline) -> Option<SystemTime> {
+    let now = pipeline.client.config().time_source().unwrap_or_default().now();
+    now.checked_sub(lasting(&pipeline.settings).saturating_add(CLOCK_MARGIN))
+        .filter(|time| *time > SystemTime::UNIX_EPOCH)
+}
+
+/// A little sooner or later, so that a fleet does not ask in one moment.
+fn spread(pause: Duration, rng: &mut fastrand::Rng) -> Duration {
+    pause.mul_f64(0.9 + 0.2 * rng.f64())
+}
+
+/// The service answers 20 of these questions a second for a whole account, and a stream changes its kind seldom.
+const EVERY: Duration = Duration::from_secs(300);
+/// After a failure that passes.
+const SOON: Duration = Duration::from_secs(15);
+/// So many answers that do not fit are reason enough to ask at once; one or two come with every reshard.
+const FEW: u32 = 3;
+/// But not more often than this.
+const GAP: Duration = Duration::from_secs(2);
+/// More than clocks go wrong that nobody noticed.
+const CLOCK_MARGIN: Duration = Duration::from_secs(3600);

@@ -1,0 +1,61 @@
+//! What is said once, and then seldom.
+
+use std::time::Duration;
+
+use super::tick::Tick;
+
+/// Something that happens again and again: said when it happens first, and then at most once a [`PAUSE`] with how often it did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Seldom {
+    last: Option<Tick>,
+    waiting: u64,
+}
+
+impl Seldom {
+    /// It happened. How often it did is returned when it is to be said now.
+    pub(crate) fn happened(&mut self, times: u64, now: Tick) -> Option<u64> {
+        self.waiting += times;
+        self.due(now)
+    }
+
+    /// How often it happened, if that waits to be said and its time has come.
+    pub(crate) fn due(&mut self, now: Tick) -> Option<u64> {
+        if self.due_at()? > now {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.waiting))
+    }
+
+    /// When to ask next whether it is due. `None`: nothing waits.
+    pub(crate) fn due_at(&self) -> Option<Tick> {
+        (self.waiting > 0).then(|| self.last.map_or(Tick::ZERO, |last| last + PAUSE))
+    }
+
+    /// What waits, at the end.
+    pub(crate) fn rest(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.waiting)).filter(|times| *times > 0)
+    }
+}
+
+/// Often enough to be seen, and seldom enough for a log.
+const PAUSE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::fixture::at;
+
+    #[test]
+    fn the_first_time_at_once_and_then_once_a_minute_with_the_count() {
+        let mut seldom = Seldom::default();
+        assert_eq!(seldom.due(at(0)), None);
+        assert_eq!(seldom.happened(3, at(1000)), Some(3));
+        assert_eq!((seldom.happened(1, at(2000)), seldom.happened(4, at(60_999))), (None, None));
+        assert_eq!(seldom.due_at(), Some(at(61_000)));
+        assert_eq!(seldom.due(at(61_000)), Some(5));
+        assert_eq!((seldom.due(at(200_000)), seldom.due_at()), (None, None), "nothing happened since");
+        assert_eq!(seldom.happened(1, at(200_000)), Some(1));
+        assert_eq!((seldom.happened(2, at(200_001)), seldom.rest(), seldom.rest()), (None, Some(2), None));
+    }
+}

@@ -1,0 +1,218 @@
+//! What is asked before the first record can be put, and how long.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::http::HttpResponse;
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use kinesis_service_errors::{Address, Causes, Kind, Recovery};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::error::{BuildError, ShardMapError, Sought};
+use crate::pipeline::backoff::{SUMMARIES, full_jitter};
+use crate::pipeline::send::{Stream, code_of};
+use crate::pipeline::shard_map::{Listing, Pages};
+use crate::pipeline::traits::{Summary, SummaryError, Traits};
+
+/// The start of a producer: patient with what passes, [`PATIENCE`] in all, and quick where there is no such stream.
+pub(crate) struct Start {
+    client: Client,
+    target: Stream,
+    address: Address,
+    rng: fastrand::Rng,
+    begun: Instant,
+    /// Until when failures are tried again. It does not run while the stream is being made.
+    until: Instant,
+    warned: bool,
+}
+
+impl Start {
+    pub(crate) fn new(client: Client, target: Stream, seed: u64) -> Self {
+        let begun = Instant::now();
+        let rng = fastrand::Rng::with_seed(seed);
+        Self { client, target, address: Address::new(), rng, begun, until: begun + PATIENCE, warned: false }
+    }
+
+    /// What kind of stream it is, and its shards where we route the records.
+    pub(crate) async fn ask(mut self) -> Result<(Traits, Option<Listing>), BuildError> {
+        let traits = self.traits().await?;
+        if let Some(remark) = traits.remark() {
+            tracing::info!(stream = %self.target, "{remark}");
+        }
+        let listing = if traits.routed_by_us { Some(self.listing().await?) } else { None };
+        Ok((traits, listing))
+    }
+
+    async fn traits(&mut self) -> Result<Traits, BuildError> {
+        let mut retry = 0;
+        loop {
+            let asked = Box::pin(Summary::ask(&self.client, &self.target, &self.address));
+            let error = match within(self.last_call(), asked).await {
+                Ok(summary) if summary.is_creating => {
+                    self.wait_until_made().await?;
+                    continue;
+                }
+                Ok(summary) => return Ok(summary.traits),
+                Err(error) => error,
+            };
+            retry += 1;
+            match Next::after(&error) {
+                Next::NoStream => return Err(self.not_found(error)),
+                Next::Again if Instant::now() < self.until => {
+                    self.warn("DescribeStreamSummary", &error, code_of(&error));
+                    self.pause(retry).await;
+                }
+                // The service is there and does not say what it is: ListShards may be allowed, and tells whether the stream is.
+                Next::Without | Next::Again
+                    if matches!(error, SdkError::ServiceError(_)) && is_about_the_call(&error) =>
+                {
+                    tracing::warn!(
+                        stream = %self.target,
+                        code = %code_of(&error),
+                        error = %Causes(&error),
+                        "DescribeStreamSummary failed: assuming records of up to 1 MiB, distributed by partition key",
+                    );
+                    return Ok(Traits::default());
+                }
+                _ => return Err(self.unreachable(error)),
+            }
+        }
+    }
+
+    async fn listing(&mut self) -> Result<Listing, BuildError> {
+        let mut pages = Pages::open();
+        let mut retry = 0;
+        loop {
+            let fetched = Box::pin(pages.fetch(&self.client, &self.target, &self.address));
+            let last_call = self.last_call();
+            let source = match timeout_at(last_call, fetched).await {
+                Ok(Ok(listing)) => return Ok(listing),
+                Ok(Err(error)) => error,
+                Err(elapsed) => ShardMapError::ListShards(Box::new(SdkError::timeout_error(elapsed))),
+            };
+            retry += 1;
+            let (passes, code) = match &source {
+                ShardMapError::ListShards(error) => {
+                    (Next::after(error) == Next::Again || is_mendable(error), code_of(error))
+                }
+                // The stream is being resharded, and will be whole in a moment.
+                ShardMapError::Torn { .. } => (true, "TornListing".into()),
+                _ => (false, "UnreadableListing".into()),
+            };
+            if !passes || Instant::now() >= self.until {
+                let (stream, sought) = (self.target.to_string(), self.sought(code));
+                return Err(BuildError::Shards { stream, sought, source });
+            }
+            self.warn("ListShards", &source, code);
+            self.pause(retry).await;
+        }
+    }
+
+    /// A stream that is being made is there soon, and is not what the patience is for.
+    async fn wait_until_made(&mut self) -> Result<(), BuildError> {
+        if self.begun.elapsed() >= CREATION {
+            let (stream, sought) = (self.target.to_string(), self.sought("CREATING".into()));
+            return Err(BuildError::StillCreating { stream, sought });
+        }
+        tracing::info!(stream = %self.target, "the stream is being made: waiting for it");
+        sleep(BETWEEN_LOOKS).await;
+        self.until += BETWEEN_LOOKS;
+        Ok(())
+    }
+
+    async fn pause(&mut self, retry: u32) {
+        sleep(full_jitter(SUMMARIES, retry, &mut self.rng)).await;
+    }
+
+    /// When the next call is given up: even a late one gets a moment.
+    fn last_call(&self) -> Instant {
+        self.until.max(Instant::now() + LAST_CALL)
+    }
+
+    /// At the first failure, so that nobody wonders why it takes so long.
+    fn warn(&mut self, call: &'static str, error: &(dyn Error + 'static), code: Cow<'static, str>) {
+        if std::mem::replace(&mut self.warned, true) {
+            return;
+        }
+        let Sought { region, endpoint, .. } = *self.sought(code.clone());
+        tracing::warn!(
+            stream = %self.target,
+            region = region.as_deref().unwrap_or("none"),
+            endpoint = endpoint.as_deref().unwrap_or("none"),
+            %code,
+            error = %Causes(error),
+            "{call} failed; it is tried again for up to {} s",
+            PATIENCE.as_secs(),
+        );
+    }
+
+    fn sought(&self, code: Cow<'static, str>) -> Box<Sought> {
+        let region = self.client.config().region().map(ToString::to_string);
+        Box::new(Sought { region, endpoint: self.address.seen(), spent: self.begun.elapsed(), code })
+    }
+
+    fn not_found(&self, error: SummaryError) -> BuildError {
+        let (stream, sought) = (self.target.to_string(), self.sought(code_of(&error)));
+        BuildError::StreamNotFound { stream, sought, source: Box::new(error) }
+    }
+
+    fn unreachable(&self, error: SummaryError) -> BuildError {
+        let (stream, sought) = (self.target.to_string(), self.sought(code_of(&error)));
+        BuildError::Unreachable { stream, sought, source: Box::new(error) }
+    }
+}
+
+/// What to do after a failed question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// It can succeed soon, or when somebody has acted.
+    Again,
+    /// The service does not answer this question, and may answer others.
+    Without,
+    NoStream,
+}
+
+impl Next {
+    fn after<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
+        match Kind::of_error(error) {
+            Some(Kind::NotFound) => Self::NoStream,
+            Some(Kind::Access | Kind::Unknown) => Self::Without,
+            Some(kind) if kind.recovery() == Recovery::Never => Self::Without,
+            // No answer, or one that passes.
+            None | Some(_) => Self::Again,
+        }
+    }
+}
+
+/// For the listing, without which there is no producer, everything that somebody can mend is worth the wait.
+fn is_mendable<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    Kind::of_error(error).is_some_and(|kind| kind != Kind::NotFound && kind.recovery() == Recovery::NeedsAction)
+}
+
+/// Whether the service refused this question, and not whoever asks.
+fn is_about_the_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    !matches!(Kind::of_error(error), None | Some(Kind::Token | Kind::Credentials | Kind::Clock))
+}
+
+/// The call, or a time-out of the kind that the SDK's own is.
+async fn within<T, E: fmt::Debug>(
+    at: Instant,
+    call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+) -> Result<T, SdkError<E, HttpResponse>> {
+    match timeout_at(at, call).await {
+        Ok(answered) => answered,
+        Err(elapsed) => Err(SdkError::timeout_error(elapsed)),
+    }
+}
+
+/// How long both questions are asked again, in all: a fleet that starts in one moment is throttled for seconds, and new keys and policies
+/// are known everywhere within ten.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The last call has this long, if the patience ends sooner.
+const LAST_CALL: Duration = Duration::from_secs(2);
+/// A stream is made within a minute.
+const CREATION: Duration = Duration::from_secs(300);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);

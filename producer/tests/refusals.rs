@@ -1,0 +1,274 @@
+//! Refusals that pass, by themselves or when somebody acts, and what is known of a request that never left (docs/rules.md, *Error codes*).
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use common::{builder, cloud, copies, millis, stored};
+use kinesis_producer::{Aggregation, Delivery, DeliveryErrorKind, Outcome, Producer, Record};
+use kinesis_testkit::{Cloud, Fault};
+use tokio::time::{Instant, sleep};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn put(producer: &Producer, data: &str) -> Delivery {
+    producer.put(Record::new("k", data)).await.expect("admitted")
+}
+
+/// Q26: what somebody can mend is tried until the time to live is over, so what is mended in time was no loss.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_mends_in_time_is_no_loss() {
+    for code in [
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "ExpiredTokenException",
+        "AccessDeniedException",
+        "KMSDisabledException",
+        "KMSInvalidStateException",
+        "ThrottledException",
+        "ResourceNotFoundException",
+        "ResourceInUseException",
+        "SomethingNewException",
+    ] {
+        let (cloud, stream, builder) = cloud(1).await;
+        let producer = builder.build().await.expect("a producer");
+        let now = cloud.clock().elapsed();
+        cloud.faults("a").during_for("PutRecords", now..now + 20 * SECOND, Fault::refuse(code));
+        let start = Instant::now();
+        let receipt = put(&producer, "x").await.await.unwrap_or_else(|error| panic!("{code}: {error}"));
+        assert!(receipt.attempts > 3 && start.elapsed() < 25 * SECOND, "{code}: {receipt:?}");
+        assert_eq!(stored(&stream).len(), 1, "{code}: what is refused is not written");
+    }
+}
+
+/// Q26: and if nobody does, the record may be put again.
+#[tokio::test(start_paused = true)]
+async fn what_nobody_mends_expires_and_is_retryable() {
+    let (cloud, stream, builder) = cloud(1).await;
+    let producer = builder.record_ttl(5 * SECOND).build().await.expect("a producer");
+    cloud.faults("a").always_for("PutRecords", Fault::refuse("AccessDeniedException"));
+    let start = Instant::now();
+    let error = put(&producer, "x").await.await.expect_err("no access");
+    assert!(start.elapsed() >= 5 * SECOND);
+    assert_eq!((error.kind(), error.outcome()), (DeliveryErrorKind::Expired, Outcome::NotWritten));
+    assert!(error.is_retryable());
+    assert!(error.attempts().iter().all(|attempt| attempt.code == "AccessDeniedException"));
+    assert!(error.to_string().contains(&format!("last of {} attempts: AccessDenied", error.attempts().len())));
+    assert!(stored(&stream).is_empty());
+}
+
+/// Q26: what the service will never take fails now, whoever mends what.
+#[tokio::test(start_paused = true)]
+async fn what_will_never_be_taken_fails_now() {
+    let (cloud, _stream, builder) = cloud(1).await;
+    let producer = builder.build().await.expect("a producer");
+    cloud.faults("a").always_for("PutRecords", Fault::refuse("ValidationException"));
+    let start = Instant::now();
+    let error = put(&producer, "x").await.await.expect_err("not valid");
+    assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
+    assert_eq!((error.kind(), error.outcome()), (DeliveryErrorKind::Refused, Outcome::NotWritten));
+    assert!(!error.is_retryable());
+}
+
+/// Q25: the machine's clock is set wrong, and right again, while the producer runs.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_costs_an_attempt_and_no_record() {
+    let (cloud, stream, builder) = cloud(1).await;
+    let producer = builder.build().await.expect("a producer");
+    put(&producer, "before").await.await.expect("written");
+    for (n, ahead) in [Some(600), None, Some(0)].into_iter().enumerate() {
+        match ahead {
+            Some(seconds) => cloud.clock_ahead("a", Duration::from_secs(seconds)),
+            None => cloud.clock_behind("a", Duration::from_secs(900)),
+        }
+        let receipt = put(&producer, &n.to_string()).await.await.expect("written");
+        assert_eq!(receipt.attempts, 2, "the refusal tells the right time");
+        assert_eq!(put(&producer, &format!("after {n}")).await.await.expect("written").attempts, 1, "and it is kept");
+    }
+    assert_eq!(stored(&stream).len(), 7);
+}
+
+/// Q25: what the questions of the start have learnt of the clock the first put knows.
+#[tokio::test(start_paused = true)]
+async fn a_producer_starts_with_a_wrong_clock() {
+    for ahead in [true, false] {
+        let (cloud, _stream, builder) = cloud(2).await;
+        match ahead {
+            true => cloud.clock_ahead("a", Duration::from_secs(600)),
+            false => cloud.clock_behind("a", Duration::from_secs(600)),
+        }
+        let producer = builder.build().await.expect("a producer");
+        assert_eq!(put(&producer, "x").await.await.expect("written").attempts, 1);
+    }
+}
+
+/// Q27: what had no connection has not left, and cannot be in the stream.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_found_no_connection_is_not_written() {
+    for fault in [Fault::HostNotFound, Fault::RefuseConnection, Fault::HangConnection] {
+        let (cloud, stream, builder) = cloud(1).await;
+        let producer = builder.record_ttl(5 * SECOND).build().await.expect("a producer");
+        cloud.faults("a").always(fault.clone());
+        let error = put(&producer, "x").await.await.expect_err("no connection");
+        assert_eq!(error.outcome(), Outcome::NotWritten, "{fault:?}: {:?}", error.attempts());
+        assert!(!error.attempts().is_empty());
+        assert!(stored(&stream).is_empty());
+    }
+}
+
+/// Credentials that hang when they are told to.
+#[derive(Debug)]
+struct Slow(Arc<AtomicBool>);
+
+impl ProvideCredentials for Slow {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let slow = Arc::clone(&self.0);
+        future::ProvideCredentials::new(async move {
+            if slow.load(Ordering::Relaxed) {
+                sleep(3600 * SECOND).await;
+            }
+            // Over at once, so that each call asks for new ones.
+            Ok(Credentials::new("a", "b", None, Some(SystemTime::UNIX_EPOCH), "slow"))
+        })
+    }
+}
+
+/// Q27: a call that waited for credentials until its time was over has not left either, though it ends as one that had no answer.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waited_for_credentials_is_not_written() {
+    for close in [false, true] {
+        let cloud = Cloud::new();
+        let stream = cloud.create_stream("clicks", 1).await;
+        let slow = Arc::new(AtomicBool::new(false));
+        let config = cloud.connect("a").await.kinesis_config().credentials_provider(Slow(Arc::clone(&slow))).build();
+        let client = aws_sdk_kinesis::Client::from_conf(config);
+        let producer =
+            Producer::builder(client, "clicks").seed(7).record_ttl(8 * SECOND).build().await.expect("a producer");
+        slow.store(true, Ordering::Relaxed);
+        let delivery = put(&producer, "x").await;
+        let mut left = Vec::new();
+        if close {
+            sleep(SECOND).await;
+            left = producer.close(SECOND).await.undelivered;
+        }
+        let error = delivery.await.expect_err("no credentials");
+        assert_eq!(error.outcome(), Outcome::NotWritten, "{:?}", error.attempts());
+        assert_eq!((error.attempts().is_empty(), left.len()), (false, usize::from(close)));
+        assert_eq!((stored(&stream).len(), cloud.calls("a").count("PutRecords")), (0, 0));
+    }
+}
+
+type Answers = Arc<Mutex<Vec<(u16, &'static str)>>>;
+
+/// Answers PutRecords itself as long as there are answers, and lets all else through.
+#[derive(Clone, Debug)]
+struct Wrap<T> {
+    inner: T,
+    answers: Answers,
+}
+
+impl HttpClient for Wrap<SharedHttpClient> {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(Wrap { inner, answers: Arc::clone(&self.answers) })
+    }
+}
+
+impl HttpConnector for Wrap<SharedHttpConnector> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let is_put = request.headers().get("x-amz-target").is_some_and(|target| target.ends_with("PutRecords"));
+        let mut answers = self.answers.lock().expect("no panic");
+        if !is_put || answers.is_empty() {
+            return self.inner.call(request);
+        }
+        let (status, body) = answers.remove(0);
+        let mut response = HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body));
+        response.headers_mut().insert("content-type", "application/x-amz-json-1.1");
+        HttpConnectorFuture::ready(Ok(response))
+    }
+}
+
+async fn wrapped(cloud: &Cloud) -> (kinesis_producer::Builder, Answers) {
+    let connection = cloud.connect("a").await;
+    let answers = Answers::default();
+    let inner = connection.kinesis.config().http_client().expect("the cloud's");
+    let config = connection.kinesis_config().http_client(Wrap { inner, answers: Arc::clone(&answers) }).build();
+    (Producer::builder(aws_sdk_kinesis::Client::from_conf(config), "clicks").seed(7), answers)
+}
+
+/// Q30: the two answers could be those of the second and the third record (P2).
+#[tokio::test(start_paused = true)]
+async fn a_short_answer_gives_no_receipts() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let (builder, answers) = wrapped(&cloud).await;
+    let producer = builder.aggregation(Aggregation::Off).build().await.expect("a producer");
+    let short = r#"{"FailedRecordCount":0,"Records":[{"ShardId":"shardId-000000000000","SequenceNumber":"2"},{"ShardId":"shardId-000000000000","SequenceNumber":"3"}]}"#;
+    answers.lock().expect("no panic").push((200, short));
+    let deliveries: Vec<_> =
+        (1..=3).map(|n| producer.try_put(Record::new("k", &n.to_string())).expect("admitted")).collect();
+    for delivery in deliveries {
+        let receipt = delivery.await.expect("written");
+        assert!(receipt.sequence_number.len() > 1 && receipt.attempts == 2, "{receipt:?}");
+    }
+    assert!(copies(&stored(&stream)).values().all(|copies| *copies == 1));
+}
+
+/// Q26: answers of something between us and the service pass too: a proxy's page says nothing about the record.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_the_service_s_is_not_final() {
+    for (status, body) in [
+        (403, "<html>proxy says no</html>"),
+        (408, "<html>"),
+        (413, ""),
+        (503, "<html>"),
+        (200, r#"{"Records":[{"Seq"#),
+    ] {
+        let cloud = Cloud::new();
+        let stream = cloud.create_stream("clicks", 1).await;
+        let (builder, answers) = wrapped(&cloud).await;
+        let producer = builder.build().await.expect("a producer");
+        answers.lock().expect("no panic").push((status, body));
+        let receipt = put(&producer, "x").await.await.unwrap_or_else(|error| panic!("{status}: {error}"));
+        assert_eq!((receipt.attempts, stored(&stream).len()), (2, 1), "{status}");
+    }
+}
+
+/// What a service says is foreign text: an error that shows it stays on its line, and holds no request.
+#[tokio::test(start_paused = true)]
+async fn what_the_service_says_is_cut_and_escaped() {
+    let (cloud, _stream, builder) = cloud(1).await;
+    let producer = builder.record_ttl(SECOND).build().await.expect("a producer");
+    let message = format!("no\n{}\nThe Canonical String for this request should have been 'SECRET'", "x".repeat(1000));
+    cloud.faults("a").always_for("PutRecords", Fault::refuse_saying("AccessDeniedException", message));
+    let error = put(&producer, "x").await.await.expect_err("no access");
+    let shown = error.to_string();
+    assert!(shown.contains("no\\u{a}xxx") && !shown.contains('\n') && !shown.contains("SECRET"), "{shown}");
+    assert!(error.attempts()[0].message.chars().count() <= 501);
+}
+
+/// Q30: an entry of which the service says that it had a fault of its own may be written.
+#[tokio::test(start_paused = true)]
+async fn an_entry_with_a_fault_of_the_service_s_is_of_unknown_outcome() {
+    use kinesis_testkit::{Entries, EntryError};
+    let cloud = Cloud::new();
+    cloud.create_stream("clicks", 1).await;
+    let producer = builder(&cloud).await.record_ttl(SECOND).build().await.expect("a producer");
+    cloud.faults("a").always_for("PutRecords", Fault::FailEntries(Entries::All, EntryError::InternalFailure));
+    let error = put(&producer, "x").await.await.expect_err("never");
+    assert_eq!((error.kind(), error.outcome()), (DeliveryErrorKind::Expired, Outcome::Unknown));
+    sleep(millis(1)).await;
+}

@@ -1,0 +1,89 @@
+//! Every duration that a user may give, zero and the largest included (docs/rules.md, *What a duration may be*).
+
+mod common;
+
+use std::time::Duration;
+
+use common::{cloud, copies, delivered, millis, stored};
+use kinesis_producer::{DeliveryErrorKind, Linger, Outcome, Record};
+use kinesis_testkit::Fault;
+use tokio::time::{Instant, sleep};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Q20: the time to live is added to times when a stream is resharded, when a record is admitted, and when an answer names no known shard.
+#[tokio::test(start_paused = true)]
+async fn a_record_may_live_for_ever() {
+    let (cloud, stream, builder) = cloud(1).await;
+    let producer = builder.record_ttl(Duration::MAX).build().await.expect("a producer");
+    producer.put(Record::new("k", "before")).await.expect("admitted").await.expect("written");
+    stream.split(0).await;
+    sleep(SECOND).await;
+    for n in 0..50 {
+        let (key, data) = (format!("k{n}"), n.to_string());
+        producer.put(Record::new(&key, &data)).await.expect("admitted").await.expect("written");
+        sleep(millis(100)).await;
+    }
+    assert_eq!(copies(&delivered(&stream)).len(), 51);
+    // It outlives an hour without a way.
+    cloud.faults("a").always_for("PutRecords", Fault::Throttle);
+    let delivery = producer.put(Record::new("k", "patient")).await.expect("admitted");
+    sleep(3600 * SECOND).await;
+    cloud.faults("a").heal();
+    assert!(delivery.await.expect("written").attempts > 100);
+    assert_eq!(producer.close(Duration::MAX).await.undelivered.len(), 0);
+}
+
+/// Q20: each duration setting at its ends either works or is refused with its bounds.
+#[tokio::test(start_paused = true)]
+async fn each_duration_works_or_is_refused_by_name() {
+    let ends = [Duration::ZERO, Duration::from_nanos(1), Duration::MAX - Duration::from_nanos(1), Duration::MAX];
+    for (n, duration) in ends.into_iter().cycle().take(ends.len() * 5).enumerate() {
+        let (_cloud, stream, builder) = cloud(1).await;
+        let (name, builder) = match n / ends.len() {
+            0 => ("record_ttl", builder.record_ttl(duration)),
+            1 => ("linger", builder.record_ttl(Duration::MAX).linger(duration)),
+            2 => ("linger", builder.record_ttl(Duration::MAX).linger(Linger::FromFirstPut(duration))),
+            3 => ("connect_timeout", builder.connect_timeout(duration)),
+            _ => ("request_timeout", builder.request_timeout(duration)),
+        };
+        match builder.build().await {
+            Err(error) => {
+                let shown = error.to_string();
+                assert!(shown.starts_with(name) && shown.contains("must be"), "{shown}");
+            }
+            Ok(producer) => {
+                for n in 0..3 {
+                    drop(producer.put(Record::new("k", &n.to_string())).await.expect("admitted"));
+                    sleep(millis(10)).await;
+                }
+                stream.split(0).await;
+                assert_eq!(producer.close(60 * SECOND).await.undelivered.len(), 0, "{name} {duration:?}");
+                assert_eq!(copies(&stored(&stream)).len(), 3);
+            }
+        }
+    }
+}
+
+/// Q21: at the deadline nothing is sent any more, so what was not under way is not in the stream.
+#[tokio::test(start_paused = true)]
+async fn at_a_deadline_nothing_is_begun() {
+    let (_cloud, stream, builder) = cloud(4).await;
+    let producer = builder.linger(Linger::FromFirstPut(20 * SECOND)).build().await.expect("a producer");
+    let mut deliveries = Vec::new();
+    for n in 0..100 {
+        let (key, data) = (format!("k{n}"), n.to_string());
+        deliveries.push(producer.put(Record::new(&key, &data)).await.expect("admitted"));
+    }
+    let start = Instant::now();
+    let report = producer.close(Duration::ZERO).await;
+    assert!(start.elapsed() <= millis(1));
+    assert_eq!((report.undelivered.len(), report.counts.admitted, report.counts.not_written), (100, 100, 100));
+    for delivery in deliveries {
+        let error = delivery.await.expect_err("closed");
+        assert_eq!((error.kind(), error.outcome()), (DeliveryErrorKind::Closed, Outcome::NotWritten));
+        assert!(error.attempts().is_empty(), "{:?}", error.attempts());
+    }
+    sleep(60 * SECOND).await;
+    assert!(stored(&stream).is_empty());
+}
