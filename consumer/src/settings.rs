@@ -17,7 +17,8 @@ pub struct Settings {
     /// (`failoverTimeMillis`). All workers of an application must agree on it.
     pub lease_duration: Duration,
     /// How long a processor gets to finish when its shard is to go to another worker. Up to 15 min; default 30 s, as the
-    /// KCL (`gracefulLeaseHandoffTimeoutMillis`).
+    /// KCL (`gracefulLeaseHandoffTimeoutMillis`). A worker announces it, and a leader of ours waits for that long; a Java leader waits for
+    /// its own time.
     pub handoff_time: Duration,
     /// How often checkpoints are written by [`run`](crate::Consumer::run) and [`run_records`](crate::Consumer::run_records),
     /// besides at every end. From 100 ms to 1 h; default 1 s. A checkpoint renews the lease too, so that more often costs

@@ -67,6 +67,12 @@ impl Assignment {
         Self { me, duration, max_leases, leases: BTreeMap::new(), fleet }
     }
 
+    /// With the hand-off time of our own settings: the least that a worker gets that announces none.
+    pub(crate) const fn with_handoff_time(mut self, own: Duration) -> Self {
+        self.fleet.expect_handoff_time(own);
+        self
+    }
+
     /// Takes in the table as just read: `now` is after the read. `wall_clock` is ours; it serves for rows seen for the
     /// first time only.
     pub(crate) fn observe(&mut self, now: Tick, wall_clock: EpochTime, rows: &Rows) {
@@ -74,7 +80,7 @@ impl Assignment {
         self.leases.retain(|key, _| rows.leases.binary_search_by(|lease| lease.key.cmp(key)).is_ok());
         for lease in &rows.leases {
             let Some(watched) = self.leases.get_mut(&lease.key) else {
-                self.leases.insert(lease.key.clone(), Watched::first(now, lease, self.duration));
+                self.leases.insert(lease.key.clone(), Watched::first(now, lease));
                 continue;
             };
             if let Some(writer) = watched.observe(now, lease, self.duration, &self.fleet) {
@@ -204,10 +210,14 @@ impl Assignment {
     /// Ends hand-offs whose source lives but does not let go.
     fn end_handoffs(&self, now: Tick, loads: &mut Loads, round: &mut Round) {
         for (key, watched) in &self.leases {
-            if watched.is_settled() || self.is_free(now, watched) || !watched.is_handoff_overdue(now) {
+            if watched.is_settled() || self.is_free(now, watched) {
                 continue;
             }
             let (source, target) = (watched.actual_owner(), watched.target());
+            let takes = source.map_or(Duration::ZERO, |source| self.fleet.handoff_time(source));
+            if !watched.is_handoff_overdue(now, takes.saturating_add(self.duration)) {
+                continue;
+            }
             let to = match target.filter(|target| Some(*target) != source && self.fleet.is_able(now, target)) {
                 Some(target) => Some(target.clone()),
                 None => loads.least(source).filter(|to| Some(to) != source).inspect(|to| loads.add(to)),

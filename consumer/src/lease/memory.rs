@@ -187,8 +187,9 @@ impl LeaseStore for MemoryLeaseStore {
     }
 
     async fn report(&self, report: &WorkerReport) -> Result<(), StoreError> {
-        let WorkerReport { worker, now, heartbeat_interval } = report.clone();
-        let row = WorkerRow { heartbeat_interval: Some(heartbeat_interval), ..WorkerRow::new(worker.clone(), now) };
+        let WorkerReport { worker, now, heartbeat_interval, handoff_time } = report.clone();
+        let heartbeat_interval = Some(heartbeat_interval);
+        let row = WorkerRow { heartbeat_interval, handoff_time, ..WorkerRow::new(worker.clone(), now) };
         self.table().workers.insert(worker, row);
         Ok(())
     }

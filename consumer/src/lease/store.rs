@@ -157,13 +157,15 @@ pub struct WorkerReport {
     pub now: EpochTime,
     /// Something of the worker, its row or the counter of a lease that it holds, moves at least once in this time.
     pub heartbeat_interval: Duration,
+    /// How long the worker takes at most to hand a lease over. `None`: it does not say.
+    pub handoff_time: Option<Duration>,
 }
 
 impl WorkerReport {
     /// A report with what every worker has to say.
     #[must_use]
     pub const fn new(worker: WorkerId, now: EpochTime, heartbeat_interval: Duration) -> Self {
-        Self { worker, now, heartbeat_interval }
+        Self { worker, now, heartbeat_interval, handoff_time: None }
     }
 }
 
@@ -177,6 +179,8 @@ pub struct WorkerRow {
     pub last_update: Option<EpochTime>,
     /// The heartbeat interval that the worker announced ([`WorkerReport::heartbeat_interval`]). `None`: it announced none, as the KCL.
     pub heartbeat_interval: Option<Duration>,
+    /// The hand-off time that the worker announced ([`WorkerReport::handoff_time`]). `None`: it announced none, as the KCL.
+    pub handoff_time: Option<Duration>,
     /// Whether it can take leases: its last measurement did not fail and its row is well formed.
     pub fit: bool,
 }
@@ -185,7 +189,7 @@ impl WorkerRow {
     /// A row of a worker that can take leases.
     #[must_use]
     pub const fn new(worker: WorkerId, last_update: EpochTime) -> Self {
-        Self { worker, last_update: Some(last_update), heartbeat_interval: None, fit: true }
+        Self { worker, last_update: Some(last_update), heartbeat_interval: None, handoff_time: None, fit: true }
     }
 }
 

@@ -40,7 +40,9 @@ pub(super) async fn report(
         if reported.is_some_and(|reported| self::due(reported, hold.moved.last(), every) > now) {
             continue;
         }
-        match hold.store.report(&WorkerReport::new(hold.me.clone(), wall_clock(), every)).await {
+        let report = WorkerReport::new(hold.me.clone(), wall_clock(), every);
+        let report = WorkerReport { handoff_time: Some(hold.handoff_time), ..report };
+        match hold.store.report(&report).await {
             Ok(()) => (failures, reported) = (0, Some(now)),
             Err(error) => {
                 log(&error, "writing the worker's row failed");

@@ -12,6 +12,8 @@ pub(super) struct Fleet {
     me: WorkerId,
     /// The lease duration of the fleet.
     duration: Duration,
+    /// Our own hand-off time.
+    handoff_time: Duration,
     /// Whether our own row has been in the table. At shutdown a worker's row goes first.
     i_was_there: bool,
     lives: BTreeMap<WorkerId, Life>,
@@ -25,6 +27,8 @@ struct Life {
     sign: Option<Sign>,
     /// How often something of it moves at the least, where its row says so.
     shows: Option<Duration>,
+    /// How long it takes to hand a lease over, where its row says so.
+    handoff_time: Option<Duration>,
     fit: bool,
     /// A lease of its ran out, and nothing of it has moved since.
     suspect: bool,
@@ -49,7 +53,21 @@ impl Sign {
 
 impl Fleet {
     pub(super) const fn new(me: WorkerId, duration: Duration) -> Self {
-        Self { me, duration, i_was_there: false, lives: BTreeMap::new(), last_look: None }
+        Self { me, duration, handoff_time: HANDOFF, i_was_there: false, lives: BTreeMap::new(), last_look: None }
+    }
+
+    pub(super) const fn expect_handoff_time(&mut self, own: Duration) {
+        self.handoff_time = own;
+    }
+
+    /// How long the worker may take to hand a lease over, from when it learns of that: what it announced, within what can be set. A Java
+    /// worker does not say; it ends its hand-offs by itself after a time that its users configure, and is waited for long enough for that.
+    pub(super) fn handoff_time(&self, worker: &WorkerId) -> Duration {
+        if *worker == self.me {
+            return self.handoff_time;
+        }
+        let announced = self.lives.get(worker).and_then(|life| life.handoff_time);
+        announced.map_or_else(|| self.handoff_time.max(JAVA_HANDOFF), |announced| announced.min(LONGEST_HANDOFF))
     }
 
     pub(super) fn observe(&mut self, now: Tick, wall_clock: EpochTime, rows: &[WorkerRow]) {
@@ -60,7 +78,7 @@ impl Fleet {
             let known = before.remove(&row.worker).filter(|_| looked_on);
             let life = match known {
                 Some(life) if life.last_update == row.last_update => {
-                    Life { fit: row.fit, shows: row.heartbeat_interval, ..life }
+                    Life { fit: row.fit, shows: row.heartbeat_interval, handoff_time: row.handoff_time, ..life }
                 }
                 // A new row, or one that has moved, under our eyes.
                 _ if looked_on => Life::seen(row, Some(Sign::at(now))),
@@ -142,12 +160,13 @@ impl Fleet {
 
 impl Life {
     const fn seen(row: &WorkerRow, sign: Option<Sign>) -> Self {
-        Self { last_update: row.last_update, sign, shows: row.heartbeat_interval, fit: row.fit, suspect: false }
+        let (shows, handoff_time) = (row.heartbeat_interval, row.handoff_time);
+        Self { last_update: row.last_update, sign, shows, handoff_time, fit: row.fit, suspect: false }
     }
 
     /// How long it can be silent and still be counted on.
     fn silence(&self, lease_duration: Duration) -> Duration {
-        self.shows.unwrap_or(lease_duration / 2) + SEEN_LATE
+        self.shows.unwrap_or(lease_duration / 2).min(ALIVE) + SEEN_LATE
     }
 }
 
@@ -159,3 +178,12 @@ const SEEN_LATE: Duration = Duration::from_secs(7);
 
 /// How long a worker lives on after its row last moved: twice the 30 s in which the KCL writes it.
 const ALIVE: Duration = Duration::from_secs(60);
+
+/// The default of that setting, and the KCL's.
+const HANDOFF: Duration = Duration::from_secs(30);
+
+/// `gracefulLeaseHandoffTimeoutMillis` is 30 s by default, and 120 s are in use.
+const JAVA_HANDOFF: Duration = Duration::from_secs(120);
+
+/// The most that the setting of that name allows.
+const LONGEST_HANDOFF: Duration = Duration::from_secs(15 * 60);

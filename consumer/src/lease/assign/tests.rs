@@ -578,6 +578,41 @@ fn a_hand_off_is_left_alone_until_it_is_overdue() {
     assert_eq!(world.round().moves, [overdue], "40 s are over: it goes where it was to go");
 }
 
+/// A source that renews is waited for as long as it announced, within what can be set; one that announces nothing for as long as
+/// Java workers are configured to take, or as long as we take, if that is longer (Q22).
+#[test]
+fn a_live_source_is_waited_for_as_long_as_it_announced() {
+    for (announced, own, waits) in [
+        (Some(300), 30, 300),
+        (Some(0), 30, 0),
+        (Some(5), 900, 5),
+        (Some(u64::MAX), 30, 900),
+        (None, 30, 120),
+        (None, 600, 600),
+    ] {
+        let mut world = settled(&["a", "b"], 4);
+        world.leader = world.leader.clone().with_handoff_time(Duration::from_secs(own));
+        let number = world.rows.leases.iter().position(|lease| lease.owner == Some(worker("b"))).expect("b has two");
+        world.lease(number).owner = Some(worker("a"));
+        world.lease(number).checkpoint_owner = Some(worker("b"));
+        world.look();
+        let began = world.now;
+        let ends = |change: &Move| matches!(change, Move::Assign { key: ended, .. } if *ended == key(number));
+        loop {
+            world.now += 5;
+            world.renew(&["a", "b"]);
+            world.report(&["a", "b"]);
+            let row = world.rows.workers.iter_mut().find(|row| row.worker == worker("b")).expect("it has reported");
+            row.handoff_time = announced.map(Duration::from_secs);
+            if world.round().moves.iter().any(ends) {
+                break;
+            }
+            assert!(world.now < began + 1000, "{announced:?}, {own}: it is never ended");
+        }
+        assert_eq!(world.now - began, waits + D.as_secs(), "{announced:?}, {own}");
+    }
+}
+
 #[test]
 fn a_hand_off_whose_source_dies_ends_at_its_target() {
     let mut world = settled(&["a", "b", "c"], 5);

@@ -18,8 +18,8 @@ pub(super) struct Watched {
     since: Tick,
     /// Until when the holder, who has just been given it, may be silent; gone with its first write.
     awaited: Option<Tick>,
-    /// When a hand-off under way is to be over.
-    handoff_until: Option<Tick>,
+    /// Since when a hand-off has been under way.
+    handoff_since: Option<Tick>,
     /// Whether the counter is the one that our own move left, so that its new owner has not written to it.
     untouched: bool,
     /// Whether that it ran out has been noticed.
@@ -32,14 +32,14 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn first(now: Tick, lease: &Lease, duration: Duration) -> Self {
+    pub(super) fn first(now: Tick, lease: &Lease) -> Self {
         Self {
             owners: lease.owners(),
             counter: lease.counter,
             moved: now,
             since: now,
             awaited: None,
-            handoff_until: lease.in_handoff().then(|| now + HANDOFF + duration),
+            handoff_since: lease.in_handoff().then_some(now),
             untouched: false,
             noticed: false,
             settled: is_settled(lease),
@@ -113,7 +113,7 @@ impl Watched {
             self.moved = now;
             self.noticed = false;
         }
-        self.handoff_until = owners.checkpoint_owner.as_ref().map(|_| now + HANDOFF + duration);
+        self.handoff_since = owners.checkpoint_owner.as_ref().map(|_| now);
         self.owners = owners;
     }
 
@@ -141,8 +141,9 @@ impl Watched {
         self.owners.checkpoint_owner.is_some()
     }
 
-    pub(super) fn is_handoff_overdue(&self, now: Tick) -> bool {
-        self.handoff_until.is_some_and(|until| now >= until)
+    /// Whether a hand-off has been under way for as long as it may take.
+    pub(super) fn is_handoff_overdue(&self, now: Tick, takes: Duration) -> bool {
+        self.handoff_since.is_some_and(|since| now >= since + takes)
     }
 
     pub(super) const fn is_settled(&self) -> bool {
@@ -191,8 +192,6 @@ fn is_settled(lease: &Lease) -> bool {
     matches!(lease.checkpoint, Checkpoint::ShardEnd | Checkpoint::Missing)
 }
 
-/// The KCL's time for a hand-off, to which it adds the lease duration.
-const HANDOFF: Duration = Duration::from_secs(30);
 /// A Java worker looks for its leases every 10 s and first writes up to 3.3 s later.
 const SLOWEST_FIRST_WRITE: Duration = Duration::from_secs(14);
 /// A lease that an owner has kept for so long is not one that nobody keeps.

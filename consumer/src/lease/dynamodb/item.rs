@@ -224,22 +224,26 @@ fn worker(item: &Item) -> Result<WorkerRow, Malformed> {
     Ok(WorkerRow {
         worker,
         last_update,
-        heartbeat_interval: heartbeat_interval(item),
+        heartbeat_interval: announced(item, HEARTBEAT_INTERVAL),
+        handoff_time: announced(item, HANDOFF_TIME),
         fit: last_update.is_some() && is_fit(item),
     })
 }
 
 /// The KCL reserves `properties`, a map of texts, and sets none. A version adds names and never changes what a name means, so
 /// every version reads the names that it knows from every other.
-fn heartbeat_interval(item: &Item) -> Option<Duration> {
+fn announced(item: &Item, name: &str) -> Option<Duration> {
     let Some(AttributeValue::M(properties)) = item.get(PROPERTIES) else { return None };
-    let millis = properties.get(HEARTBEAT_INTERVAL)?.as_s().ok()?.parse().ok()?;
+    let millis = properties.get(name)?.as_s().ok()?.parse().ok()?;
     Some(Duration::from_millis(millis))
 }
 
 pub(super) fn from_report(report: &WorkerReport) -> AttributeValue {
     let properties = [(PROPERTIES_VERSION, s(VERSION)), (HEARTBEAT_INTERVAL, s(report.heartbeat_interval.as_millis()))];
-    AttributeValue::M(properties.map(|(name, value)| (name.to_owned(), value)).into())
+    let handoff_time = report.handoff_time.map(|time| (HANDOFF_TIME, s(time.as_millis())));
+    AttributeValue::M(
+        properties.into_iter().chain(handoff_time).map(|(name, value)| (name.to_owned(), value)).collect(),
+    )
 }
 
 /// A row of no measurements stands for a worker that is judged by its leases alone. Otherwise every measurement needs
@@ -343,6 +347,8 @@ const PROPERTIES_VERSION: &str = "version";
 const VERSION: u32 = 1;
 /// Ours, in `properties`: in milliseconds.
 const HEARTBEAT_INTERVAL: &str = "heartbeatIntervalMillis";
+/// Ours, in `properties`: in milliseconds.
+const HANDOFF_TIME: &str = "handoffTimeMillis";
 /// The measurement that a leader makes up from a worker's leases, without an operating range.
 const THROUGHPUT_STAT: &str = "T";
 

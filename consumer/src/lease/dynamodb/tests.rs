@@ -94,7 +94,12 @@ async fn each_write_touches_its_own_attributes_only() {
 async fn a_worker_s_row_has_the_shape_of_javas() {
     let cloud = Cloud::new();
     let (store, client) = prepared(&cloud).await;
-    store.report(&WorkerReport::new(worker("worker-b"), NOW, Duration::from_secs(5))).await.expect("the name is free");
+    let report = WorkerReport::new(worker("worker-b"), NOW, Duration::from_secs(5));
+    let report = WorkerReport { handoff_time: Some(Duration::from_secs(300)), ..report };
+    store.report(&report).await.expect("the name is free");
+    let rows = store.scan().await.expect("a scan");
+    let announced: Vec<_> = rows.workers.iter().map(|row| (row.heartbeat_interval, row.handoff_time)).collect();
+    assert_eq!(announced, [(Some(report.heartbeat_interval), report.handoff_time)]);
     let java: Item = [
         ("leaseKey", s("worker-b")),
         ("entityType", s("WORKER_METRIC_STATS")),
@@ -104,7 +109,7 @@ async fn a_worker_s_row_has_the_shape_of_javas() {
         ("sup", n(1)),
         ("slu", n(NOW.0)),
         // Reserved in the KCL, and ours to use: its leader reads it as a map of texts and does nothing with it.
-        ("properties", texts([("version", "1"), ("heartbeatIntervalMillis", "5000")])),
+        ("properties", texts([("version", "1"), ("heartbeatIntervalMillis", "5000"), ("handoffTimeMillis", "300000")])),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();

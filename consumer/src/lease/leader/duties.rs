@@ -30,7 +30,8 @@ impl Duties {
     pub(super) fn new(context: LeaderContext, standing: watch::Receiver<Standing>) -> Self {
         let hold = &context.hold;
         Self {
-            assignment: Assignment::new(hold.me.clone(), hold.duration, context.max_leases),
+            assignment: Assignment::new(hold.me.clone(), hold.duration, context.max_leases)
+                .with_handoff_time(hold.handoff_time),
             shards: Shards::new(&context),
             just_made: Vec::new(),
             standing,

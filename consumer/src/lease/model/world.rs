@@ -235,6 +235,7 @@ impl World {
     pub(super) fn rows(&self) -> Rows {
         let row = |(name, worker): (&WorkerId, &Worker)| WorkerRow {
             heartbeat_interval: worker.promises.then_some(D / 2),
+            handoff_time: worker.promises.then_some(HANDOFF),
             ..WorkerRow::new(name.clone(), EpochTime(1_000 + u64::from(worker.reported) * BEAT))
         };
         Rows {
