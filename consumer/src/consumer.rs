@@ -15,7 +15,7 @@ use crate::process::batches::Batches;
 use crate::process::blocked::Watched;
 use crate::process::deliver::{Work, deliver};
 use crate::process::lanes::Lanes;
-use crate::process::{Concurrency, OnError, Shard};
+use crate::process::{Concurrency, OnError, Shard, ShutdownReport};
 use crate::record::Record;
 use crate::settings::Settings;
 use crate::shard::ShardId;
@@ -166,7 +166,7 @@ impl Consumer {
             let Some(shard) = shard else { break };
             let work = work(shard.id().clone(), self.rng.fork());
             let id = shard.id().clone();
-            shards.spawn(watched.task(id, deliver(shard, work, self.checkpoint_every)));
+            shards.spawn(watched.task(id, deliver(shard, work, self.checkpoint_every, control.left.clone())));
         }
         while let Some(ended) = shards.join_next().await {
             failed = failed.or_else(|| error_of(ended).filter(|_| end_at_error));
@@ -185,9 +185,20 @@ impl ConsumerHandle {
     ///
     /// Resolves when all that is done, `within` and a few writes from now; shards that are not finished by then are given
     /// up as they are. The first call sets the time. Cancel safe: the shutdown goes on.
-    pub async fn shutdown(&self, within: Duration) {
+    ///
+    /// Returns how each shard was left. What is not finished by then is said in the log too, at WARN. Without time (`Duration::ZERO`) nothing
+    /// more is begun, and with `Duration::MAX` there is no limit.
+    pub async fn shutdown(&self, within: Duration) -> ShutdownReport {
         self.control.begin_shutdown(within);
         self.control.stopped().await;
+        self.control.left.report()
+    }
+
+    /// How each shard was left so far, once the worker has been told to leave: what [`shutdown`](Self::shutdown) returned, for who runs the
+    /// consumer when that is another part of the program.
+    #[must_use]
+    pub fn shutdown_report(&self) -> ShutdownReport {
+        self.control.left.report()
     }
 
     /// The name under which this worker owns leases.

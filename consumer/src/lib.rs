@@ -184,7 +184,9 @@ pub use self::error::{BuildError, RunError};
 pub use self::failed_call::FailedCall;
 pub use self::fetch::{Batch, ForeignCheckpoint, ReadCounts, ReadError};
 pub use self::lease::{CheckpointError, Epoch};
-pub use self::process::{Concurrency, DeadLetter, DeadLetterSink, End, Event, OnError, Shard};
+pub use self::process::{
+    Concurrency, DeadLetter, DeadLetterSink, End, Event, OnError, Shard, ShardReport, ShutdownReport, Unfinished,
+};
 pub use self::record::{ParseSequenceNumberError, Position, Record, SequenceNumber};
 pub use self::settings::{SettingError, Settings, StartAt};
 pub use self::shard::{DiscoverError, ListedShard, ShardId};

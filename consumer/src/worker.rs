@@ -26,6 +26,7 @@ use crate::lease::lane::adopt;
 use crate::lease::leader::{self, LeaderContext};
 use crate::lease::shutdown::Shutdown;
 use crate::lease::{Lease, LeaseKey, LostReason, StoreError};
+use crate::process::left::{Left, Unfinished};
 use crate::thread::LeaseThread;
 use crate::watch::{FindingKind, Report};
 
@@ -64,6 +65,7 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
     // A program that asks for no shard gets none: a lease without a reader must not look alive.
     let wanted = Arc::new(Semaphore::new(0));
     let offers = Offers::default();
+    let left = Left::default();
     let leases = offers.taker();
 
     let ended = thread.as_ref().map(LeaseThread::ended);
@@ -83,6 +85,7 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
         hold: hold.clone(),
         max_leases,
         shutdown: shutdown.clone(),
+        left: left.clone(),
     };
     let keeping = AbortOnDrop(home.spawn(async move {
         // The thread ends with this task, or when it is aborted.
@@ -96,7 +99,7 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
         reporting.join().await;
         stopped.send_replace(true);
     }));
-    let control = WorkerControl { hold, shutdown, stopped: has_stopped, thread: ended };
+    let control = WorkerControl { hold, shutdown, stopped: has_stopped, thread: ended, left };
     WorkerHandle { leases, wanted, asked: Asked::Nothing, control, tasks: vec![keeping] }
 }
 
@@ -156,6 +159,8 @@ struct Keeper {
     unwanted: BTreeSet<LeaseKey>,
     max_leases: usize,
     shutdown: Shutdown,
+    /// What is not finished of the shards.
+    left: Left,
     rng: fastrand::Rng,
 }
 
@@ -254,6 +259,7 @@ impl Keeper {
                 return;
             }
         };
+        self.note_left(&ended);
         match ended.reader.filter(|reader| reader.strong_count() > 0) {
             Some(reader) => self.held.insert(ended.key.clone(), Slot::Leaving(reader)),
             None => self.held.remove(&ended.key),
@@ -277,6 +283,27 @@ impl Keeper {
         let until = self.finder.refused(self.hold.clock.now(), key.clone());
         let next = "its lease is released for other workers; this one takes it again after the cool-down";
         self.hold.findings.report(Report::new(FindingKind::ShardParked, key, why, next).again_at(until));
+    }
+
+    /// Notes how the shard of a lease was left, and says what was not finished.
+    fn note_left(&self, ended: &Ended) {
+        // Never held.
+        if ended.reader.is_none() {
+            return;
+        }
+        let (shard, released) = (ended.key.shard(), ended.lost == LostReason::Released);
+        let at_its_end =
+            matches!(self.held.get(&ended.key), Some(Slot::Busy { finished }) if finished.load(Ordering::Relaxed));
+        let unfinished = match self.shutdown.deadline() {
+            Some(_) if !at_its_end => self.left.leave(&shard, released),
+            _ => self.left.forget(&shard),
+        };
+        if let Some(Unfinished { first, records }) = unfinished.filter(|_| released) {
+            tracing::warn!(
+                %shard, worker = %self.hold.me, position = %first, records,
+                "given up before its records were done; the next owner gets those that are not checkpointed again"
+            );
+        }
     }
 
     /// Looks at the leases that may have become ours: those hinted at, and all that the index names.

@@ -64,6 +64,13 @@ impl<D: Delivery> Tracker<D> {
         self.done_before == self.next
     }
 
+    /// The position of the first record that is not done, and how many there are; `None` if all are done.
+    pub(crate) fn unfinished(&self) -> Option<(Position, u64)> {
+        let first = self.position(self.done_before)?;
+        let done: u64 = self.done_beyond.iter().map(|(start, end)| end - start).sum();
+        Some((first, self.next - self.done_before - done))
+    }
+
     fn insert(&mut self, numbers: Range<u64>) {
         let (mut start, mut end) = (numbers.start.max(self.done_before), numbers.end);
         if start >= end {

@@ -115,7 +115,11 @@ impl Lane {
                 let reason = self.give_up().await;
                 // Told before the answer, so that whoever released never sees its shard as still held.
                 self.standing.send_replace(Standing::Lost(reason.clone()));
-                let _gone = reply.send(Ok(()));
+                let released = match &reason {
+                    LostReason::Released => Ok(()),
+                    other => Err(CheckpointError::LeaseLost { lease: self.key().clone(), reason: other.clone() }),
+                };
+                let _gone = reply.send(released);
                 Err(reason)
             }
             Next::Abandoned if self.is_finished() => self.keep_finished().await,
@@ -295,7 +299,7 @@ impl Lane {
         };
         for attempt in 0.. {
             if self.state.has_expired(self.context.clock.now()) {
-                break;
+                return LostReason::Expired;
             }
             let call = async {
                 match &to {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::attempt::{BoxError, Outcome};
+use super::left::{Left, Unfinished};
 use super::shard_task::{End, Event, Shard};
 use crate::checkpoint::commit::Commit;
 use crate::checkpoint::tracker::{Delivery, Tracker};
@@ -57,7 +58,12 @@ impl Delivery for Batch {
 }
 
 /// Delivers a shard until it ends, is given up, or is lost. `Err`: it cannot be read.
-pub(crate) async fn deliver<W: Work>(shard: Shard, work: W, checkpoint_every: Duration) -> Result<(), ReadError> {
+pub(crate) async fn deliver<W: Work>(
+    shard: Shard,
+    work: W,
+    checkpoint_every: Duration,
+    left: Left,
+) -> Result<(), ReadError> {
     let commit = Commit::starting(checkpoint_every, shard.clock().now());
     let (standing, expiry) = (shard.standing(), shard.expiry());
     let task = Task {
@@ -71,6 +77,7 @@ pub(crate) async fn deliver<W: Work>(shard: Shard, work: W, checkpoint_every: Du
         expiry,
         give_up_at: None,
         writing: None,
+        left,
     };
     task.run().await
 }
@@ -88,6 +95,8 @@ struct Task<W> {
     give_up_at: Option<Instant>,
     /// A checkpoint under way, beside the work.
     writing: Option<BoxFuture<'static, Result<(), CheckpointError>>>,
+    /// Where to say what is not finished.
+    left: Left,
 }
 
 /// What the task does with its shard. In the order of its life.
@@ -178,6 +187,7 @@ impl<W: Work> Task<W> {
         match event {
             Event::Batch(batch) => {
                 let numbers = self.tracker.deliver(batch.clone());
+                self.left.set(self.shard.id(), unfinished(&self.tracker));
                 self.work.accept(numbers, batch);
             }
             Event::Ended(end) => self.phase = Phase::Draining(Reason::Ended(Box::new(end))),
@@ -221,8 +231,9 @@ impl<W: Work> Task<W> {
     /// Writes what is done, and lets go of the shard in the way that fits. Work that is still under way is dropped before that:
     /// whom the table names next may begin long before the answer is here (C7).
     async fn finish(self) -> Result<(), ReadError> {
-        let Self { mut shard, work, tracker, mut commit, phase, writing, .. } = self;
+        let Self { mut shard, work, tracker, mut commit, phase, writing, left, .. } = self;
         drop(work);
+        left.set(shard.id(), unfinished(&tracker));
         if let Some(writing) = writing
             && is_lost(&shard, &writing.await)
         {
@@ -257,6 +268,10 @@ impl<W: Work> Task<W> {
     fn now(&self) -> Tick {
         self.shard.clock().now()
     }
+}
+
+fn unfinished(tracker: &Tracker<Batch>) -> Option<Unfinished> {
+    tracker.unfinished().map(|(first, records)| Unfinished { first, records })
 }
 
 /// Whether the shard was lost with this checkpoint.

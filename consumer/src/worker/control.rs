@@ -10,6 +10,7 @@ use super::AbortOnDrop;
 use crate::lease::held::HoldContext;
 use crate::lease::shutdown::Shutdown;
 use crate::process::blocked::Watched;
+use crate::process::left::Left;
 use crate::thread::Ended;
 
 /// Stops a worker from anywhere.
@@ -20,6 +21,7 @@ pub(crate) struct WorkerControl {
     pub(super) stopped: watch::Receiver<bool>,
     /// The thread of the leases, if there is one.
     pub(super) thread: Option<Ended>,
+    pub(crate) left: Left,
 }
 
 impl WorkerControl {

@@ -134,7 +134,7 @@ impl Fleet {
         let Some(life) = self.lock()[at].life.take() else { return };
         let handle = life.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
         match handle {
-            Some(handle) => handle.shutdown(self.shape.handoff_time).await,
+            Some(handle) => drop(handle.shutdown(self.shape.handoff_time).await),
             // Still on its way up.
             None => life.task.abort(),
         }
