@@ -184,6 +184,7 @@ impl ConsumerBuilder {
         let kinesis = self.kinesis.ok_or(BuildError::Missing { what: "Kinesis client", method: "kinesis" })?;
         let time = kinesis.config().time_source().unwrap_or_else(SharedTimeSource::default);
         self.settings.validate(time.now())?;
+        self.on_error.validate()?;
         let store = match (self.lease_store, self.dynamodb) {
             (Some(store), _) => store,
             (None, Some(client)) => {

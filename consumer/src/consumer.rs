@@ -114,13 +114,14 @@ impl Consumer {
     /// # Errors
     /// [`RunError::Read`] when a shard cannot be read and [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard)
     /// is set; otherwise the other shards go on, and [`findings`](ConsumerHandle::findings) tells of it. Errors returned by the
-    /// closure do not end this call.
+    /// closure do not end this call. [`RunError::Setting`] for more lanes than 10 000.
     pub async fn run_records<H, F, E>(self, concurrency: Concurrency, closure: H) -> Result<(), RunError>
     where
         H: Fn(Record) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
     {
+        concurrency.validate()?;
         let (handler, on_error) = (Arc::new(closure), self.on_error.clone());
         self.run_work(move |shard, rng| Lanes::new(Arc::clone(&handler), concurrency, shard, on_error.clone(), rng))
             .await

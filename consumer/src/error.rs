@@ -45,6 +45,9 @@ pub enum RunError {
     /// were shut down in order before this was returned, and nothing was skipped.
     #[error("reading a shard failed for good")]
     Read(#[from] ReadError),
+    /// What the call was given is out of its limits. Nothing was read.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The worker's own tasks have ended: a bug in this crate, or a runtime that is shutting down. Its leases run out.
     #[error("the worker's tasks have ended")]
     Stopped,

@@ -53,7 +53,7 @@ pub enum StartAt {
     /// application was started, is not delivered; nor is what is put between, when the worker that was first dies before
     /// it has checkpointed anything.
     Latest,
-    /// With the first record that arrived at this time or later, by the service's clock. A time to come is refused.
+    /// With the first record that arrived at this time or later, by the service's clock. A time to come is refused, and one before 1970.
     At(SystemTime),
 }
 
@@ -88,6 +88,9 @@ impl Settings {
             end_at_unreadable_shard: _,
         } = self;
         if let StartAt::At(time) = start_at {
+            let before = SystemTime::UNIX_EPOCH.duration_since(*time).unwrap_or_default();
+            let value = format_args!("{before:?} before 1970");
+            check("start_at", before.is_zero(), value, "must not lie before 1970: the service refuses such a time")?;
             let ahead = time.duration_since(now).unwrap_or_default();
             check("start_at", ahead.is_zero(), format_args!("{ahead:?} ahead"), "must not lie in the future")?;
         }
@@ -138,7 +141,7 @@ fn check_worker_id(id: &str) -> Result<(), SettingError> {
     check("worker_id", is_free, format_args!("{id:?}"), "must not be the key of another row of a lease table")
 }
 
-fn check(
+pub(crate) fn check(
     setting: &'static str,
     holds: bool,
     value: fmt::Arguments<'_>,
@@ -199,6 +202,10 @@ mod tests {
         assert_eq!(
             refused(|s| s.start_at = StartAt::At(NOW + ms(1500))),
             "start_at is 1.5s ahead and must not lie in the future"
+        );
+        assert_eq!(
+            refused(|s| s.start_at = StartAt::At(NOW - ms(1))),
+            "start_at is 1ms before 1970 and must not lie before 1970: the service refuses such a time"
         );
         assert_eq!(refused(|s| s.worker_id = Some(String::new())), "worker_id is \"\" and must have 1 to 256 bytes");
         assert_eq!(

@@ -17,6 +17,7 @@ use super::deliver::{Progress, Work};
 use super::on_error::OnError;
 use crate::fetch::Batch;
 use crate::record::Record;
+use crate::settings::{SettingError, check};
 use crate::shard::ShardId;
 
 /// How many records of one shard are processed at a time, and what keeps its order.
@@ -27,17 +28,22 @@ pub struct Concurrency {
 }
 
 impl Concurrency {
-    /// Up to `lanes` records of a shard at a time (at least one); those of one partition key one after the other, in
-    /// their order.
+    /// Up to `lanes` records of a shard at a time, from 1 to 10 000; those of one partition key one after the other, in their order.
+    /// None counts as one.
     #[must_use]
     pub const fn per_key(lanes: usize) -> Self {
         Self { lanes: if lanes == 0 { 1 } else { lanes }, per_key: true }
     }
 
-    /// Up to `lanes` records of a shard at a time (at least one), in any order.
+    /// Up to `lanes` records of a shard at a time, from 1 to 10 000, in any order. None counts as one.
     #[must_use]
     pub const fn unordered(lanes: usize) -> Self {
         Self { lanes: if lanes == 0 { 1 } else { lanes }, per_key: false }
+    }
+
+    /// Checks the number against its limit: each lane of each shard costs memory, busy or not.
+    pub(crate) fn validate(self) -> Result<(), SettingError> {
+        check("concurrency", self.lanes <= MOST_LANES, format_args!("{}", self.lanes), "must not be more than 10000")
     }
 
     fn queues(self) -> usize {
@@ -251,6 +257,9 @@ impl Queue {
         }
     }
 }
+
+/// Some 20 MB a shard.
+const MOST_LANES: usize = 10_000;
 
 /// The longest partition key that the service takes outside of an aggregate has 256 characters, and most of them have one byte.
 const HASHED_WHOLE: usize = 256;
