@@ -47,7 +47,19 @@ impl Home {
 }
 
 /// A task that ends with this value.
-struct AbortOnDrop<T>(JoinHandle<T>);
+#[derive(Debug)]
+pub(crate) struct AbortOnDrop<T = ()>(pub(crate) JoinHandle<T>);
+
+impl AbortOnDrop {
+    /// Waits for its end.
+    pub(crate) async fn join(&mut self) {
+        if let Err(error) = (&mut self.0).await
+            && error.is_panic()
+        {
+            tracing::error!(%error, "a task of the worker panicked");
+        }
+    }
+}
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {

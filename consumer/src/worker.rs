@@ -1,6 +1,7 @@
 //! One worker of the fleet: shows that it lives, finds its leases, holds them, and lets them go.
 
 mod control;
+mod hold;
 mod offers;
 mod report;
 
@@ -11,23 +12,22 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 pub(crate) use self::control::WorkerControl;
+use self::hold::{Ended, hold};
 use self::offers::{Offers, Taker};
 use self::report::report;
 
-use crate::clock::Tick;
 use crate::lease::find::{Find, Finder};
-use crate::lease::held::{Failed, HeldLease, HoldContext};
-use crate::lease::lane::adopt;
+use crate::lease::held::{HeldLease, HoldContext};
 use crate::lease::leader::{self, LeaderContext};
 use crate::lease::shutdown::Shutdown;
 use crate::lease::{Lease, LeaseKey, LostReason, StoreError};
-use crate::process::left::{Left, Unfinished};
-use crate::thread::LeaseThread;
+use crate::process::left::Left;
+use crate::thread::{AbortOnDrop, LeaseThread};
 use crate::watch::{FindingKind, Report};
 
 /// What a worker is made of.
@@ -172,17 +172,6 @@ enum Slot {
     Leaving(Weak<Lease>),
 }
 
-/// How the task of one lease ended.
-struct Ended {
-    key: LeaseKey,
-    /// Set if this worker could not go on with the shard.
-    failed: Failed,
-    reader: Option<Weak<Lease>>,
-    lost: LostReason,
-    /// The counter when it was last ours.
-    counter: u64,
-}
-
 impl Keeper {
     async fn run(mut self) {
         let shutdown = self.shutdown.clone();
@@ -259,7 +248,10 @@ impl Keeper {
                 return;
             }
         };
-        self.note_left(&ended);
+        // One that could not be adopted was never read.
+        if ended.reader.is_some() {
+            self.note_left(&ended);
+        }
         match ended.reader.filter(|reader| reader.strong_count() > 0) {
             Some(reader) => self.held.insert(ended.key.clone(), Slot::Leaving(reader)),
             None => self.held.remove(&ended.key),
@@ -285,25 +277,13 @@ impl Keeper {
         self.hold.findings.report(Report::new(FindingKind::ShardParked, key, why, next).again_at(until));
     }
 
-    /// Notes how the shard of a lease was left, and says what was not finished.
     fn note_left(&self, ended: &Ended) {
-        // Never held.
-        if ended.reader.is_none() {
-            return;
-        }
-        let (shard, released) = (ended.key.shard(), ended.lost == LostReason::Released);
         let at_its_end =
             matches!(self.held.get(&ended.key), Some(Slot::Busy { finished }) if finished.load(Ordering::Relaxed));
-        let unfinished = match self.shutdown.deadline() {
-            Some(_) if !at_its_end => self.left.leave(&shard, released),
-            _ => self.left.forget(&shard),
-        };
-        if let Some(Unfinished { first, records }) = unfinished.filter(|_| released) {
-            tracing::warn!(
-                %shard, worker = %self.hold.me, position = %first, records,
-                "given up before its records were done; the next owner gets those that are not checkpointed again"
-            );
-        }
+        let leaves = self.shutdown.deadline().is_some() && !at_its_end;
+        let released = ended.lost == LostReason::Released;
+        // A shard that failed has said so.
+        self.left.note(&ended.key.shard(), leaves, released, released && ended.failed.why().is_none());
     }
 
     /// Looks at the leases that may have become ours: those hinted at, and all that the index names.
@@ -384,35 +364,6 @@ impl Keeper {
     }
 }
 
-/// One lease from adoption to loss. Its place is with the program that asked for it.
-async fn hold(
-    context: HoldContext,
-    lease: Lease,
-    place: Option<(OwnedSemaphorePermit, impl FnOnce(Tick, HeldLease) + Send)>,
-    shutdown: Shutdown,
-    finished: Arc<AtomicBool>,
-    rng: fastrand::Rng,
-) -> Ended {
-    let (key, counter) = (lease.key.clone(), lease.counter);
-    let clock = Arc::clone(&context.clock);
-    match adopt(context, lease, shutdown, finished, rng).await {
-        Ok((held, lane)) => {
-            let (reader, failed) = (held.alive(), held.failed());
-            tracing::info!(lease = %key, epoch = held.epoch().0, "lease held");
-            match place {
-                Some((permit, offer)) => {
-                    permit.forget();
-                    offer(clock.now(), held);
-                }
-                None => drop(held),
-            }
-            let (lost, counter) = lane.run().await;
-            Ended { key, failed, reader: Some(reader), lost, counter }
-        }
-        Err(lost) => Ended { key, failed: Failed::default(), reader: None, lost, counter },
-    }
-}
-
 /// Resolves when the program has asked for a lease that it was not given yet. Cancel safe.
 async fn is_wanted(wanted: &Semaphore) {
     match wanted.acquire().await {
@@ -424,25 +375,6 @@ async fn is_wanted(wanted: &Semaphore) {
 
 fn log(error: &StoreError, what: &'static str) {
     tracing::warn!(error = error as &dyn std::error::Error, "{what}");
-}
-
-/// A task that ends with its handle.
-pub(crate) struct AbortOnDrop(JoinHandle<()>);
-
-impl AbortOnDrop {
-    async fn join(&mut self) {
-        if let Err(error) = (&mut self.0).await
-            && error.is_panic()
-        {
-            tracing::error!(%error, "a task of the worker panicked");
-        }
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// How often a worker looks for its leases. It cannot tell who leads, and a Java leader does not call; so it asks the

@@ -63,17 +63,24 @@ impl Left {
         self.lock().entry(shard.clone()).or_default().unfinished = unfinished;
     }
 
-    /// The lease of the shard has been given up, by a worker that goes on. Returns what was not finished.
-    pub(crate) fn forget(&self, shard: &ShardId) -> Option<Unfinished> {
-        self.lock().remove(shard)?.unfinished
-    }
-
-    /// The lease of the shard has been given up, by a worker that leaves. Returns what was not finished.
-    pub(crate) fn leave(&self, shard: &ShardId, released: bool) -> Option<Unfinished> {
-        let mut shards = self.lock();
-        let state = shards.entry(shard.clone()).or_default();
-        state.released = Some(released);
-        state.unfinished.clone()
+    /// The lease of the shard has been given up, by a worker that goes on or `leaves`. What was not finished is said, if it is `worth_a_word`.
+    pub(crate) fn note(&self, shard: &ShardId, leaves: bool, released: bool, worth_a_word: bool) {
+        let unfinished = {
+            let mut shards = self.lock();
+            if leaves {
+                let state = shards.entry(shard.clone()).or_default();
+                state.released = Some(released);
+                state.unfinished.clone()
+            } else {
+                shards.remove(shard).and_then(|state| state.unfinished)
+            }
+        };
+        if let Some(Unfinished { first, records }) = unfinished.filter(|_| worth_a_word) {
+            tracing::warn!(
+                %shard, position = %first, records,
+                "given up before its records were done; the next owner gets those that are not checkpointed again"
+            );
+        }
     }
 
     pub(crate) fn report(&self) -> ShutdownReport {

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::state::{Input, Output, State};
@@ -16,6 +15,7 @@ use crate::lease::held::{Expiry, HeldLease, Standing};
 use crate::lease::{Checkpoint, CheckpointError, Epoch, LostReason, PendingCheckpoint};
 use crate::record::Position;
 use crate::shard::{ListedShard, ShardId};
+use crate::thread::AbortOnDrop;
 
 /// A shard that this worker has taken: read its [events](Self::next) one after the other.
 ///
@@ -303,10 +303,6 @@ struct Running {
     _task: Option<AbortOnDrop>,
 }
 
-/// A task that ends with this value.
-#[derive(Debug)]
-struct AbortOnDrop(JoinHandle<()>);
-
 impl Running {
     fn start(held: &HeldLease, context: &ReadContext, rng: fastrand::Rng) -> Self {
         // The budget lets a shard hold a few batches and no more; here is room for them all, and for the end.
@@ -319,11 +315,5 @@ impl Running {
             }
         };
         Self { fetched, _task: task }
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::AbortOnDrop;
 use crate::lease::held::HoldContext;
 use crate::lease::shutdown::Shutdown;
 use crate::process::blocked::Watched;
 use crate::process::left::Left;
-use crate::thread::Ended;
+use crate::thread::{AbortOnDrop, Ended};
 
 /// Stops a worker from anywhere.
 #[derive(Clone, Debug)]
