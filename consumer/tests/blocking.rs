@@ -128,13 +128,20 @@ fn lease_threads() -> usize {
     names.filter(|name| name.trim() == "kinesis-leases").count()
 }
 
+/// What the closure was given, when it began to block, for which shard, and the log from WARN on.
+struct Happened {
+    given: Vec<(Instant, String, u64)>,
+    began: Instant,
+    blocked: String,
+    lines: Vec<String>,
+}
+
 /// Eight shards, and one batch whose closure blocks its thread for three lease durations.
-fn blocks_for_three_lease_durations(
-    runtime: &tokio::runtime::Runtime,
-) -> (Vec<(Instant, String, u64)>, Instant, String) {
+fn blocks_for_three_lease_durations(runtime: &tokio::runtime::Runtime, log: &Log) -> Happened {
     let cloud = Elsewhere::start();
     let blocked = cloud.stream.shards()[0].id.clone();
     let (given, began) = (Given::default(), Arc::new(Mutex::new(None)));
+    let mut lines = Vec::new();
     runtime.block_on(async {
         let consumer = cloud.builder().build().await.expect("stream and table are there");
         let handle = consumer.handle();
@@ -156,26 +163,27 @@ fn blocks_for_three_lease_durations(
             }
         }));
         tokio::time::sleep(10 * LEASE).await;
+        // A worker that leaves may say more.
+        lines = log.lines();
         handle.shutdown(LEASE).await;
         #[cfg(target_os = "linux")]
         assert_eq!(lease_threads(), 0, "a shutdown ends the thread");
         running.await.expect("no panic").expect("it was shut down");
     });
-    let (given, began) =
-        (given.lock().expect("no panic").clone(), began.lock().expect("no panic").expect("one blocked"));
-    (given, began, blocked)
+    let given = given.lock().expect("no panic").clone();
+    let began = began.lock().expect("no panic").expect("one blocked");
+    Happened { given, began, blocked, lines }
 }
 
-fn check(given: &[(Instant, String, u64)], log: &Log, blocked: &str) {
+fn check(Happened { given, blocked, lines, .. }: &Happened) {
     let mut epochs: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
     for (_, shard, epoch) in given {
         epochs.entry(shard).or_default().insert(*epoch);
     }
     assert_eq!(epochs.len(), SHARDS, "{epochs:?}");
     assert!(epochs.values().all(|epochs| epochs.len() == 1), "no lease is lost: {epochs:?}");
-    let lines = log.lines();
     let [line] = lines.as_slice() else { panic!("one line at WARN: {lines:#?}") };
-    assert!(line.contains(blocked) && line.contains("spawn_blocking"), "{line}");
+    assert!(line.contains(blocked.as_str()) && line.contains("spawn_blocking"), "{line}");
     let seconds = line.split("seconds=").nth(1).and_then(|rest| rest.split(' ').next()).expect("it says how long");
     let seconds: f64 = seconds.parse().expect("a number");
     assert!((1.0..2.0).contains(&seconds), "{line}");
@@ -186,8 +194,9 @@ fn a_closure_that_blocks_a_thread_costs_no_lease_and_the_other_shards_go_on() {
     let (_alone, log) = alone();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
-    let (given, began, blocked) = blocks_for_three_lease_durations(&runtime);
-    check(&given, &log, &blocked);
+    let happened = blocks_for_three_lease_durations(&runtime, &log);
+    check(&happened);
+    let Happened { given, began, blocked, .. } = happened;
     // Each half second of the three has batches of the others, and afterwards of all.
     let during = |from: Duration, to: Duration| {
         let given = given.iter().filter(|(at, ..)| (began + from..began + to).contains(at));
@@ -205,8 +214,9 @@ fn a_closure_that_blocks_a_thread_costs_no_lease_and_the_other_shards_go_on() {
 fn a_closure_that_blocks_the_only_thread_costs_no_lease() {
     let (_alone, log) = alone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let (given, began, blocked) = blocks_for_three_lease_durations(&runtime);
-    check(&given, &log, &blocked);
+    let happened = blocks_for_three_lease_durations(&runtime, &log);
+    check(&happened);
+    let Happened { given, began, .. } = happened;
     let after = given.iter().filter(|(at, ..)| *at > began + 3 * LEASE).map(|(_, shard, _)| shard);
     assert_eq!(after.collect::<BTreeSet<_>>().len(), SHARDS);
 }
