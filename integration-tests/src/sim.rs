@@ -17,9 +17,11 @@
 mod alarms;
 pub(crate) mod call;
 mod clocks;
+mod enact;
 mod fleet;
 pub(crate) mod history;
 mod ledger;
+pub(crate) mod mistakes;
 pub(crate) mod oracles;
 mod processor;
 mod reader;

@@ -216,8 +216,10 @@ impl Facts<'_> {
     fn longest_overlap(&self) -> Duration {
         longest_overlap(&History {
             shape: Shape::of(0),
+            schedule: Vec::new(),
             producer_well_until: Duration::ZERO,
             writes: Vec::new(),
+            others: Vec::new(),
             events: self.events.clone(),
             puts: Vec::new(),
             stored: Vec::new(),

@@ -86,6 +86,7 @@ impl Trace {
             | What::Holds { .. }
             | What::Flushed { .. }
             | What::Tasks { .. }
+            | What::Damaged { .. }
             | What::Alarm(_) => {}
             What::Acked { put, position, attempts } => {
                 self.puts.insert(position, put);

@@ -1,17 +1,20 @@
 //! The workers: real consumers, started, stopped and killed.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
-use kinesis_consumer::{Backoff, Batch, Concurrency, Consumer, ConsumerHandle, OnError, Record};
+use kinesis_consumer::{Backoff, Batch, Concurrency, Consumer, ConsumerHandle, OnError, Record, StartAt};
 use kinesis_testkit::{Cloud, Connection};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::clocks::Clocks;
+use super::enact::Mend;
 use super::history::{Recorder, What};
+use super::mistakes::OTHER_STREAM;
 use super::processor::Processor;
 use super::reader::read_all;
 use super::shape::{Face, Shape};
@@ -27,6 +30,18 @@ pub(crate) struct Fleet {
     places: Arc<Mutex<Vec<Place>>>,
     /// From the heal on user code does not fail and is not slow.
     pub(crate) healed: Arc<AtomicBool>,
+    wrong: Arc<Mutex<Wrong>>,
+}
+
+/// What mistakes have left behind.
+#[derive(Debug, Default)]
+struct Wrong {
+    /// Workers of the application that read another stream.
+    strangers: Vec<Life>,
+    /// Shards whose rows were damaged, and those of them that are not mended.
+    damaged: BTreeSet<String>,
+    for_good: BTreeSet<String>,
+    to_mend: Vec<Mend>,
 }
 
 #[derive(Debug)]
@@ -46,6 +61,19 @@ struct Life {
     task: JoinHandle<()>,
     /// There when the worker is up.
     handle: Arc<Mutex<Option<ConsumerHandle>>>,
+}
+
+/// A process, and what it is told.
+#[derive(Debug)]
+struct Who {
+    network: String,
+    name: String,
+    id: String,
+    stream: &'static str,
+    clocks: Clocks,
+    handoff_time: Duration,
+    start_at: StartAt,
+    seed: u64,
 }
 
 /// Of a place in the network.
@@ -78,6 +106,7 @@ impl Fleet {
             recorder: recorder.clone(),
             places: Arc::new(Mutex::new(places)),
             healed: Arc::default(),
+            wrong: Arc::default(),
         }
     }
 
@@ -114,8 +143,69 @@ impl Fleet {
         place.lives += 1;
         let handle = Arc::default();
         let seed = self.shape.seed ^ (SALT.rotate_left(place.lives as u32) + at as u64);
-        let life = self.clone().live(at, network, name.clone(), place.id.clone(), seed, Arc::clone(&handle));
+        let who = Who {
+            network,
+            name: name.clone(),
+            id: place.id.clone(),
+            stream: STREAM,
+            clocks: place.clocks.clone(),
+            handoff_time: self.shape.handoff_of(at),
+            start_at: self.shape.starts_at_a_time(at).then(|| self.long_ago()).map_or(StartAt::TrimHorizon, StartAt::At),
+            seed,
+        };
+        let life = self.clone().live(who, Arc::clone(&handle), A_SUPERVISOR);
         Life { name, task: tokio::spawn(life), handle }
+    }
+
+    /// Starts a worker of the application that reads another stream, to the end of the run.
+    pub(crate) fn start_stranger(&self) {
+        let mut wrong = self.wrong();
+        let at = wrong.strangers.len();
+        let name = format!("{STRANGER}{at}.0");
+        let who = Who {
+            network: format!("{STRANGER}{at}"),
+            name: name.clone(),
+            id: format!("{STRANGER}{at}-0"),
+            stream: OTHER_STREAM,
+            clocks: Clocks::new(0, 0),
+            handoff_time: self.shape.handoff_time,
+            start_at: StartAt::TrimHorizon,
+            seed: self.shape.seed ^ (SALT.rotate_right(7) + at as u64),
+        };
+        let handle = Arc::default();
+        let life = self.clone().live(who, Arc::clone(&handle), A_SLOW_SUPERVISOR);
+        wrong.strangers.push(Life { name, task: tokio::spawn(life), handle });
+    }
+
+    /// Ends those that read another stream.
+    pub(crate) fn end_strangers(&self) {
+        self.wrong().strangers.drain(..).for_each(|life| self.kill(&life));
+    }
+
+    /// Notes that the row of a shard is to be damaged. `false`: it was before.
+    pub(crate) fn damage(&self, shard: &str) -> bool {
+        self.wrong().damaged.insert(shard.to_owned())
+    }
+
+    pub(crate) fn damage_for_good(&self, shard: &str) {
+        self.wrong().for_good.insert(shard.to_owned());
+    }
+
+    pub(crate) fn damaged_for_good(&self) -> BTreeSet<String> {
+        self.wrong().for_good.clone()
+    }
+
+    pub(crate) fn mend_later(&self, mend: Mend) {
+        self.wrong().to_mend.push(mend);
+    }
+
+    pub(crate) fn to_mend(&self) -> Vec<Mend> {
+        std::mem::take(&mut self.wrong().to_mend)
+    }
+
+    /// Before the first record, by every clock.
+    fn long_ago(&self) -> SystemTime {
+        self.cloud.clock().now() - Duration::from_secs(3600)
     }
 
     fn kill(&self, life: &Life) {
@@ -134,7 +224,7 @@ impl Fleet {
         let Some(life) = self.lock()[at].life.take() else { return };
         let handle = life.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
         match handle {
-            Some(handle) => drop(handle.shutdown(self.shape.handoff_time).await),
+            Some(handle) => drop(handle.shutdown(self.shape.handoff_of(at)).await),
             // Still on its way up.
             None => life.task.abort(),
         }
@@ -186,55 +276,42 @@ impl Fleet {
     }
 
     /// A life: up as soon as the services let it, and up again when it ends by itself, as under a supervisor.
-    async fn live(
-        self,
-        at: usize,
-        network: String,
-        name: String,
-        id: String,
-        seed: u64,
-        handle: Arc<Mutex<Option<ConsumerHandle>>>,
-    ) {
-        let connection = self.cloud.connect(&network).await;
+    async fn live(self, who: Who, handle: Arc<Mutex<Option<ConsumerHandle>>>, pause: Duration) {
+        let connection = self.cloud.connect(&who.network).await;
+        let name = &who.name;
         loop {
-            match Box::pin(self.build(at, &connection, &id, seed)).await {
+            match Box::pin(self.build(&who, &connection)).await {
                 Ok(consumer) => {
                     *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(consumer.handle());
-                    self.recorder.add(&name, "", What::Up(id.clone()));
-                    let processor = Processor::new(&self, &connection, &name);
+                    self.recorder.add(name, "", What::Up(who.id.clone()));
+                    let processor = Processor::new(&self, &connection, name);
                     match Box::pin(connection.run(self.process(consumer, processor))).await {
                         Ok(()) => return,
-                        Err(error) => self.recorder.add(&name, "", What::Down(format!("error: {error}"))),
+                        Err(error) => self.recorder.add(name, "", What::Down(format!("error: {error}"))),
                     }
                 }
-                Err(error) => self.recorder.add(&name, "", What::Trouble(format!("cannot start: {error}"))),
+                Err(error) => self.recorder.add(name, "", What::Trouble(format!("cannot start: {error}"))),
             }
-            sleep(Duration::from_secs(1)).await;
+            sleep(pause).await;
         }
     }
 
-    async fn build(
-        &self,
-        at: usize,
-        connection: &Connection,
-        id: &str,
-        seed: u64,
-    ) -> Result<Consumer, kinesis_consumer::BuildError> {
-        let Shape { lease_duration, handoff_time, checkpoint_every, read_bytes, .. } = self.shape;
-        let clocks = self.lock()[at].clocks.clone();
+    async fn build(&self, who: &Who, connection: &Connection) -> Result<Consumer, kinesis_consumer::BuildError> {
+        let Shape { lease_duration, checkpoint_every, read_bytes, .. } = self.shape;
         // The consumer takes the time of day from this client.
-        let kinesis = connection.kinesis_config().time_source(clocks.wall_clock(connection.clock())).build();
-        let starting = Consumer::builder(APPLICATION, STREAM)
-            .clock(clocks.monotonic(connection.clock()))
+        let kinesis = connection.kinesis_config().time_source(who.clocks.wall_clock(connection.clock())).build();
+        let starting = Consumer::builder(APPLICATION, who.stream)
+            .clock(who.clocks.monotonic(connection.clock()))
             .kinesis(Client::from_conf(kinesis))
             .dynamodb(connection.dynamodb.clone())
-            .worker_id(id)
+            .worker_id(&who.id)
+            .start_at(who.start_at)
             .lease_duration(lease_duration)
-            .handoff_time(handoff_time)
+            .handoff_time(who.handoff_time)
             .checkpoint_every(checkpoint_every)
             .max_buffered_bytes(read_bytes)
             .on_error(OnError::Retry(RETRY))
-            .seed(seed)
+            .seed(who.seed)
             .build();
         connection.run(Box::pin(starting)).await
     }
@@ -278,6 +355,10 @@ impl Fleet {
     fn lock(&self) -> MutexGuard<'_, Vec<Place>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn wrong(&self) -> MutexGuard<'_, Wrong> {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Keeps the chance of the clocks apart.
@@ -285,3 +366,12 @@ const SALT: u64 = 0x5ea1_0000_0000_0005;
 
 /// Short: the pauses add to every bound of the liveness phase.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+
+/// Of workers that read another stream.
+pub(crate) const STRANGER: &str = "stranger";
+
+/// Between the end of a process and the next.
+const A_SUPERVISOR: Duration = Duration::from_secs(1);
+
+/// Of one that never comes up.
+const A_SLOW_SUPERVISOR: Duration = Duration::from_secs(7);

@@ -9,20 +9,26 @@ use kinesis_consumer::Position;
 use kinesis_testkit::{Clock, Cloud};
 
 use super::fleet::place_of_life;
+use super::mistakes::Mistake;
+use super::schedule::{Timed, Trouble};
 use super::shape::Shape;
-use super::table::{self, LeaseWrite, Row};
+use super::table::{self, LeaseWrite, OtherWrite, Row};
 use super::workload::Put;
 
 /// A run from its beginning to its end.
 #[derive(Debug, Clone)]
 pub(crate) struct History {
     pub(crate) shape: Shape,
+    /// What was to go wrong.
+    pub(crate) schedule: Vec<Timed>,
     /// Until then nothing was wrong with the producer's network.
     pub(crate) producer_well_until: Duration,
     /// In the order in which they happened.
     pub(crate) events: Vec<Event>,
     /// What the table has accepted of leases, in its order.
     pub(crate) writes: Vec<LeaseWrite>,
+    /// What it has accepted of rows that are none of ours, and from workers that are none.
+    pub(crate) others: Vec<OtherWrite>,
     /// All puts, by their number.
     pub(crate) puts: Vec<Put>,
     /// What the stream held at the end.
@@ -87,6 +93,10 @@ pub(crate) enum What {
     Lease(Row),
     /// The lease's row is not there any more.
     LeaseGone,
+    /// An operator has damaged the lease's row, which may never be mended.
+    Damaged {
+        for_good: bool,
+    },
     /// Something was logged as an error.
     Alarm(String),
     /// How many workers live, and how many tasks they all have, the requests that are on their way aside.
@@ -238,6 +248,27 @@ impl Recorder {
 }
 
 impl History {
+    /// The mistakes that were made, with their times.
+    pub(crate) fn mistakes(&self) -> impl Iterator<Item = (&Timed, Mistake)> {
+        self.schedule.iter().filter_map(|timed| match timed.what {
+            Trouble::Mistake(mistake) => Some((timed, mistake)),
+            _ => None,
+        })
+    }
+
+    /// The shards whose rows an operator has damaged.
+    pub(crate) fn damaged(&self) -> BTreeSet<&str> {
+        let is_damage = |event: &&Event| matches!(event.what, What::Damaged { .. });
+        self.events.iter().filter(is_damage).map(|event| event.shard.as_str()).collect()
+    }
+
+    /// The shards that cannot be read to their ends: those whose rows are damaged for good, and all that come from them.
+    pub(crate) fn out_of_use(&self) -> BTreeSet<String> {
+        let is_damage = |event: &&Event| event.what == What::Damaged { for_good: true };
+        let damaged = self.events.iter().filter(is_damage).map(|event| event.shard.clone());
+        with_descendants(damaged.collect(), &self.shards)
+    }
+
     /// Whether two processes ran at this place under one id, by mistake, some time between.
     pub(crate) fn had_twins(&self, place: &str, from: Duration, until: Duration) -> bool {
         let mut up: BTreeMap<&str, &str> = BTreeMap::new();
@@ -256,6 +287,19 @@ impl History {
             since = event.at;
         }
         are_two(&up) && since <= until
+    }
+}
+
+/// These shards, and all that come from them.
+pub(crate) fn with_descendants(mut shards: BTreeSet<String>, all: &BTreeMap<String, Lineage>) -> BTreeSet<String> {
+    loop {
+        let comes_from_them =
+            |(id, lineage): &(&String, &Lineage)| !shards.contains(*id) && lineage.parents.iter().any(|id| shards.contains(id));
+        let children: Vec<String> = all.iter().filter(comes_from_them).map(|(id, _)| id.clone()).collect();
+        if children.is_empty() {
+            return shards;
+        }
+        shards.extend(children);
     }
 }
 
@@ -305,6 +349,7 @@ impl fmt::Display for What {
             Self::Dropped(call) => write!(f, "dropped  call {call}"),
             Self::Lease(row) => write!(f, "lease    {row}"),
             Self::LeaseGone => write!(f, "lease    gone"),
+            Self::Damaged { for_good } => write!(f, "lease    damaged{}", if *for_good { " for good" } else { "" }),
             Self::Alarm(message) => write!(f, "alarm    {message}"),
             Self::Tasks { workers, tasks } => write!(f, "{workers} workers have {tasks} tasks"),
             Self::Converged => write!(f, "converged"),

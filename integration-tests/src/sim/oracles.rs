@@ -1,5 +1,6 @@
 //! What a run is judged by. Each oracle reads the history and nothing else, so that each is shown what it must catch.
 
+mod belongs;
 mod checkpoints;
 mod leases;
 mod ledger;
@@ -11,6 +12,7 @@ mod overlap;
 #[cfg(test)]
 mod planted;
 mod rates;
+mod reach;
 mod restarts;
 
 use std::fmt;
@@ -54,7 +56,7 @@ pub(crate) fn judge(history: &History) -> Vec<Violation> {
 
 type Oracle = fn(&History) -> Vec<Violation>;
 
-const ORACLES: [Oracle; 17] = [
+const ORACLES: [Oracle; 21] = [
     ledger::flushes,
     ledger::buffers,
     ledger::puts,
@@ -72,6 +74,10 @@ const ORACLES: [Oracle; 17] = [
     restarts::starts,
     restarts::alarms,
     liveness::convergence,
+    belongs::strangers,
+    belongs::ends,
+    reach::odd_rows,
+    reach::silences,
 ];
 
 pub(crate) use liveness::{after_a_death, took};

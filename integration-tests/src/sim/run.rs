@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::alarms::Alarms;
 use super::fleet::{Fleet, network};
-use super::history::{Event, History, Lineage, Recorder, Stored, What};
+use super::history::{Event, History, Lineage, Recorder, Stored, What, with_descendants};
 use super::oracles::after_a_death;
 use super::schedule::{Timed, WARM_UP};
 use super::shape::Shape;
-use super::table::{APPLICATION, LeaseWrite, Mark, rows, writes};
+use super::table::{APPLICATION, LeaseWrite, Mark, others, rows, writes};
 use super::trouble::{heal, strike};
 use super::workload::{Put, STREAM, write};
 
@@ -59,14 +59,14 @@ async fn live(shape: Shape, schedule: Vec<Timed>, alarms: Alarms) -> Ran {
     let ill = schedule.iter().find(|timed| timed.is_the_producer_s()).map(|timed| timed.at);
     let producer_well_until = ill.unwrap_or(Duration::MAX);
     let mut troubles = JoinSet::new();
-    for timed in schedule {
+    for timed in schedule.clone() {
         troubles.spawn(strike(timed, start, fleet.clone(), stream.clone()));
     }
     sleep_until(start + WARM_UP + shape.safety).await;
 
     recorder.add("", "", What::Phase("liveness"));
     troubles.shutdown().await;
-    heal(&fleet);
+    heal(&fleet, &stream);
     let healed = Instant::now();
     keep_a_core(&fleet, &shape);
     sleep(STILL_WRITING).await;
@@ -96,13 +96,14 @@ async fn live(shape: Shape, schedule: Vec<Timed>, alarms: Alarms) -> Ran {
     }
     recorder.add("", "", What::Phase("audit"));
     recorder.look(&cloud);
+    fleet.end_strangers();
     watching.shutdown().await;
     let tasks = Handle::current().metrics().num_alive_tasks() - cloud.requests_under_way();
     recorder.add("", "", What::Tasks { workers: fleet.living().len(), tasks });
     let (events, puts) = recorder.finish();
     let calls = cloud.trace();
     let history = audit(shape, events, writes(&cloud), puts, stored, &stream);
-    Ran { history: History { producer_well_until, ..history }, calls }
+    Ran { history: History { schedule, producer_well_until, others: others(&cloud), ..history }, calls }
 }
 
 async fn watch(cloud: Cloud, recorder: Recorder) {
@@ -120,25 +121,31 @@ async fn gauge(fleet: Fleet) {
     }
 }
 
-/// Some of the living stay, the others die at the heal and stay dead. Where nobody lives, one comes.
+/// Some of the living stay, the others die at the heal and stay dead. Where nobody lives, one comes, and where nobody lives who
+/// can start every shard.
 fn keep_a_core(fleet: &Fleet, shape: &Shape) {
     let mut rng = fastrand::Rng::with_seed(shape.seed ^ SALT);
     let mut living = fleet.living();
+    let needed = (0..shape.workers).find(|place| shape.starts_at_a_time(*place));
     if living.is_empty() {
-        fleet.start(0, rng.bool());
+        fleet.start(needed.unwrap_or(0), rng.bool());
         return;
     }
     rng.shuffle(&mut living);
     let core = rng.usize(1..=living.len());
-    living[core..].iter().for_each(|at| fleet.crash(*at));
+    living[core..].iter().filter(|at| Some(**at) != needed).for_each(|at| fleet.crash(*at));
+    if let Some(needed) = needed {
+        fleet.start(needed, false);
+    }
 }
 
-/// Every open shard has one live owner, the load is even to one lease, and everything in the stream is done.
+/// Every open shard has one live owner, the load is even to one lease, and everything in the stream is done; but for what
+/// cannot be read.
 fn has_converged(cloud: &Cloud, stream: &Stream, fleet: &Fleet) -> bool {
     let Some(rows) = rows(cloud) else { return false };
+    let out_of_use = with_descendants(fleet.damaged_for_good(), &lineages(stream));
     let mut load: BTreeMap<String, usize> = fleet.ids().into_iter().map(|id| (id, 0)).collect();
-    let shards = stream.shards();
-    for shard in &shards {
+    for shard in stream.shards().iter().filter(|shard| !out_of_use.contains(&shard.id)) {
         let row = rows.get(&shard.id);
         match row {
             Some(row) if row.checkpoint == Mark::ShardEnd => continue,
@@ -154,11 +161,19 @@ fn has_converged(cloud: &Cloud, stream: &Stream, fleet: &Fleet) -> bool {
         }
     }
     let (least, most) = (load.values().min(), load.values().max());
-    if least.zip(most).is_some_and(|(least, most)| most - least > 1) {
+    // Who cannot start a shard leaves it to those who can.
+    let uneven = if fleet.shape().starts_at_a_time.is_empty() { 1 + out_of_use.len() } else { usize::MAX };
+    if least.zip(most).is_some_and(|(least, most)| most - least > uneven) {
         return false;
     }
     let stored = stored(stream, &[]);
-    fleet.recorder().are_done(stored.iter().filter(|stored| !stored.misrouted).map(|stored| &stored.position))
+    let to_be_done = stored.iter().filter(|stored| !stored.misrouted && !out_of_use.contains(&stored.shard));
+    fleet.recorder().are_done(to_be_done.map(|stored| &stored.position))
+}
+
+fn lineages(stream: &Stream) -> BTreeMap<String, Lineage> {
+    let shards = stream.shards().into_iter();
+    shards.map(|shard| (shard.id, Lineage { parents: shard.parents, open: shard.open })).collect()
 }
 
 /// When each position was done for the first time.
@@ -187,10 +202,9 @@ pub(crate) fn audit(
     stored: Vec<Stored>,
     stream: &Stream,
 ) -> History {
-    let shards =
-        stream.shards().into_iter().map(|shard| (shard.id, Lineage { parents: shard.parents, open: shard.open }));
     let producer_well_until = Duration::ZERO;
-    History { shape, producer_well_until, events, writes, puts, stored, shards: shards.collect() }
+    let (schedule, others) = (Vec::new(), Vec::new());
+    History { shape, schedule, producer_well_until, events, writes, others, puts, stored, shards: lineages(stream) }
 }
 
 /// The user records in the stream, in the order of each shard.

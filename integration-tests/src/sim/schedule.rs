@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::mistakes::{self, Mistake};
 use super::shape::Shape;
 
 /// One trouble, and its time.
@@ -86,6 +87,8 @@ pub(crate) enum Trouble {
     },
     /// No call of the producer gets through.
     CutProducer,
+    /// Somebody gets something wrong, or comes from outside.
+    Mistake(Mistake),
     /// Never drawn: a promise broken from outside, to see that it is noticed.
     #[cfg(test)]
     Sabotage(super::sabotage::Sabotage),
@@ -106,7 +109,7 @@ pub(crate) enum Leg {
 }
 
 /// The schedule of a shape, in the order of time. A seed has a few kinds of trouble, not all of them: what hides behind
-/// another kind comes out where that kind is absent.
+/// another kind comes out where that kind is absent. Mistakes come beside them, or alone.
 pub(crate) fn draw(shape: &Shape) -> Vec<Timed> {
     let mut rng = fastrand::Rng::with_seed(shape.seed ^ SALT);
     let kinds: Vec<usize> = (0..KINDS).filter(|_| rng.u8(0..3) == 0).collect();
@@ -119,6 +122,11 @@ pub(crate) fn draw(shape: &Shape) -> Vec<Timed> {
             Timed { at, lasts, what: trouble(kind, shape, &mut rng) }
         })
         .collect();
+    let (mistakes, alone) = mistakes::draw(shape);
+    if alone {
+        schedule.clear();
+    }
+    schedule.extend(mistakes);
     schedule.sort_by_key(|timed| timed.at);
     schedule
 }
@@ -159,7 +167,11 @@ fn trouble(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Trouble {
 impl Timed {
     /// Whether it is the producer that has it.
     pub(crate) const fn is_the_producer_s(&self) -> bool {
-        matches!(self.what, Trouble::Weather { worker: None, .. } | Trouble::CutProducer)
+        match self.what {
+            Trouble::Weather { worker: None, .. } | Trouble::CutProducer => true,
+            Trouble::Mistake(mistake) => mistake.is_the_producer_s(),
+            _ => false,
+        }
     }
 }
 

@@ -46,6 +46,10 @@ pub struct Shape {
     pub drift_per_mille: i32,
     /// So many seconds their wall clocks are ahead or behind at the most.
     pub wall_clocks_off: i64,
+    /// What each worker has for the time of a hand-off, where they do not agree.
+    pub handoff_times: Vec<Duration>,
+    /// Which workers start at a time, not at the oldest record, where they do not agree.
+    pub starts_at_a_time: Vec<bool>,
 }
 
 /// How user code takes the records.
@@ -100,12 +104,47 @@ impl Shape {
             safety: Duration::from_secs(if large { 40 } else { rng.u64(30..=90) }),
             drift_per_mille: [0, 0, 5, 20][clocks.usize(0..4)],
             wall_clocks_off: [0, 0, 30, 300][clocks.usize(0..4)],
+            handoff_times: Vec::new(),
+            starts_at_a_time: Vec::new(),
         };
         if outlasts_a_hand_off {
             shape.handoff_time = shape.handoff_time.min(Duration::from_secs(5));
             shape.slowest_call = 2 * shape.handoff_time;
         }
+        shape.make_unequal();
         shape
+    }
+
+    /// Those who start the workers of one application do not always agree on what they tell them.
+    fn make_unequal(&mut self) {
+        let mut rng = fastrand::Rng::with_seed(self.seed ^ SETTINGS);
+        if self.workers < 2 {
+            return;
+        }
+        if rng.u8(0..5) == 0 {
+            let times = [1, 5, 30].map(Duration::from_secs);
+            self.handoff_times = (0..self.workers).map(|_| times[rng.usize(0..times.len())]).collect();
+        }
+        if rng.u8(0..8) == 0 {
+            let at_a_time = rng.usize(0..self.workers);
+            self.starts_at_a_time = (0..self.workers).map(|place| place == at_a_time).collect();
+        }
+    }
+
+    /// What the worker at this place has for the time of a hand-off.
+    pub fn handoff_of(&self, place: usize) -> Duration {
+        self.handoff_times.get(place).copied().unwrap_or(self.handoff_time)
+    }
+
+    /// The times that workers have for a hand-off: the shortest and the longest.
+    pub fn handoffs(&self) -> (Duration, Duration) {
+        let times = || (0..self.workers).map(|place| self.handoff_of(place));
+        (times().min().unwrap_or(self.handoff_time), times().max().unwrap_or(self.handoff_time))
+    }
+
+    /// Whether the worker at this place starts at a time.
+    pub fn starts_at_a_time(&self, place: usize) -> bool {
+        self.starts_at_a_time.get(place).copied().unwrap_or_default()
     }
 }
 
@@ -117,6 +156,9 @@ const LEAST_READ: u64 = 24 << 20;
 
 /// Keeps the chance of what came to shapes later apart.
 const READING: u64 = 0x5ea1_0000_0000_0006;
+
+/// Keeps the chance of unequal settings apart.
+const SETTINGS: u64 = 0x5ea1_0000_0000_0008;
 
 /// Keeps the shape's chance apart from that of the schedule and the cloud.
 const SALT: u64 = 0x5ea1_0000_0000_0001;

@@ -8,8 +8,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use kinesis_consumer::Position;
 use kinesis_testkit::{Cloud, Item, TableWrite};
 
-use super::fleet::place_of_life;
+use super::fleet::{STRANGER, place_of_life};
 use super::history::short;
+use super::mistakes::ODD_KEY;
 
 /// The application, and so the lease table.
 pub(crate) const APPLICATION: &str = "app";
@@ -60,6 +61,25 @@ pub(crate) fn writes(cloud: &Cloud) -> Vec<LeaseWrite> {
         Some(LeaseWrite { at: write.at, place, network: write.worker, shard, row: write.item.as_ref().and_then(row) })
     };
     cloud.table(APPLICATION).writes().into_iter().filter_map(lease).collect()
+}
+
+/// A write that the table has accepted, to a row that is no lease of ours or from a worker that is none of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OtherWrite {
+    /// Since the making of the cloud.
+    pub(crate) at: Duration,
+    /// The network that it came through.
+    pub(crate) network: String,
+    pub(crate) key: String,
+}
+
+/// All writes by workers of another stream, and those of ours to rows that are none of theirs.
+pub(crate) fn others(cloud: &Cloud) -> Vec<OtherWrite> {
+    let other = |write: TableWrite| {
+        let (network, key) = (write.worker?, text(&write.key, "leaseKey").unwrap_or_default());
+        (network.starts_with(STRANGER) || key == ODD_KEY).then_some(OtherWrite { at: write.at, network, key })
+    };
+    cloud.table(APPLICATION).writes().into_iter().filter_map(other).collect()
 }
 
 /// All leases by shard; none while there is no table.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kinesis_testkit::{Entries, EntryError, Fault, Faults, Lag, Stream, Throughput, Weather};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::enact::{enact, heal_listing, mend};
 use super::fleet::{Fleet, network, twin_network};
 use super::history::What;
 use super::run::networks;
@@ -108,6 +109,7 @@ pub(crate) async fn strike(timed: Timed, start: Instant, fleet: Fleet, stream: S
                 fleet.recorder().look(&cloud);
             }
         }
+        Trouble::Mistake(mistake) => enact(mistake, timed.at, timed.lasts, &fleet, &stream).await,
         #[cfg(test)]
         Trouble::Sabotage(sabotage) => sabotage.happen(&fleet, &stream),
     }
@@ -139,7 +141,7 @@ fn cut(faults: &Faults, at: Duration, lasts: Duration, leg: Leg) {
 }
 
 /// Both services, all networks, all workers' clocks and user code are well from now on.
-pub(crate) fn heal(fleet: &Fleet) {
+pub(crate) fn heal(fleet: &Fleet, stream: &Stream) {
     let cloud = fleet.cloud();
     let twins = (0..fleet.shape().workers).map(twin_network);
     for name in networks(fleet.shape()).chain(twins).chain([PRODUCER.to_owned()]) {
@@ -152,6 +154,8 @@ pub(crate) fn heal(fleet: &Fleet) {
     cloud.dynamodb().index_lag(Lag::None);
     cloud.dynamodb().read_lag(Lag::None);
     cloud.table(APPLICATION).without_throughput();
+    heal_listing(stream);
+    mend(fleet);
     fleet.healed.store(true, Ordering::Relaxed);
 }
 

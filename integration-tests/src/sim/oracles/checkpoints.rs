@@ -14,6 +14,7 @@ pub(crate) fn writes(history: &History) -> Vec<Violation> {
     let mut violations = Vec::new();
     let done = done(&history.events);
     let mut rows: BTreeMap<&str, &Row> = BTreeMap::new();
+    let damaged = history.damaged();
     let mut renewed: BTreeMap<&str, &str> = BTreeMap::new();
     for write in &history.writes {
         let mut broken = |promise, what| violations.push(Violation::new(promise, write.at, &write.shard, what));
@@ -23,6 +24,11 @@ pub(crate) fn writes(history: &History) -> Vec<Violation> {
             continue;
         };
         let before = rows.insert(&write.shard, row);
+        // An operator damages a row, or mends it.
+        if write.place.is_none() && damaged.contains(write.shard.as_str()) {
+            renewed.remove(write.shard.as_str());
+            continue;
+        }
         if let Some(before) = before {
             if row.checkpoint < before.checkpoint {
                 broken("C6", format!("the checkpoint goes back from {} to {}", before.checkpoint, row.checkpoint));

@@ -99,7 +99,7 @@ fn hand_offs_overdue(history: &History, writes: &BTreeMap<&str, Vec<&LeaseWrite>
                 continue;
             }
             renewals.push(pair[1].at);
-            let known = renewals.get(1).filter(|known| pair[1].at > **known + history.shape.handoff_time + A_WRITE);
+            let known = renewals.get(1).filter(|known| pair[1].at > **known + handoff_of(history, from) + A_WRITE);
             if let Some(known) = known {
                 let what = format!("{from} renews what it has known to be asked for since {known:?} at the latest");
                 violations.push(Violation::new("C8", pair[1].at, shard, what));
@@ -160,7 +160,7 @@ fn hand_offs(history: &History, writes: &BTreeMap<&str, Vec<&LeaseWrite>>) -> Ve
                     // Nor is what a second process under its id was given.
                     let in_time = asked.is_some_and(|asked| {
                         let before = asked.saturating_sub(history.shape.lease_duration);
-                        at < asked + history.shape.handoff_time.mul_f64(0.8)
+                        at < asked + handoff_of(history, from).mul_f64(0.8)
                             && !has_lapsed(history, writes, from, at)
                             && !history.had_twins(place_of_life(from), before, at)
                     });
@@ -176,6 +176,11 @@ fn hand_offs(history: &History, writes: &BTreeMap<&str, Vec<&LeaseWrite>>) -> Ve
         }
     }
     violations
+}
+
+/// The time that this worker has for a hand-off.
+fn handoff_of(history: &History, id: &str) -> Duration {
+    history.shape.handoff_of(place_of_life(id).trim_start_matches('w').parse().unwrap_or_default())
 }
 
 /// Whether, some time after it was last given a record, the holder has not renewed the lease for longer than it holds one.

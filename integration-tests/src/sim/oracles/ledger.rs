@@ -52,7 +52,7 @@ pub(crate) fn buffers(history: &History) -> Vec<Violation> {
     violations
 }
 
-/// P1: each put is resolved exactly once, in time.
+/// P1: each put is resolved exactly once, in time; and given up no sooner, for what is refused here passes.
 pub(crate) fn puts(history: &History) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut pending = BTreeMap::new();
@@ -67,6 +67,10 @@ pub(crate) fn puts(history: &History) -> Vec<Violation> {
                         event.at,
                         format!("put #{put} was pending for {:?}", event.at - began),
                     ));
+                }
+                Some(began) if matches!(event.what, What::GivenUp { .. }) && event.at < began + TRIED_FOR => {
+                    let what = format!("put #{put} is given up after {:?}, and nothing was wrong with it", event.at - began);
+                    violations.push(broken("P1", event.at, what));
                 }
                 Some(_) => {}
             },
@@ -158,8 +162,9 @@ pub(crate) fn deliveries(history: &History) -> Vec<Violation> {
         }
     }
     let end = history.events.last().map_or(Duration::ZERO, |event| event.at);
-    let done = done(&history.events);
-    for stored in history.stored.iter().filter(|stored| !stored.misrouted && !done.contains_key(&stored.position)) {
+    let (done, out_of_use) = (done(&history.events), history.out_of_use());
+    let to_be_done = history.stored.iter().filter(|stored| !stored.misrouted && !out_of_use.contains(&stored.shard));
+    for stored in to_be_done.filter(|stored| !done.contains_key(&stored.position)) {
         let what = format!("put {:?} at {} is in the stream and never done", stored.put, stored.position);
         violations.push(Violation::new("C1", end, &stored.shard, what));
     }
@@ -169,6 +174,9 @@ pub(crate) fn deliveries(history: &History) -> Vec<Violation> {
 fn broken(promise: &'static str, at: Duration, what: String) -> Violation {
     Violation::new(promise, at, "", what)
 }
+
+/// Nearly the producer's record TTL: a sum of pauses may leave no room for another try.
+const TRIED_FOR: Duration = Duration::from_secs(25);
 
 /// The producer's record TTL and one request timeout, by default 30 s and 6 s.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(36);

@@ -25,10 +25,15 @@ pub(crate) fn finished(history: &History) -> Vec<Violation> {
             begun.entry(&write.shard).or_insert(write.at);
         }
     }
+    let out_of_use = history.out_of_use();
     let stays = |(shard, row): (&&str, &Option<&Row>)| {
         row.filter(|row| row.checkpoint == Mark::ShardEnd)?;
         let children =
             history.shards.iter().filter(|(_, lineage)| lineage.parents.iter().any(|parent| parent == *shard));
+        // Nobody can tell what a row says that cannot be used.
+        if out_of_use.contains(*shard) || children.clone().any(|(id, _)| out_of_use.contains(id)) {
+            return None;
+        }
         let begun: Option<Vec<Duration>> = children.map(|(id, _)| begun.get(id.as_str()).copied()).collect();
         let parents = history.shards.get(*shard).into_iter().flat_map(|lineage| &lineage.parents);
         let parents: Vec<&str> = parents.map(String::as_str).collect();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Violation;
+use crate::sim::fleet::STRANGER;
 use crate::sim::history::{History, What};
 use crate::sim::shape::Shape;
 
@@ -11,6 +12,7 @@ pub(crate) fn convergence(history: &History) -> Vec<Violation> {
     for event in &history.events {
         if let What::Down(why) = &event.what
             && why.starts_with("error")
+            && !event.worker.starts_with(STRANGER)
         {
             violations.push(Violation::new("C8", event.at, "", format!("{} ended by itself: {why}", event.worker)));
         }
@@ -40,8 +42,10 @@ pub(crate) fn took(history: &History) -> Option<Duration> {
 
 /// What counts from the heal: a worker that died in that moment, the leader included, is a lease duration, two assignment
 /// rounds and two seconds away. A hand-off under way to or from it is another round away, and takes its time before.
-fn bound(shape: &Shape) -> Duration {
-    after_a_death(shape) + ROUND + shape.handoff_time
+/// What a worker cannot begin goes from one to the next, a round each, until one can.
+pub(super) fn bound(shape: &Shape) -> Duration {
+    let others = shape.starts_at_a_time.len() as u32;
+    after_a_death(shape) + ROUND + shape.handoffs().1 + others * ROUND
 }
 
 /// How long it takes until all goes on after a worker has died, the leader included.
@@ -50,4 +54,4 @@ pub(crate) fn after_a_death(shape: &Shape) -> Duration {
 }
 
 /// Of the leader's assignment.
-const ROUND: Duration = Duration::from_secs(5);
+pub(super) const ROUND: Duration = Duration::from_secs(5);

@@ -30,6 +30,7 @@ pub(crate) fn epochs(history: &History) -> Vec<Violation> {
     }
     let mut epochs: BTreeMap<(&str, u64), Epoch<'_>> = BTreeMap::new();
     let mut deleted = BTreeSet::new();
+    let damaged = history.damaged();
     let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
     for event in &history.events {
         match &event.what {
@@ -56,7 +57,8 @@ pub(crate) fn epochs(history: &History) -> Vec<Violation> {
                         // Of twins the first may begin late what the second has adopted after it.
                         let since = event.at.saturating_sub(history.shape.lease_duration);
                         let twins = history.had_twins(place_of_life(&event.worker), since, event.at);
-                        if *number < *newest && !twins {
+                        // Nor is the counter of a damaged row what it was.
+                        if *number < *newest && !twins && !damaged.contains(event.shard.as_str()) {
                             broken("C6", format!("epoch {number} of {} begins after {newest} had begun", event.worker));
                         }
                         *newest = (*newest).max(*number);

@@ -13,6 +13,7 @@ use crate::sim::workload::Put;
 
 mod deadlines;
 mod gauges;
+mod mistakes;
 mod twins;
 
 const PARENT: &str = "shardId-000000000000";
@@ -118,9 +119,11 @@ fn sound() -> History {
     ];
     History {
         shape,
+        schedule: Vec::new(),
         producer_well_until: Duration::MAX,
         events,
         writes,
+        others: Vec::new(),
         puts: (0..6).map(put).collect(),
         stored: (0..6).map(stored).collect(),
         shards: [(PARENT.to_owned(), lineage(&[], false)), (CHILD.to_owned(), lineage(&[PARENT], true))].into(),
