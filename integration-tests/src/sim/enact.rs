@@ -110,7 +110,9 @@ fn damage(fleet: &Fleet, shard: &str, how: Damage, mended: bool) {
         return;
     }
     let (attribute, value) = match how {
-        Damage::Range => ("endingHashKey", text(&item, "endingHashKey").and_then(|end| lower(&end)).map(AttributeValue::S)),
+        Damage::Range => {
+            ("endingHashKey", text(&item, "endingHashKey").and_then(|end| lower(&end)).map(AttributeValue::S))
+        }
         Damage::Counter => ("leaseCounter", Some(AttributeValue::N((i64::MAX - 1).to_string()))),
         Damage::Circle => ("parentShardId", Some(AttributeValue::Ss(vec![shard.to_owned()]))),
         Damage::Type => ("entityType", Some(AttributeValue::S("BLEASE".to_owned()))),

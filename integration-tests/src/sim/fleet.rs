@@ -150,7 +150,11 @@ impl Fleet {
             stream: STREAM,
             clocks: place.clocks.clone(),
             handoff_time: self.shape.handoff_of(at),
-            start_at: self.shape.starts_at_a_time(at).then(|| self.long_ago()).map_or(StartAt::TrimHorizon, StartAt::At),
+            start_at: self
+                .shape
+                .starts_at_a_time(at)
+                .then(|| self.long_ago())
+                .map_or(StartAt::TrimHorizon, StartAt::At),
             seed,
         };
         let life = self.clone().live(who, Arc::clone(&handle), A_SUPERVISOR);

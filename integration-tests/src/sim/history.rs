@@ -293,8 +293,9 @@ impl History {
 /// These shards, and all that come from them.
 pub(crate) fn with_descendants(mut shards: BTreeSet<String>, all: &BTreeMap<String, Lineage>) -> BTreeSet<String> {
     loop {
-        let comes_from_them =
-            |(id, lineage): &(&String, &Lineage)| !shards.contains(*id) && lineage.parents.iter().any(|id| shards.contains(id));
+        let comes_from_them = |(id, lineage): &(&String, &Lineage)| {
+            !shards.contains(*id) && lineage.parents.iter().any(|id| shards.contains(id))
+        };
         let children: Vec<String> = all.iter().filter(comes_from_them).map(|(id, _)| id.clone()).collect();
         if children.is_empty() {
             return shards;

@@ -69,7 +69,8 @@ pub(crate) fn puts(history: &History) -> Vec<Violation> {
                     ));
                 }
                 Some(began) if matches!(event.what, What::GivenUp { .. }) && event.at < began + TRIED_FOR => {
-                    let what = format!("put #{put} is given up after {:?}, and nothing was wrong with it", event.at - began);
+                    let what =
+                        format!("put #{put} is given up after {:?}, and nothing was wrong with it", event.at - began);
                     violations.push(broken("P1", event.at, what));
                 }
                 Some(_) => {}

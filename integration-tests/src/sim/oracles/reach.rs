@@ -17,7 +17,12 @@ use crate::sim::table::Mark;
 pub(crate) fn odd_rows(history: &History) -> Vec<Violation> {
     let touched = history.others.iter().filter(|write| write.key == ODD_KEY && !write.network.starts_with(STRANGER));
     let violation = touched.map(|write| {
-        Violation::new("C12", write.at, "", format!("{} writes the row {ODD_KEY}, which is none of ours", write.network))
+        Violation::new(
+            "C12",
+            write.at,
+            "",
+            format!("{} writes the row {ODD_KEY}, which is none of ours", write.network),
+        )
     });
     violation.take(1).collect()
 }
@@ -31,28 +36,56 @@ pub(crate) fn silences(history: &History) -> Vec<Violation> {
     let bound = patience(history);
     let damaged = history.damaged().into_iter().map(str::to_owned).collect();
     let concerned = with_descendants(damaged, &history.shards);
-    let holders = Holders::of(history);
-    let (acked, done, begun, ended) = (acked(history), done(&history.events), begun(history), ended(history));
-    let end = history.events.last().map_or(Duration::ZERO, |event| event.at);
-    let mut said = BTreeSet::new();
+    let (holders, begun) = (Holders::of(history), begun(history));
     let mut violations = Vec::new();
-    for stored in history.stored.iter().filter(|stored| !stored.misrouted && !concerned.contains(&stored.shard)) {
-        let shard = stored.shard.as_str();
-        let parents = history.shards.get(shard).map_or(&[][..], |lineage| &lineage.parents);
-        let parents: Option<Vec<_>> = parents.iter().map(|parent| ended.get(parent.as_str()).copied()).collect();
-        let (Some(acked), Some(parents)) = (acked.get(&stored.position), parents) else { continue };
-        let from = parents.into_iter().max().map_or(*acked, |ended| ended.max(*acked));
-        if done.get(&stored.position).is_some_and(|at| *at <= from) {
-            continue;
-        }
+    for (shard, waits) in waits(history).into_iter().filter(|(shard, _)| !concerned.contains(*shard)) {
         let begun = begun.get(shard).map_or(&[][..], Vec::as_slice);
-        let until = begun.get(begun.partition_point(|at| *at <= from)).copied().unwrap_or(end);
-        if until > from + bound && !holders.had_trouble(history, shard, from, until) && said.insert(shard) {
-            let what = format!("records wait since {from:?}, and nobody was given any until {until:?}");
+        let mut pauses = waits.into_iter().flat_map(|(from, until)| {
+            let within = begun.iter().copied().filter(move |at| (from..until).contains(at));
+            let ends: Vec<_> = within.clone().chain([until]).collect();
+            [from].into_iter().chain(within).zip(ends)
+        });
+        let silence = |(from, until): &(Duration, Duration)| {
+            *until > *from + bound && !holders.had_trouble(history, shard, *from, *until)
+        };
+        if let Some((from, until)) = pauses.find(silence) {
+            let what = format!("records wait, and user code is not called from {from:?} to {until:?}");
             violations.push(Violation::new("C12", until, shard, what));
         }
     }
     violations
+}
+
+/// By shard the times in which acknowledged records were there and not done, while all of its parents were at their ends.
+fn waits(history: &History) -> BTreeMap<&str, Vec<(Duration, Duration)>> {
+    let (acked, done, ended) = (acked(history), done(&history.events), ended(history));
+    let end = history.events.last().map_or(Duration::ZERO, |event| event.at);
+    let mut waits: BTreeMap<&str, Vec<(Duration, Duration)>> = BTreeMap::new();
+    for stored in history.stored.iter().filter(|stored| !stored.misrouted) {
+        let parents = history.shards.get(&stored.shard).map_or(&[][..], |lineage| &lineage.parents);
+        let parents: Option<Vec<_>> = parents.iter().map(|parent| ended.get(parent.as_str()).copied()).collect();
+        let (Some(acked), Some(parents)) = (acked.get(&stored.position), parents) else { continue };
+        let from = parents.into_iter().max().map_or(*acked, |ended| ended.max(*acked));
+        let until = done.get(&stored.position).copied().unwrap_or(end);
+        if from < until {
+            waits.entry(&stored.shard).or_default().push((from, until));
+        }
+    }
+    waits.values_mut().for_each(|waits| *waits = joined(std::mem::take(waits)));
+    waits
+}
+
+/// Times that touch as one.
+fn joined(mut times: Vec<(Duration, Duration)>) -> Vec<(Duration, Duration)> {
+    times.sort_unstable();
+    let mut joined: Vec<(Duration, Duration)> = Vec::new();
+    for (from, until) in times {
+        match joined.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(until),
+            _ => joined.push((from, until)),
+        }
+    }
+    joined
 }
 
 /// As long as a death takes, and what user code and lagging listings add to it.
