@@ -222,6 +222,7 @@ impl Facts<'_> {
             others: Vec::new(),
             events: self.events.clone(),
             puts: Vec::new(),
+            sent: Vec::new(),
             stored: Vec::new(),
             shards: BTreeMap::new(),
         })

@@ -85,6 +85,7 @@ impl Trace {
             | What::Thawed
             | What::Holds { .. }
             | What::Flushed { .. }
+            | What::Closing { .. }
             | What::Tasks { .. }
             | What::Damaged { .. }
             | What::Alarm(_) => {}

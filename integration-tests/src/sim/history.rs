@@ -31,6 +31,8 @@ pub(crate) struct History {
     pub(crate) others: Vec<OtherWrite>,
     /// All puts, by their number.
     pub(crate) puts: Vec<Put>,
+    /// When the producer made its PutRecords calls.
+    pub(crate) sent: Vec<Duration>,
     /// What the stream held at the end.
     pub(crate) stored: Vec<Stored>,
     /// The shards at the end.
@@ -74,6 +76,10 @@ pub(crate) enum What {
     /// What the buffers of the producer or of a worker hold, each second.
     Holds {
         bytes: u64,
+    },
+    /// The producer is closed, without a flush before, and has so long.
+    Closing {
+        within: Duration,
     },
     /// A flush has returned. What the producer's buffers hold then, in bytes: everything was admitted before.
     Flushed {
@@ -335,6 +341,7 @@ impl fmt::Display for What {
                 )
             }
             Self::Holds { bytes } => write!(f, "holds    {bytes} bytes"),
+            Self::Closing { within } => write!(f, "closing, within {within:?}"),
             Self::Flushed { bytes } => write!(f, "flushed, {bytes} bytes left"),
             Self::Begin { call, epoch, records } => {
                 write!(f, "begin    call {call}")?;

@@ -56,8 +56,9 @@ pub(crate) fn judge(history: &History) -> Vec<Violation> {
 
 type Oracle = fn(&History) -> Vec<Violation>;
 
-const ORACLES: [Oracle; 21] = [
+const ORACLES: [Oracle; 22] = [
     ledger::flushes,
+    ledger::closings,
     ledger::buffers,
     ledger::puts,
     ledger::stream,

@@ -19,7 +19,7 @@ use super::schedule::{Timed, WARM_UP};
 use super::shape::Shape;
 use super::table::{APPLICATION, LeaseWrite, Mark, others, rows, writes};
 use super::trouble::{heal, strike};
-use super::workload::{Put, STREAM, write};
+use super::workload::{PRODUCER, Put, STREAM, write};
 
 /// What a run leaves behind.
 #[derive(Debug)]
@@ -103,7 +103,8 @@ async fn live(shape: Shape, schedule: Vec<Timed>, alarms: Alarms) -> Ran {
     let (events, puts) = recorder.finish();
     let calls = cloud.trace();
     let history = audit(shape, events, writes(&cloud), puts, stored, &stream);
-    Ran { history: History { schedule, producer_well_until, others: others(&cloud), ..history }, calls }
+    let sent = cloud.calls(PRODUCER).of("PutRecords").map(|call| call.at).collect();
+    Ran { history: History { schedule, producer_well_until, others: others(&cloud), sent, ..history }, calls }
 }
 
 async fn watch(cloud: Cloud, recorder: Recorder) {
@@ -203,8 +204,19 @@ pub(crate) fn audit(
     stream: &Stream,
 ) -> History {
     let producer_well_until = Duration::ZERO;
-    let (schedule, others) = (Vec::new(), Vec::new());
-    History { shape, schedule, producer_well_until, events, writes, others, puts, stored, shards: lineages(stream) }
+    let (schedule, others, sent) = (Vec::new(), Vec::new(), Vec::new());
+    History {
+        shape,
+        schedule,
+        producer_well_until,
+        events,
+        writes,
+        others,
+        puts,
+        sent,
+        stored,
+        shards: lineages(stream),
+    }
 }
 
 /// The user records in the stream, in the order of each shard.

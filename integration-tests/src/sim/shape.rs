@@ -50,6 +50,8 @@ pub struct Shape {
     pub handoff_times: Vec<Duration>,
     /// Which workers start at a time, not at the oldest record, where they do not agree.
     pub starts_at_a_time: Vec<bool>,
+    /// The producer does not wait until all is written, but is closed within this time.
+    pub closes_within: Option<Duration>,
 }
 
 /// How user code takes the records.
@@ -106,6 +108,7 @@ impl Shape {
             wall_clocks_off: [0, 0, 30, 300][clocks.usize(0..4)],
             handoff_times: Vec::new(),
             starts_at_a_time: Vec::new(),
+            closes_within: None,
         };
         if outlasts_a_hand_off {
             shape.handoff_time = shape.handoff_time.min(Duration::from_secs(5));
@@ -115,9 +118,14 @@ impl Shape {
         shape
     }
 
-    /// Those who start the workers of one application do not always agree on what they tell them.
+    /// Those who start the workers of one application do not always agree on what they tell them, nor does everybody let a producer
+    /// finish.
     fn make_unequal(&mut self) {
         let mut rng = fastrand::Rng::with_seed(self.seed ^ SETTINGS);
+        if rng.fork().u8(0..5) == 0 {
+            let times = [0, 0, 100, 1000, 3000].map(Duration::from_millis);
+            self.closes_within = Some(times[rng.fork().usize(0..times.len())]);
+        }
         if self.workers < 2 {
             return;
         }

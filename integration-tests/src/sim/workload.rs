@@ -66,28 +66,48 @@ pub(crate) async fn write(cloud: Cloud, shape: Shape, recorder: Recorder, mut st
             _ = ticks.tick() => {}
         }
         for _ in 0..shape.burst {
-            let key = rng.usize(0..of_key.len());
-            let put = recorder.put(|number| Put {
-                number,
-                key: format!("user-{key}"),
-                of_key: of_key[key],
-                bytes: shape.record_bytes,
-            });
-            of_key[key] += 1;
-            let data = put.data();
-            let delivery = producer.put(Record::new(&put.key, &data[..])).await.expect("the records are small and few");
-            waiting.spawn(settle(recorder.clone(), put.number, delivery));
+            put_one(&producer, &shape, &recorder, &mut rng, &mut of_key, &mut waiting).await;
         }
         while waiting.try_join_next().is_some() {}
     }
-    // Each record's own delivery is judged; the report would say the same less exactly.
-    let _ = producer.flush().await;
-    while waiting.try_join_next().is_some() {}
-    recorder.add(PRODUCER, "", What::Flushed { bytes: producer.buffered_bytes() as u64 });
+    let mut within = Duration::from_secs(60);
+    if let Some(at_once) = shape.closes_within {
+        for _ in 0..LAST_WORDS {
+            put_one(&producer, &shape, &recorder, &mut rng, &mut of_key, &mut waiting).await;
+        }
+        within = at_once;
+        recorder.add(PRODUCER, "", What::Closing { within });
+    } else {
+        // Each record's own delivery is judged; the report would say the same less exactly.
+        let _ = producer.flush().await;
+        while waiting.try_join_next().is_some() {}
+        recorder.add(PRODUCER, "", What::Flushed { bytes: producer.buffered_bytes() as u64 });
+    }
     gauging.shutdown().await;
-    let report = producer.close(Duration::from_secs(60)).await;
+    let report = producer.close(within).await;
     recorder.add(PRODUCER, "", What::Down(format!("closed with {} undelivered", report.undelivered.len())));
     while waiting.join_next().await.is_some() {}
+}
+
+async fn put_one(
+    producer: &Producer,
+    shape: &Shape,
+    recorder: &Recorder,
+    rng: &mut fastrand::Rng,
+    of_key: &mut [u64],
+    waiting: &mut JoinSet<()>,
+) {
+    let key = rng.usize(0..of_key.len());
+    let put = recorder.put(|number| Put {
+        number,
+        key: format!("user-{key}"),
+        of_key: of_key[key],
+        bytes: shape.record_bytes,
+    });
+    of_key[key] += 1;
+    let data = put.data();
+    let delivery = producer.put(Record::new(&put.key, &data[..])).await.expect("the records are small and few");
+    waiting.spawn(settle(recorder.clone(), put.number, delivery));
 }
 
 /// Looks each second at what the producer holds.
@@ -130,6 +150,9 @@ async fn start(cloud: &Cloud, shape: &Shape) -> Producer {
         sleep(Duration::from_secs(1)).await;
     }
 }
+
+/// Records that are put right before the producer is closed.
+const LAST_WORDS: usize = 100;
 
 /// Keeps the keys' chance apart.
 const SALT: u64 = 0x5ea1_0000_0000_0003;

@@ -35,6 +35,20 @@ pub(crate) fn flushes(history: &History) -> Vec<Violation> {
     violations
 }
 
+/// P8: a producer that is closed begins nothing at its deadline or after it.
+pub(crate) fn closings(history: &History) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for event in &history.events {
+        let What::Closing { within } = event.what else { continue };
+        let late = history.sent.iter().filter(|at| **at >= event.at + within).count();
+        if late > 0 {
+            let what = format!("{late} requests are sent when there are none to be sent any more");
+            violations.push(broken("P8", event.at + within, what));
+        }
+    }
+    violations
+}
+
 /// P6: what is admitted is never more than the producer may hold. C9: nor is what a worker has read and not processed.
 pub(crate) fn buffers(history: &History) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -56,9 +70,11 @@ pub(crate) fn buffers(history: &History) -> Vec<Violation> {
 pub(crate) fn puts(history: &History) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut pending = BTreeMap::new();
+    let mut closing = false;
     for event in &history.events {
         match event.what {
             What::Put(put) => _ = pending.insert(put, event.at),
+            What::Closing { .. } => closing = true,
             What::Acked { put, .. } | What::GivenUp { put, .. } => match pending.remove(&put) {
                 None => violations.push(broken("P1", event.at, format!("put #{put} is resolved twice"))),
                 Some(began) if event.at - began > RESOLVED_WITHIN => {
@@ -68,7 +84,9 @@ pub(crate) fn puts(history: &History) -> Vec<Violation> {
                         format!("put #{put} was pending for {:?}", event.at - began),
                     ));
                 }
-                Some(began) if matches!(event.what, What::GivenUp { .. }) && event.at < began + TRIED_FOR => {
+                Some(began)
+                    if matches!(event.what, What::GivenUp { .. }) && !closing && event.at < began + TRIED_FOR =>
+                {
                     let what =
                         format!("put #{put} is given up after {:?}, and nothing was wrong with it", event.at - began);
                     violations.push(broken("P1", event.at, what));

@@ -125,6 +125,7 @@ fn sound() -> History {
         writes,
         others: Vec::new(),
         puts: (0..6).map(put).collect(),
+        sent: Vec::new(),
         stored: (0..6).map(stored).collect(),
         shards: [(PARENT.to_owned(), lineage(&[], false)), (CHILD.to_owned(), lineage(&[PARENT], true))].into(),
     }

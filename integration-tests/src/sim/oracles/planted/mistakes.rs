@@ -121,3 +121,22 @@ fn a_put_that_is_given_up_before_its_time_is_caught() {
     assert_eq!(given_up(31), [""; 0]);
     assert_eq!(given_up(20), ["P1"]);
 }
+
+#[test]
+fn what_is_sent_when_the_producer_is_closed_is_caught() {
+    let closed = |sent| {
+        broken(|history| {
+            history.sent = vec![Duration::from_secs(1), Duration::from_millis(sent)];
+            history.events.push(event(19, "producer", "", What::Closing { within: Duration::from_secs(1) }));
+        })
+    };
+    assert_eq!(closed(19_999), [""; 0]);
+    assert_eq!(closed(20_000), ["P8"]);
+    // What is not written by then may be given up sooner than after its time.
+    let given_up = broken(|history| {
+        history.events.push(event(19, "producer", "", What::Put(9)));
+        history.events.push(event(19, "producer", "", What::Closing { within: Duration::ZERO }));
+        history.events.push(event(19, "producer", "", What::GivenUp { put: 9, unknown: false, ambiguous: 0 }));
+    });
+    assert_eq!(given_up, [""; 0]);
+}
