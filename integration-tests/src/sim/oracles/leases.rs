@@ -66,6 +66,7 @@ pub(crate) fn epochs(history: &History) -> Vec<Violation> {
     }
     violations.extend(hand_offs(history, &writes));
     violations.extend(hand_offs_overdue(history, &writes));
+    violations.extend(hand_offs_cut_short(history, &writes));
     violations
 }
 
@@ -104,6 +105,36 @@ fn hand_offs_overdue(history: &History, writes: &BTreeMap<&str, Vec<&LeaseWrite>
                 let what = format!("{from} renews what it has known to be asked for since {known:?} at the latest");
                 violations.push(Violation::new("C8", pair[1].at, shard, what));
                 renewals.clear();
+            }
+        }
+    }
+    violations
+}
+
+/// C5: nobody else ends the hand-off of a worker that renews, before that has had its time.
+fn hand_offs_cut_short(history: &History, writes: &BTreeMap<&str, Vec<&LeaseWrite>>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let alive = history.shape.lease_duration.mul_f64(GIVES_UP);
+    for (shard, writes) in writes.iter().filter(|(_, writes)| !is_deleted_by_operator(writes)) {
+        let (mut asked, mut renewed) = (Duration::ZERO, None);
+        for pair in writes.windows(2) {
+            let (Some(before), Some(row)) = (&pair[0].row, &pair[1].row) else { continue };
+            let (at, by) = (pair[1].at, pair[1].place.as_deref());
+            let Some(from) = before.checkpoint_owner.as_deref() else {
+                (asked, renewed) = (at, None);
+                continue;
+            };
+            if by == Some(place_of_life(from)) {
+                renewed = Some(at);
+            }
+            let is_cut_short = row.holder() != Some(from)
+                && by != Some(place_of_life(from))
+                && at < asked + handoff_of(history, from)
+                && renewed.is_some_and(|renewed| at < renewed + alive);
+            if is_cut_short {
+                let what =
+                    format!("{} ends what {from} hands over since {asked:?}, and still renews", by.unwrap_or("-"));
+                violations.push(Violation::new("C5", at, shard, what));
             }
         }
     }

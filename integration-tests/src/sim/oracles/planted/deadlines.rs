@@ -25,6 +25,31 @@ fn a_record_that_is_begun_after_the_life_of_its_lease_is_caught() {
 }
 
 #[test]
+fn a_hand_off_that_somebody_else_ends_too_soon_is_caught() {
+    let ended = |renewed: u64, at: u64, by: &str| {
+        let mut history = sound();
+        history.shape.handoff_time = Duration::from_secs(12);
+        let held = |at, counter| {
+            let row = Row {
+                owner: Some("w1.0".to_owned()),
+                checkpoint_owner: Some("w0.0".to_owned()),
+                counter,
+                checkpoint: Mark::Nothing,
+            };
+            write(at, "w0.0", event(at, "w0.0", CHILD, What::Lease(row)))
+        };
+        let ended = write(at, by, lease(at, CHILD, "w1.0", 23, Mark::Nothing));
+        history.writes.extend([held(20, 20), held(renewed, 21), ended]);
+        let is_it = |violation: &crate::sim::oracles::Violation| violation.what.contains("hands over since");
+        judge(&history).iter().filter(|violation| is_it(violation)).count()
+    };
+    assert_eq!(ended(21, 29, "w2.0"), 1);
+    assert_eq!(ended(21, 29, "w0.0"), 0, "by the one that hands over");
+    assert_eq!(ended(24, 32, "w2.0"), 0, "it has had its 12 s");
+    assert_eq!(ended(21, 31, "w2.0"), 0, "its lease has run out");
+}
+
+#[test]
 fn a_hand_off_that_its_owner_does_not_complete_is_caught() {
     let asked = |renewals: &[u64]| {
         broken(|history| {
