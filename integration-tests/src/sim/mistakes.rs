@@ -69,21 +69,19 @@ pub(crate) fn draw(shape: &Shape) -> (Vec<Timed>, bool) {
 
 fn mistake(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Mistake {
     match kind {
-        0 => Mistake::Stranger { shards: rng.i32(1..=shape.shards + 2), split: rng.bool() },
-        1 => Mistake::Neighbour { calls: rng.u32(2..=5) },
-        2 => Mistake::Listing {
-            lag: Duration::from_millis(rng.u64(200..=8_000)),
-            birth: Duration::from_millis(rng.u64(0..=8_000)),
-        },
-        3 | 4 => {
-            let worker = (kind == 3).then(|| rng.usize(0..shape.workers));
-            Mistake::Denied { worker, what: denial(worker.is_some(), rng) }
-        }
-        5 => {
+        0 => Mistake::Neighbour { calls: rng.u32(2..=5) },
+        1 => Mistake::Denied { worker: Some(rng.usize(0..shape.workers)), what: denial(true, rng) },
+        2 => {
             let all = [Damage::Range, Damage::Counter, Damage::Circle, Damage::Type, Damage::NoOwner];
             let how = all[rng.usize(0..all.len())];
             Mistake::Damaged { shard: rng.usize(0..64), how, mended: rng.u8(0..4) > 0 }
         }
+        3 => Mistake::Denied { worker: None, what: denial(false, rng) },
+        4 => Mistake::Stranger { shards: rng.i32(1..=shape.shards + 2), split: rng.bool() },
+        5 => Mistake::Listing {
+            lag: Duration::from_millis(rng.u64(200..=8_000)),
+            birth: Duration::from_millis(rng.u64(0..=8_000)),
+        },
         _ => Mistake::OddRow,
     }
 }
@@ -140,7 +138,7 @@ const WORKER_CALLS: &[&str] = &[
 const PRODUCER_CALLS: &[&str] = &["PutRecords", "ListShards", "DescribeStreamSummary"];
 
 /// Kinds that [`mistake`] knows.
-const KINDS: usize = 7;
+const KINDS: usize = 3;
 
 /// Keeps the chance of mistakes apart.
 const SALT: u64 = 0x5ea1_0000_0000_0007;
