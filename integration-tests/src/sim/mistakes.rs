@@ -138,7 +138,7 @@ const WORKER_CALLS: &[&str] = &[
 const PRODUCER_CALLS: &[&str] = &["PutRecords", "ListShards", "DescribeStreamSummary"];
 
 /// Kinds that [`mistake`] knows.
-const KINDS: usize = 3;
+const KINDS: usize = 4;
 
 /// Keeps the chance of mistakes apart.
 const SALT: u64 = 0x5ea1_0000_0000_0007;

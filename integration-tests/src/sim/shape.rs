@@ -122,7 +122,7 @@ impl Shape {
     /// finish.
     fn make_unequal(&mut self) {
         let mut rng = fastrand::Rng::with_seed(self.seed ^ SETTINGS);
-        if rng.fork().u8(0..5) == 9 {
+        if rng.fork().u8(0..5) == 0 {
             let times = [0, 0, 100, 1000, 3000].map(Duration::from_millis);
             self.closes_within = Some(times[rng.fork().usize(0..times.len())]);
         }
