@@ -72,8 +72,8 @@ fn mistake(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Mistake {
         0 => Mistake::Neighbour { calls: rng.u32(2..=5) },
         1 => Mistake::Denied { worker: Some(rng.usize(0..shape.workers)), what: denial(true, rng) },
         2 => {
-            let all = [Damage::Range, Damage::Counter, Damage::Circle, Damage::Type, Damage::NoOwner];
-            let how = all[rng.usize(0..all.len())];
+            let all = [Damage::Counter, Damage::Circle, Damage::Type, Damage::NoOwner, Damage::Range];
+            let how = all[rng.usize(0..DAMAGES)];
             Mistake::Damaged { shard: rng.usize(0..64), how, mended: rng.u8(0..4) > 0 }
         }
         3 => Mistake::Denied { worker: None, what: denial(false, rng) },
@@ -137,7 +137,10 @@ const WORKER_CALLS: &[&str] = &[
 
 const PRODUCER_CALLS: &[&str] = &["PutRecords", "ListShards", "DescribeStreamSummary"];
 
-/// Kinds that [`mistake`] knows.
+/// Of the ways to damage a row those that are drawn.
+const DAMAGES: usize = 4;
+
+/// Of the kinds that [`mistake`] knows those that are drawn.
 const KINDS: usize = 4;
 
 /// Keeps the chance of mistakes apart.
