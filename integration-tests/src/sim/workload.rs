@@ -75,6 +75,8 @@ pub(crate) async fn write(cloud: Cloud, shape: Shape, recorder: Recorder, mut st
         for _ in 0..LAST_WORDS {
             put_one(&producer, &shape, &recorder, &mut rng, &mut of_key, &mut waiting).await;
         }
+        // What is full has been sent by then, and what is not yet waits for more.
+        sleep(A_MOMENT).await;
         within = at_once;
         recorder.add(PRODUCER, "", What::Closing { within });
     } else {
@@ -153,6 +155,9 @@ async fn start(cloud: &Cloud, shape: &Shape) -> Producer {
 
 /// Records that are put right before the producer is closed.
 const LAST_WORDS: usize = 100;
+
+/// Shorter than a record waits for others.
+const A_MOMENT: Duration = Duration::from_millis(5);
 
 /// Keeps the keys' chance apart.
 const SALT: u64 = 0x5ea1_0000_0000_0003;
