@@ -11,6 +11,7 @@ use crate::consumer::Consumer;
 use crate::error::BuildError;
 use crate::fetch::budget::Budget;
 use crate::fetch::read::ReadContext;
+use crate::lease::belonging::{Belonging, Word};
 use crate::lease::held::HoldContext;
 use crate::lease::leader::LeaderContext;
 use crate::lease::{Checkpoint, DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
@@ -34,6 +35,7 @@ pub struct ConsumerBuilder {
     on_error: OnError,
     seed: Option<u64>,
     clock: Option<Reading>,
+    word: Word,
     settings: Settings,
 }
 
@@ -48,6 +50,7 @@ impl ConsumerBuilder {
             on_error: OnError::default(),
             seed: None,
             clock: None,
+            word: Word::Nothing,
             settings: Settings::default(),
         }
     }
@@ -169,6 +172,27 @@ impl ConsumerBuilder {
         self
     }
 
+    /// Says that the lease table is this stream's, where it does not say so itself and nothing in it tells: a Java KCL has made
+    /// it, and no checkpoint is stored yet. Without it, such a table is bound to the stream at the first checkpoint.
+    ///
+    /// A table that tells of another stream is refused all the same.
+    pub fn adopt_table(mut self) -> Self {
+        self.word = Word::Adopt;
+        self
+    }
+
+    /// Says that the table of another stream is to serve this one from now on: after the stream was deleted and made again
+    /// under its name, say. `other` is that stream as [`OtherStream::bound_to`](crate::lease::OtherStream) and the error's
+    /// text name it.
+    ///
+    /// All its leases are deleted and made anew, at the configured start; [epochs](crate::Epoch) count from the start again. End the
+    /// workers of the other stream first. Without effect on a table that belongs to this stream already, so it may stay in
+    /// the code, and where the table belongs to a third one, that is refused.
+    pub fn start_over_from(mut self, other: impl Into<String>) -> Self {
+        self.word = Word::StartOverFrom(other.into());
+        self
+    }
+
     /// Looks whether the stream is there, makes the lease table ready, and starts the worker.
     ///
     /// The worker keeps its leases on a thread of its own, which a shutdown ends, and so does dropping the consumer. Where the clock of
@@ -189,7 +213,7 @@ impl ConsumerBuilder {
             (Some(store), _) => store,
             (None, Some(client)) => {
                 check_table_name(&self.application)?;
-                Arc::new(DynamoDbLeaseStore::new(client, self.application))
+                Arc::new(DynamoDbLeaseStore::new(client, self.application.clone()))
             }
             (None, None) => return Err(BuildError::Missing { what: "DynamoDB client", method: "dynamodb" }),
         };
@@ -202,7 +226,7 @@ impl ConsumerBuilder {
         };
         let stream = Stream::new(&kinesis, &self.stream);
         let discover = Arc::new(Discover::new(stream.clone(), rng.fork()));
-        discover.wait_until_active().await?;
+        let identity = discover.wait_until_active().await?;
         let thread = LeaseThread::start().map_err(BuildError::Thread)?;
         let home = thread.as_ref().map(LeaseThread::home).unwrap_or_default();
         // What keeps the leases shares no connection with what reads the stream.
@@ -213,13 +237,26 @@ impl ConsumerBuilder {
             }
             None => (store, Arc::clone(&discover)),
         };
-        let (prepared, as_worker, now) = (Arc::clone(&store), me.clone(), epoch_time(&time));
-        let prepared = home.run(async move { prepared.prepare(&as_worker, now).await }).await;
-        prepared.expect("the thread runs as long as its handle is there")?;
 
         let clock = Arc::new(Clock::start_with(self.clock));
-        let worker_id = me.clone();
         let findings = Findings::new(Arc::clone(&clock), &me);
+        let belonging = Arc::new(Belonging::new(
+            self.application,
+            Arc::clone(&store),
+            Arc::clone(&listed),
+            Arc::clone(&clock),
+            findings.clone(),
+            self.stream,
+            identity,
+        ));
+        let (asked, listing) = (clock.now(), discover.list(ListFilter::All).await?);
+        let (entering, as_worker, now, word) = (Arc::clone(&belonging), me.clone(), epoch_time(&time), self.word);
+        let entered = home.run(async move {
+            entering.enter(&as_worker, now, &listing, &word).await.map(|()| entering.listed(asked, listing))
+        });
+        entered.await.expect("the thread runs as long as its handle is there")?;
+
+        let worker_id = me.clone();
         let hold = HoldContext {
             store,
             clock: Arc::clone(&clock),
@@ -230,11 +267,13 @@ impl ConsumerBuilder {
             moved: Arc::default(),
             findings: findings.clone(),
             home,
+            belonging: Arc::clone(&belonging),
             seed: rng.u64(..),
         };
         let read = ReadContext {
             stream,
             discover,
+            belonging,
             budget: Budget::new(self.settings.max_buffered_bytes),
             counters: Arc::default(),
             clock,

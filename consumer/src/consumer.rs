@@ -10,7 +10,7 @@ use crate::builder::ConsumerBuilder;
 use crate::error::RunError;
 use crate::fetch::read::ReadContext;
 use crate::fetch::{Batch, ReadCounts, ReadError};
-use crate::lease::WorkerId;
+use crate::lease::{OtherStream, WorkerId};
 use crate::process::batches::Batches;
 use crate::process::blocked::Watched;
 use crate::process::deliver::{Work, deliver};
@@ -128,11 +128,20 @@ impl Consumer {
     }
 
     /// The next shard that this worker has taken, as a value of your own. `None` when the worker was shut down and has
-    /// left the fleet. Shards come and go for as long as it runs: keep asking.
+    /// left the fleet, which it also does by itself when the lease table turns out to be
+    /// [another stream's](ConsumerHandle::other_stream). Shards come and go for as long as it runs: keep asking.
     ///
     /// Cancel safe.
     pub async fn next_shard(&mut self) -> Option<Shard> {
-        match self.worker.next_lease().await {
+        let belonging = Arc::clone(&self.read.belonging);
+        let held = tokio::select! { biased;
+            held = self.worker.next_lease() => held,
+            _other = belonging.found_to_be_anothers(), if !self.worker.control().is_shutting_down() => {
+                self.worker.control().begin_shutdown(AFTER_FAILURE);
+                self.worker.next_lease().await
+            }
+        };
+        match held {
             Some(held) => Some(Shard::new(held, self.read.clone(), self.rng.fork())),
             None => {
                 self.worker.control().stopped().await;
@@ -172,6 +181,9 @@ impl Consumer {
         while let Some(ended) = shards.join_next().await {
             failed = failed.or_else(|| error_of(ended).filter(|_| end_at_error));
         }
+        if let Some(other) = self.read.belonging.another() {
+            return Err(RunError::OtherStream((*other).clone()));
+        }
         match failed {
             Some(error) => Err(error.into()),
             None if control.is_shutting_down() => Ok(()),
@@ -206,6 +218,13 @@ impl ConsumerHandle {
     #[must_use]
     pub const fn worker_id(&self) -> &WorkerId {
         &self.worker_id
+    }
+
+    /// The stream that the lease table belongs to, if that turned out to be another than this worker reads: the stream was deleted
+    /// and made again under its name, say. The worker ends then.
+    #[must_use]
+    pub fn other_stream(&self) -> Option<OtherStream> {
+        self.read.belonging.another().map(|other| (*other).clone())
     }
 
     /// The bytes of [`max_buffered_bytes`](crate::Settings::max_buffered_bytes) that are taken now: by records that are read and

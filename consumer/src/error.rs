@@ -1,7 +1,8 @@
 //! What can go wrong before and while a consumer runs.
 
 use crate::fetch::ReadError;
-use crate::lease::PrepareError;
+use crate::lease::belonging::EntryError;
+use crate::lease::{OtherStream, PrepareError};
 use crate::settings::SettingError;
 use crate::shard::DiscoverError;
 
@@ -35,6 +36,19 @@ pub enum BuildError {
     /// The thread that keeps the leases could not be started. Nothing was sent.
     #[error("no thread could be started for the leases")]
     Thread(#[source] std::io::Error),
+    /// The lease table belongs to another stream. Nothing was written.
+    #[error(transparent)]
+    OtherStream(#[from] OtherStream),
+}
+
+impl From<EntryError> for BuildError {
+    fn from(error: EntryError) -> Self {
+        match error {
+            EntryError::Another(other) => other.into(),
+            EntryError::Table(error) => error.into(),
+            EntryError::Stream(error) => error.into(),
+        }
+    }
 }
 
 /// A running consumer came to its end without being told to.
@@ -48,6 +62,10 @@ pub enum RunError {
     /// What the call was given is out of its limits. Nothing was read.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// The lease table is found to belong to another stream than this worker reads, or the stream was deleted and made again
+    /// under its name. The shards were brought to a good end before this was returned, and nothing was skipped.
+    #[error(transparent)]
+    OtherStream(OtherStream),
     /// The worker's own tasks have ended: a bug in this crate, or a runtime that is shutting down. Its leases run out.
     #[error("the worker's tasks have ended")]
     Stopped,

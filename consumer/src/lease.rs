@@ -5,6 +5,7 @@ pub(crate) mod lease;
 pub(crate) mod store;
 
 mod assign;
+pub(crate) mod belonging;
 mod cleanup;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -13,6 +14,7 @@ pub(crate) mod leader;
 mod memory;
 #[cfg(test)]
 mod model;
+mod parents;
 mod sync;
 
 pub(crate) mod find;
@@ -26,13 +28,14 @@ mod throughput;
 
 pub(crate) use self::hints::Hints;
 
+pub use self::belonging::OtherStream;
 pub use self::dynamodb::{DynamoDbLeaseStore, TableOptions};
 pub use self::held::{CheckpointError, Epoch};
 pub use self::lease::{Checkpoint, Lease, LeaseKey, Owners, PendingCheckpoint, Seen, WorkerId};
 pub use self::memory::MemoryLeaseStore;
 pub use self::renew::LostReason;
 pub use self::store::{
-    BoxError, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerReport, WorkerRow,
-    Written,
+    Binding, BoxError, Claim, Entry, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError,
+    WorkerReport, WorkerRow, Written,
 };
 pub use self::sync::Mismatch;

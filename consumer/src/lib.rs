@@ -70,6 +70,8 @@
 //!   fresh application reads its first record within half a second of its table being there.
 //! - **C9** Nothing leaks: leases of finished shards go, and what is buffered stays within one budget for all shards.
 //! - **C10** A processor that fails never moves the checkpoint, and nothing is skipped in silence.
+//! - **C11** The lease table belongs to one stream (account, name, time of creation). A worker of another one is refused and
+//!   writes nothing, and a shard is ended by the service's word or when it has provably expired.
 //!
 //! Not promised: effects that happen exactly once; that a process which the operating system had frozen does nothing
 //! more (its checkpoints are refused), nor the first of two that run under one worker id by mistake, until its next
@@ -138,6 +140,13 @@
 //! Give the KCL's `applicationName` as the application. Leases, checkpoints, assignment and hand-off follow the KCL 3.x
 //! (3.5's layout of one table); a fleet that still runs 2.x, or in a mode that can go back to it, is refused before
 //! anything is written.
+//!
+//! ## Start over on a stream that was made anew
+//!
+//! A stream that was deleted and made again under its name is another stream, and its old lease table is refused.
+//! [`start_over_from`](ConsumerBuilder::start_over_from), with the old stream as the error names it, empties the table for the new
+//! one. A table that a Java KCL made is bound to the stream when a number that it holds proves to be of this stream, or at the first
+//! checkpoint, or by [`adopt_table`](ConsumerBuilder::adopt_table).
 //!
 //! ## Test a processor without AWS and without waiting
 //!

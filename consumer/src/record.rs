@@ -7,8 +7,10 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 pub use self::sequence_number::{ParseSequenceNumberError, SequenceNumber};
+pub use self::shard_id::ShardId;
 
 mod sequence_number;
+mod shard_id;
 
 /// One user record, as its producer put it.
 ///
@@ -19,25 +21,16 @@ pub struct Record {
     partition_key: ByteString,
     explicit_hash_key: Option<ByteString>,
     data: Bytes,
-    sequence_number: SequenceNumber,
-    sub_sequence: u64,
+    position: Position,
     arrival: Option<SystemTime>,
     aggregated: bool,
 }
 
 impl Record {
     /// A Kinesis record that is one user record.
-    pub(crate) fn plain(partition_key: ByteString, data: Bytes, origin: Origin) -> Self {
-        let Origin { sequence_number, arrival } = origin;
-        Self {
-            partition_key,
-            explicit_hash_key: None,
-            data,
-            sequence_number,
-            sub_sequence: 0,
-            arrival,
-            aggregated: false,
-        }
+    pub(crate) fn plain(partition_key: ByteString, data: Bytes, origin: &Origin) -> Self {
+        let position = origin.position(0);
+        Self { partition_key, explicit_hash_key: None, data, position, arrival: origin.arrival, aggregated: false }
     }
 
     /// A user record out of an aggregate.
@@ -46,8 +39,7 @@ impl Record {
             partition_key: record.partition_key.unwrap_or_default(),
             explicit_hash_key: record.explicit_hash_key,
             data: record.data,
-            sequence_number: origin.sequence_number.clone(),
-            sub_sequence: record.sub_sequence_number,
+            position: origin.position(record.sub_sequence_number),
             arrival: origin.arrival,
             aggregated: true,
         }
@@ -81,19 +73,23 @@ impl Record {
     /// The number of the Kinesis record; shared by the user records of one aggregate.
     #[must_use]
     pub const fn sequence_number(&self) -> &SequenceNumber {
-        &self.sequence_number
+        &self.position.sequence_number
     }
 
     /// The place among the user records of the aggregate, counted from 0; 0 for a record that came alone.
     #[must_use]
     pub const fn sub_sequence(&self) -> u64 {
-        self.sub_sequence
+        self.position.sub_sequence
     }
 
     /// Where the record stands in its shard: what to checkpoint when everything up to it is done.
     #[must_use]
     pub fn position(&self) -> Position {
-        Position { sequence_number: self.sequence_number.clone(), sub_sequence: self.sub_sequence }
+        self.position.clone()
+    }
+
+    pub(crate) const fn at(&self) -> &Position {
+        &self.position
     }
 
     /// When the service received the record, to the millisecond, by the service's clock and without warranty: it does
@@ -113,7 +109,7 @@ impl Record {
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")
-            .field("position", &self.position())
+            .field("position", &self.position)
             .field("partition_key", &self.partition_key())
             .field("bytes", &self.data.len())
             .finish_non_exhaustive()
@@ -123,17 +119,29 @@ impl fmt::Debug for Record {
 /// What the user records of one Kinesis record have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
+    pub(crate) shard: ShardId,
     pub(crate) sequence_number: SequenceNumber,
     pub(crate) arrival: Option<SystemTime>,
 }
 
+impl Origin {
+    pub(crate) fn position(&self, sub_sequence: u64) -> Position {
+        Position { sequence_number: self.sequence_number.clone(), sub_sequence, shard: self.shard.clone() }
+    }
+}
+
 /// Where a user record stands in its shard: the number of the Kinesis record that holds it, then its index in there.
+///
+/// It knows its shard, so that the position of one shard cannot be checkpointed at another. Ordered by number and index, which
+/// says something within one shard only.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The number of the Kinesis record.
     pub sequence_number: SequenceNumber,
     /// The index of the user record in its aggregate; 0 for a record that came alone.
     pub sub_sequence: u64,
+    /// The shard.
+    pub shard: ShardId,
 }
 
 impl fmt::Display for Position {

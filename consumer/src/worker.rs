@@ -2,6 +2,7 @@
 
 mod control;
 mod hold;
+mod lookout;
 mod offers;
 mod report;
 
@@ -18,6 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 pub(crate) use self::control::WorkerControl;
 use self::hold::{Ended, hold};
+use self::lookout::Lookout;
 use self::offers::{Offers, Taker};
 use self::report::report;
 
@@ -82,6 +84,7 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
         offers: Some(offers),
         wanted: Arc::clone(&wanted),
         unwanted: BTreeSet::new(),
+        lookout: Lookout::new(hold.clone()),
         hold: hold.clone(),
         max_leases,
         shutdown: shutdown.clone(),
@@ -157,6 +160,7 @@ struct Keeper {
     wanted: Arc<Semaphore>,
     /// Leases named as ours that the program has not asked for.
     unwanted: BTreeSet<LeaseKey>,
+    lookout: Lookout,
     max_leases: usize,
     shutdown: Shutdown,
     /// What is not finished of the shards.
@@ -187,6 +191,10 @@ impl Keeper {
                     continue;
                 }
                 () = shutdown.begun() => break,
+                unsure = self.lookout.looked() => {
+                    hints.look_at(unsure);
+                    continue;
+                }
                 () = hints.hinted() => {}
                 () = is_wanted(&self.wanted), if !self.unwanted.is_empty() => {
                     hints.look_at(self.unwanted.pop_first());
@@ -311,9 +319,9 @@ impl Keeper {
         while let Some(row) = rows.next().await {
             match row {
                 Ok(Some(lease)) => match self.finder.judge(self.hold.clock.now(), &lease) {
-                    Find::Adopt => self.consider(lease),
+                    Find::Adopt if self.lookout.admits(&lease) => self.consider(lease),
                     Find::GiveBack => give_back.push(lease),
-                    Find::Wait | Find::NotOurs => {}
+                    Find::Adopt | Find::Wait | Find::NotOurs => {}
                 },
                 Ok(None) => {}
                 Err(error) => log(&error, "reading a lease failed"),

@@ -75,7 +75,11 @@ async fn a_prepared_checkpoint_is_told_and_the_committed_one_is_where_reading_st
     cloud.table("app").put(item);
 
     let (_consumer, mut second) = shard(&cloud, "second").await;
-    let at = |n: usize| Position { sequence_number: numbers[n].parse().expect("a number"), sub_sequence: 0 };
+    let at = |n: usize| Position {
+        sequence_number: numbers[n].parse().expect("a number"),
+        sub_sequence: 0,
+        shard: SHARD.into(),
+    };
     let pending = second.pending().expect("something was prepared");
     assert_eq!((&pending.checkpoint, pending.state.as_deref()), (&Checkpoint::At(at(2)), Some(&b"state"[..])));
     assert_eq!(second.start(), &Checkpoint::At(at(0)));

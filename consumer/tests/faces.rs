@@ -614,25 +614,6 @@ async fn bad_input_is_refused_before_anything_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_made_again_under_its_name_is_not_taken_for_the_old_one() {
-    // S133
-    let (cloud, stream, ledger) = cloud_of(1).await;
-    put(&stream, 0, 5).await;
-    let (handle, running) = run_noting(&cloud, "a", &ledger).await;
-    ledger.wait_for(5).await;
-    stop(handle, running).await;
-    cloud.outside().kinesis.delete_stream().stream_name("clicks").send().await.expect("deleting");
-    sleep(10 * SECOND).await;
-    let stream = cloud.create_stream("clicks", 1).await;
-    put(&stream, 5, 5).await;
-    let (handle, running) = run_noting(&cloud, "a", &ledger).await;
-    sleep(60 * SECOND).await;
-    assert_eq!(ledger.all().len(), 5, "nothing of the new stream is passed off as the old one's continuation");
-    handle.shutdown(SECOND).await;
-    drop(running);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_dropped_run_stops_at_once() {
     let (cloud, stream, ledger) = cloud_of(2).await;
     put(&stream, 0, 10).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::record::Position;
+use crate::record::{Position, ShardId};
 
 /// Decides when what is done is written: as soon as there is something new and the last write is long enough ago.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,24 +49,40 @@ impl Commit {
     }
 }
 
-/// What of a shard may be checkpointed: nothing beyond what was delivered (C2).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+/// What of a shard may be checkpointed: positions of this shard, from the first to the last that was delivered in this epoch (C2).
+///
+/// Within one shard a number below the first is of a record that was done before. One that was never delivered is the
+/// position of something else, and stored it would be what the next owner starts at (rule `own-positions`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Permitted {
-    delivered: Option<Position>,
+    shard: ShardId,
+    delivered: Option<(Position, Position)>,
 }
 
 impl Permitted {
-    pub(crate) fn delivered(&mut self, up_to: &Position) {
-        if self.delivered.as_ref().is_none_or(|delivered| delivered < up_to) {
-            self.delivered = Some(up_to.clone());
+    pub(crate) const fn of(shard: ShardId) -> Self {
+        Self { shard, delivered: None }
+    }
+
+    pub(crate) fn delivered(&mut self, from: &Position, up_to: &Position) {
+        match &mut self.delivered {
+            Some((_, last)) if *last < *up_to => last.clone_from(up_to),
+            Some(_) => {}
+            None => self.delivered = Some((from.clone(), up_to.clone())),
         }
     }
 
     /// Why the position may not be checkpointed, in words.
     pub(crate) fn check(&self, position: &Position) -> Result<(), String> {
+        if position.shard != self.shard {
+            return Err(format!("it is a position of {}", position.shard));
+        }
         match &self.delivered {
-            Some(delivered) if position <= delivered => Ok(()),
-            Some(delivered) => Err(format!("only records up to {delivered} have been delivered")),
+            Some((first, _)) if position < first => {
+                Err(format!("what lies before {first} was done before, and has not been delivered again"))
+            }
+            Some((_, last)) if position > last => Err(format!("only records up to {last} have been delivered")),
+            Some(_) => Ok(()),
             None => Err("no record has been delivered".to_owned()),
         }
     }
@@ -81,7 +97,11 @@ mod tests {
     }
 
     fn position(number: u64, sub_sequence: u64) -> Position {
-        Position { sequence_number: number.to_string().parse().expect("a number"), sub_sequence }
+        Position {
+            sequence_number: number.to_string().parse().expect("a number"),
+            sub_sequence,
+            shard: "shardId-000000000000".into(),
+        }
     }
 
     #[test]
@@ -119,15 +139,21 @@ mod tests {
         assert_eq!(commit.due(), None);
     }
 
+    /// Rule `own-positions`.
     #[test]
-    fn only_what_was_delivered_may_be_checkpointed() {
-        let mut permitted = Permitted::default();
+    fn only_what_was_delivered_of_this_shard_may_be_checkpointed() {
+        let mut permitted = Permitted::of(position(0, 0).shard);
         assert_eq!(permitted.check(&position(0, 0)), Err("no record has been delivered".to_owned()));
-        permitted.delivered(&position(10, 3));
-        permitted.delivered(&position(9, 9));
+        permitted.delivered(&position(9, 2), &position(10, 3));
+        permitted.delivered(&position(9, 7), &position(9, 9));
+        assert_eq!(permitted.check(&position(9, 2)), Ok(()));
         assert_eq!(permitted.check(&position(10, 3)), Ok(()));
         assert_eq!(permitted.check(&position(9, 100)), Ok(()));
         assert_eq!(permitted.check(&position(10, 4)), Err("only records up to 10/3 have been delivered".to_owned()));
         assert_eq!(permitted.check(&position(11, 0)), Err("only records up to 10/3 have been delivered".to_owned()));
+        let before = "what lies before 9/2 was done before, and has not been delivered again";
+        assert_eq!(permitted.check(&position(9, 1)), Err(before.to_owned()));
+        let elsewhere = Position { shard: "shardId-000000000001".into(), ..position(10, 0) };
+        assert_eq!(permitted.check(&elsewhere), Err("it is a position of shardId-000000000001".to_owned()));
     }
 }

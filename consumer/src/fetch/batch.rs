@@ -59,6 +59,11 @@ impl Batch {
         &self.0.records
     }
 
+    /// The position of the first record.
+    pub(crate) fn first(&self) -> &Position {
+        self.records().first().expect("a batch is never empty").at()
+    }
+
     /// The position of the last record: what to checkpoint when all of the batch is done.
     #[must_use]
     pub fn last(&self) -> &Position {

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use kinesis_aggregation::{Aggregate, HashKeyRange, Payload};
 
 use super::counts::ReadCounts;
-use crate::record::{Origin, ParseSequenceNumberError, Position, Record, SequenceNumber};
+use crate::record::{Origin, ParseSequenceNumberError, Position, Record, SequenceNumber, ShardId};
 
 /// Takes the answers of one shard apart, in order.
 ///
@@ -15,9 +15,12 @@ use crate::record::{Origin, ParseSequenceNumberError, Position, Record, Sequence
 /// shard's range is dropped whole, since its producer sees where it landed and sends all of it again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Unfolder {
+    shard: ShardId,
     range: Option<HashKeyRange>,
     /// Everything up to here is done or delivered. It only grows, so deliveries do too, whatever the service repeats (C3).
     seen: Option<Position>,
+    /// Whether that is the checkpoint, as another worker has stored it, and nothing was delivered yet.
+    at_checkpoint: bool,
 }
 
 /// The user records of one answer.
@@ -37,8 +40,8 @@ pub(crate) struct Unfolded {
 
 impl Unfolder {
     /// Drops what lies at or before `done`, and aggregates that do not lie within `range`, if that is known.
-    pub(crate) const fn new(range: Option<HashKeyRange>, done: Option<Position>) -> Self {
-        Self { range, seen: done }
+    pub(crate) const fn new(shard: ShardId, range: Option<HashKeyRange>, done: Option<Position>) -> Self {
+        Self { shard, range, seen: done, at_checkpoint: true }
     }
 
     /// Takes an answer apart. When one of its numbers is none, nothing of it counts as seen.
@@ -60,6 +63,7 @@ impl Unfolder {
         unfolded.records.reserve(kinesis_records.len());
         for record in kinesis_records {
             let origin = Origin {
+                shard: self.shard.clone(),
                 sequence_number: record.sequence_number.parse()?,
                 arrival: record.approximate_arrival_timestamp.and_then(arrival),
             };
@@ -74,7 +78,7 @@ impl Unfolder {
                 Payload::Aggregate(aggregate) => self.take_apart(aggregate, &origin, done, &mut unfolded),
                 payload => {
                     let key = ByteString::from(record.partition_key.unwrap_or_default());
-                    self.take_whole(Record::plain(key, data, origin), &payload, done, &mut unfolded);
+                    self.take_whole(Record::plain(key, data, &origin), &payload, done, &mut unfolded);
                 }
             }
         }
@@ -92,6 +96,11 @@ impl Unfolder {
         }
     }
 
+    fn see(&mut self, position: Position) {
+        self.seen = self.seen.take().max(Some(position));
+        self.at_checkpoint = false;
+    }
+
     fn take_apart(&mut self, aggregate: Aggregate, origin: &Origin, done: Done, unfolded: &mut Unfolded) {
         let len = aggregate.len() as u64;
         let Some(last) = len.checked_sub(1) else { return };
@@ -104,7 +113,7 @@ impl Unfolder {
             Done::UpTo(sub_sequence) => sub_sequence + 1,
             Done::Nothing => 0,
         };
-        self.seen = Some(Position { sequence_number: origin.sequence_number.clone(), sub_sequence: last });
+        self.see(origin.position(last));
         if self.range.is_some_and(|range| !aggregate.is_within(&range)) {
             unfolded.counts.misrouted_records += len;
             tracing::warn!(number = %origin.sequence_number, records = len, "dropping an aggregate that was put to the wrong shard; its producer sends it again");
@@ -118,10 +127,18 @@ impl Unfolder {
     fn take_whole(&mut self, record: Record, payload: &Payload, done: Done, unfolded: &mut Unfolded) {
         match done {
             Done::All => return,
-            Done::UpTo(sub_sequence) => return unfolded.note_beyond(sub_sequence, 0),
+            Done::UpTo(sub_sequence) if sub_sequence == 0 || !self.at_checkpoint => return,
+            // Whoever stored that had unfolded the record and came so far in it. We have not, and what is done of it
+            // cannot be told: again is better than never (Q7).
+            Done::UpTo(sub_sequence) => {
+                tracing::warn!(
+                    shard = %self.shard, number = %record.sequence_number(), sub_sequence,
+                    "the checkpoint lies inside of a record that is no whole aggregate; delivering all of it again"
+                );
+            }
             Done::Nothing => {}
         }
-        self.seen = Some(record.position());
+        self.see(record.position());
         if let Payload::Damaged(damage) = payload {
             unfolded.counts.damaged_aggregates += 1;
             tracing::warn!(number = %record.sequence_number(), %damage, "damaged aggregate; delivering it as it is");

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::position::Place;
 use crate::clock::Tick;
 use crate::record::SequenceNumber;
+use crate::shard::absence::{Absence, LookUp};
 use crate::shard::failure::Failure;
 use crate::shard::lineage::{are_whole, children_of};
 use crate::shard::{ListedShard, ShardId};
@@ -31,6 +32,13 @@ pub(crate) struct Polling {
     incomplete: u32,
     /// Whether it was said that the service ends an open shard.
     said_open: bool,
+    /// Listings that lack this shard.
+    absence: Absence,
+    /// When the service refused what it had given: perhaps the stream is not the one any more. Until that is confirmed to be so,
+    /// nothing is asked of the shard.
+    unsure: Option<Tick>,
+    /// Whether the service said that the number to start at is of another stream.
+    is_foreign: bool,
 }
 
 /// What the listing has to settle.
@@ -48,6 +56,8 @@ pub(crate) enum Doubt {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     GetIterator(Place),
+    /// Ask whether the stream is still the one that it was, with an answer no older than this.
+    Confirm(Tick),
     GetRecords {
         iterator: String,
         /// How large the answer may be, in bytes of data.
@@ -83,7 +93,7 @@ pub(crate) struct Foreign {
 }
 
 impl Polling {
-    pub(crate) const fn starting(place: Place, max_idle: Duration, now: Tick) -> Self {
+    pub(crate) fn starting(place: Place, max_idle: Duration, now: Tick) -> Self {
         Self {
             place,
             iterator: None,
@@ -96,6 +106,9 @@ impl Polling {
             expired: None,
             incomplete: 0,
             said_open: false,
+            absence: Absence::default(),
+            unsure: None,
+            is_foreign: false,
         }
     }
 
@@ -107,6 +120,12 @@ impl Polling {
     pub(crate) fn step(&self) -> Step {
         match (&self.end, &self.doubt, &self.iterator) {
             (Some(children), ..) => Step::End(children.clone()),
+            (None, doubt, iterator)
+                if let Some(since) = self.unsure
+                    && (doubt.is_some() || iterator.is_none()) =>
+            {
+                Step::Confirm(since)
+            }
             (None, Some(_), _) => Step::List,
             (None, None, Some(iterator)) => Step::GetRecords { iterator: iterator.clone(), expected: self.expected },
             (None, None, None) => Step::GetIterator(self.place.clone()),
@@ -161,13 +180,17 @@ impl Polling {
     }
 
     /// GetShardIterator failed.
-    pub(crate) fn iterator_failed(&mut self, now: Tick, failure: Failure, pause: Duration) {
+    ///
+    /// `is_foreign`: because the number to start at is not of this stream, by the service's word.
+    pub(crate) fn iterator_failed(&mut self, now: Tick, failure: Failure, is_foreign: bool, pause: Duration) {
         self.ready = now + pause;
+        self.is_foreign = is_foreign;
         match failure {
             Failure::NotFound => self.doubt = Some(Doubt::Existence),
             Failure::InvalidArgument if self.place.number().is_some() => self.doubt = Some(Doubt::Place),
-            _ => {}
+            _ => return,
         }
+        self.unsure = Some(now);
     }
 
     /// GetRecords failed.
@@ -175,34 +198,62 @@ impl Polling {
         self.ready = now + pause.max(SPACING);
         match failure {
             // What was delivered is delivered; a new iterator goes on behind it.
-            Failure::Expired | Failure::InvalidArgument => {
+            Failure::Expired => {
                 self.iterator = None;
                 self.ready = now + pause;
             }
-            Failure::NotFound => self.doubt = Some(Doubt::Existence),
+            Failure::InvalidArgument => {
+                self.iterator = None;
+                self.ready = now + pause;
+                self.unsure = Some(now);
+            }
+            Failure::NotFound => {
+                self.doubt = Some(Doubt::Existence);
+                self.unsure = Some(now);
+            }
             // The same iterator gives the same records again.
             Failure::Throttled | Failure::Transient | Failure::Unsent | Failure::Denied => {}
         }
     }
 
-    /// The listing failed, and says nothing. Also when the whole stream is gone: what ended then is not this shard.
+    /// The stream is the one that it was, or that cannot be told.
+    pub(crate) fn confirmed(&mut self) {
+        self.unsure = None;
+    }
+
+    /// The listing, or the question which stream this is, failed and says nothing. Also when the whole stream is gone: what
+    /// ended then is not this shard.
     pub(crate) fn listing_failed(&mut self, now: Tick, pause: Duration) {
         self.ready = now + pause;
     }
 
-    /// The stream lists these shards.
+    /// The stream lists these shards, asked for at `asked`. `is_ours`: it is the stream of the lease table.
+    ///
+    /// What the end of a shard may rest on is the table of cases `shard-end` in `docs/rules.md`.
     pub(crate) fn listed(
         &mut self,
         shard: &ShardId,
         listing: &[ListedShard],
-        now: Tick,
+        is_ours: bool,
+        asked: Tick,
         pause: Duration,
     ) -> Result<(), Box<Foreign>> {
-        self.ready = now + pause;
-        let Some(own) = listing.iter().find(|listed| listed.id == *shard) else {
-            tracing::error!(%shard, "the stream has no such shard any more: what it held and nobody read has expired");
-            self.end = Some(Vec::new());
-            return Ok(());
+        self.ready = self.ready.max(asked + pause);
+        let found = LookUp::of(shard, listing);
+        let has_expired = self.absence.is_proven(asked, found);
+        let own = match found {
+            LookUp::Listed(own) => own,
+            LookUp::Lacked if has_expired && is_ours => {
+                tracing::error!(%shard, "the stream has no such shard any more: what it held and nobody read has expired");
+                self.end = Some(Vec::new());
+                return Ok(());
+            }
+            LookUp::Lacked | LookUp::NotYet => {
+                // The shard itself is asked again, and after that the listing.
+                self.doubt = None;
+                self.iterator = None;
+                return Ok(());
+            }
         };
         match self.doubt.take() {
             Some(Doubt::End) if own.is_closed() => self.closed(shard, listing),
@@ -236,7 +287,7 @@ impl Polling {
 
     fn misplaced(&mut self, own: &ListedShard) -> Result<(), Box<Foreign>> {
         match self.place.number() {
-            Some(place) if *place < own.starting => {
+            Some(place) if self.is_foreign || *place < own.starting => {
                 self.doubt = Some(Doubt::Place);
                 Err(Box::new(Foreign { place: place.clone(), starting: own.starting.clone() }))
             }

@@ -86,7 +86,11 @@ mod tests {
     use super::*;
 
     fn checkpoint(number: &str, sub_sequence: u64) -> Checkpoint {
-        Checkpoint::At(Position { sequence_number: number.parse().expect("a number"), sub_sequence })
+        Checkpoint::At(Position {
+            sequence_number: number.parse().expect("a number"),
+            sub_sequence,
+            shard: "shardId-000000000000".into(),
+        })
     }
 
     #[test]

@@ -18,9 +18,10 @@ use super::polling::{Answered, Foreign, Polling, Step};
 use super::position::{Nowhere, Place, done_before};
 use crate::backoff::{Backoff, Pauses};
 use crate::clock::{Clock, Tick};
-use crate::lease::{Epoch, Lease};
+use crate::lease::belonging::{Belonging, Confirmed};
+use crate::lease::{Epoch, Lease, OtherStream};
 use crate::record::SequenceNumber;
-use crate::shard::discover::{Discover, ListFilter};
+use crate::shard::discover::{Discover, ListFilter, is_foreign_number};
 use crate::shard::failure::Failure;
 use crate::shard::stream::Stream;
 use crate::shard::{ListedShard, ShardId};
@@ -31,6 +32,7 @@ use crate::watch::{FindingKind, Findings, Report};
 pub(crate) struct ReadContext {
     pub(crate) stream: Stream,
     pub(crate) discover: Arc<Discover>,
+    pub(crate) belonging: Arc<Belonging>,
     pub(crate) budget: Budget,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<Clock>,
@@ -59,6 +61,9 @@ pub enum ReadError {
     /// another stream before. Delete the lease table, or use another application name, to start anew.
     #[error("{0}")]
     ForeignCheckpoint(Box<ForeignCheckpoint>),
+    /// The stream is not the one any more that the lease table belongs to. So it is with all shards.
+    #[error("{0}")]
+    OtherStream(Arc<OtherStream>),
     /// The lease says to start at a configured time, and none is configured.
     #[error("the lease of {shard} starts at a time, and no time is configured: use `StartAt::At`")]
     NoStartTime {
@@ -119,8 +124,8 @@ impl Reader {
         };
         tracing::info!(%shard, epoch = epoch.0, ?place, "reading");
         let polling = Polling::starting(place, context.max_idle_poll, context.clock.now());
-        let unfolder =
-            Unfolder::new(lease.range.filter(|range| *range != HashKeyRange::FULL), done_before(&lease.checkpoint));
+        let range = lease.range.filter(|range| *range != HashKeyRange::FULL);
+        let unfolder = Unfolder::new(shard.clone(), range, done_before(&lease.checkpoint));
         let (share, pauses) = (context.budget.share(), BACKOFF.pauses(rng));
         Ok(Self { context, shard, epoch, polling, unfolder, share, pauses, failures: 0 })
     }
@@ -138,6 +143,7 @@ impl Reader {
                     None
                 }
                 Step::GetRecords { iterator, expected } => self.get_records(iterator, expected).await,
+                Step::Confirm(since) => self.confirm(since).await.err().map(Fetched::Failed),
                 Step::List => self.list().await.err().map(Fetched::Failed),
                 Step::End(children) => Some(Fetched::End(children)),
             };
@@ -169,15 +175,32 @@ impl Reader {
                 }
                 None => {
                     let pause = self.pause_after("GetShardIterator", Failure::Transient, &"an answer without iterator");
-                    self.polling.iterator_failed(self.context.clock.now(), Failure::Transient, pause);
+                    self.polling.iterator_failed(self.context.clock.now(), Failure::Transient, false, pause);
                 }
             },
             Err(error) => {
                 let failure = Failure::of(&error);
                 let pause = self.pause_after("GetShardIterator", failure, &Chain(&error));
-                self.polling.iterator_failed(self.context.clock.now(), failure, pause);
+                self.polling.iterator_failed(self.context.clock.now(), failure, is_foreign_number(&error), pause);
             }
         }
+    }
+
+    /// Asks whether the stream is still the one that the shard is of.
+    async fn confirm(&mut self, since: Tick) -> Result<(), ReadError> {
+        match self.context.belonging.confirm(since).await {
+            Confirmed::Same | Confirmed::Untold => self.polling.confirmed(),
+            Confirmed::Later => {
+                let pause = self.pause_after(
+                    "DescribeStreamSummary",
+                    Failure::Transient,
+                    &"it does not say which stream this is",
+                );
+                self.polling.listing_failed(self.context.clock.now(), pause);
+            }
+            Confirmed::Another(other) => return Err(ReadError::OtherStream(other)),
+        }
+        Ok(())
     }
 
     async fn get_records(&mut self, iterator: String, expected: u64) -> Option<Fetched> {
@@ -234,16 +257,17 @@ impl Reader {
     }
 
     async fn list(&mut self) -> Result<(), ReadError> {
+        let asked = self.context.clock.now();
         let listing = Box::pin(self.context.discover.list(ListFilter::All)).await;
-        let now = self.context.clock.now();
         match listing {
             Ok(listing) => {
-                let pause = self.pauses.draw();
-                self.polling.listed(&self.shard, &listing, now, pause).map_err(|foreign| self.foreign(*foreign))
+                let (pause, is_ours) = (self.pauses.draw(), self.context.belonging.is_ours());
+                let listed = self.polling.listed(&self.shard, &listing, is_ours, asked, pause);
+                listed.map_err(|foreign| self.foreign(*foreign))
             }
             Err(error) => {
                 let pause = self.pause_after("ListShards", Failure::Denied, &Chain(&error));
-                self.polling.listing_failed(now, pause);
+                self.polling.listing_failed(self.context.clock.now(), pause);
                 Ok(())
             }
         }

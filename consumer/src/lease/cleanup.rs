@@ -16,9 +16,10 @@ use crate::shard::{ListedShard, ShardId};
 
 /// The leases that may be deleted, parents before their children: each only after those before it are gone.
 ///
-/// `listing` is complete, or `None` if there is none of late; without it, what it could say is taken for unknown.
-pub(crate) fn deletable(rows: &Rows, listing: Option<&[ListedShard]>) -> Vec<LeaseKey> {
-    let view = View::new(rows, listing);
+/// `listing` is complete, or `None` if there is none of late; without it, what it could say is taken for unknown. `expired`: the
+/// shards that have provably expired (rule `expiry`).
+pub(crate) fn deletable(rows: &Rows, listing: Option<&[ListedShard]>, expired: &BTreeSet<ShardId>) -> Vec<LeaseKey> {
+    let view = View::new(rows, listing, expired);
     let mut candidates: Vec<&Lease> = rows.leases.iter().filter(|lease| view.is_done_with(lease)).collect();
     let mut there: BTreeSet<ShardId> = view.leases.keys().cloned().chain(view.unreadable.iter().cloned()).collect();
     let mut order = Vec::new();
@@ -64,12 +65,11 @@ struct View<'a> {
     unreadable: BTreeSet<ShardId>,
     /// The children that the listing, or a lease of theirs, names for a shard.
     children: BTreeMap<&'a ShardId, BTreeSet<ShardId>>,
-    /// The listed shards, if there is a listing.
-    listed: Option<BTreeSet<&'a ShardId>>,
+    expired: &'a BTreeSet<ShardId>,
 }
 
 impl<'a> View<'a> {
-    fn new(rows: &'a Rows, listing: Option<&'a [ListedShard]>) -> Self {
+    fn new(rows: &'a Rows, listing: Option<&'a [ListedShard]>, expired: &'a BTreeSet<ShardId>) -> Self {
         let mut children: BTreeMap<&ShardId, BTreeSet<ShardId>> = BTreeMap::new();
         let of_leases = rows.leases.iter().map(|lease| (lease.key.shard(), &lease.parents));
         let of_listing = listing.into_iter().flatten().map(|shard| (shard.id.clone(), &shard.parents));
@@ -82,7 +82,7 @@ impl<'a> View<'a> {
             leases: rows.leases.iter().map(|lease| (lease.key.shard(), lease)).collect(),
             unreadable: rows.unreadable.iter().map(|(key, _)| ShardId::from(key.as_str())).collect(),
             children,
-            listed: listing.map(|shards| shards.iter().map(|shard| &shard.id).collect()),
+            expired,
         }
     }
 
@@ -95,23 +95,16 @@ impl<'a> View<'a> {
         let named: BTreeSet<&ShardId> = lease.children.iter().collect();
         let children: BTreeSet<&ShardId> =
             named.into_iter().chain(self.children.get(&id).into_iter().flatten()).collect();
-        if self.has_expired(&id) {
+        if self.expired.contains(&id) {
             // Expired: it can never be read again, and a child that has a lease starts without it.
             return children
                 .iter()
-                .all(|child| self.leases.contains_key(*child) || self.is_past(child) || self.has_expired(child));
+                .all(|child| self.leases.contains_key(*child) || self.is_past(child) || self.expired.contains(*child));
         }
         !children.is_empty()
             && children
                 .iter()
                 .all(|child| self.leases.get(*child).map_or_else(|| self.is_past(child), |child| has_progress(child)))
-    }
-
-    /// Whether the shard is not listed any more. One above all that are listed is newer than the listing: ids are given in
-    /// order, and whatever has expired has open descendants.
-    fn has_expired(&self, id: &ShardId) -> bool {
-        let Some(listed) = &self.listed else { return false };
-        !listed.contains(id) && listed.last().is_some_and(|newest| *newest > id)
     }
 
     /// Whether a shard without a lease has had one: a descendant of its has one.
@@ -138,6 +131,14 @@ impl<'a> View<'a> {
 /// As the KCL judges it: a start at `LATEST` counts, since nothing before it will be asked for.
 fn has_progress(lease: &Lease) -> bool {
     !matches!(lease.checkpoint, Checkpoint::Missing | Checkpoint::AtTimestamp | Checkpoint::TrimHorizon)
+}
+
+/// What has expired if a second listing agrees.
+#[cfg(test)]
+pub(crate) fn lacked(rows: &Rows, listing: &[ListedShard]) -> BTreeSet<ShardId> {
+    use crate::shard::absence::LookUp;
+    let ids = rows.leases.iter().flat_map(|lease| lease.children.iter().cloned().chain([lease.key.shard()]));
+    ids.filter(|id| LookUp::of(id, listing) == LookUp::Lacked).collect()
 }
 
 #[cfg(test)]

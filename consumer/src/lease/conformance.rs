@@ -101,6 +101,8 @@ checks! {
     leases::evict_frees: "evict frees a lease, or ends a hand-off in favour of the new owner",
     leases::children_are_set: "set_children stores the children, leaves the counter, and needs the row",
     leases::only_finished_leases_are_deleted: "delete_finished deletes at SHARD_END only; deleted twice is deleted",
+    leases::foreign_leases_are_deleted: "delete_foreign deletes leases that do not say they are of the stream, and no others",
+    fleet::bound_once: "bind needs the binding to be as the claim says, and binding shows it",
     fleet::index_names_owned: "owned_by names the leases of an owner, and no others",
     fleet::scan_shows_everything: "scan gives leases and workers in order, and nothing else",
     fleet::workers_come_and_go: "report writes one row a worker; withdraw deletes it, if asked to only as it was seen",

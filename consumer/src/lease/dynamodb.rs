@@ -26,7 +26,8 @@ use self::condition::{
 use self::item::{Item, Row, n, s, text};
 use super::lease::{Checkpoint, Lease, LeaseKey, Owners, Seen, WorkerId};
 use super::store::{
-    BoxError, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerReport, Written,
+    Binding, BoxError, Claim, Entry, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError,
+    WorkerReport, Written,
 };
 use crate::apart::{Apart, OwnTimers};
 use crate::failed_call::Place;
@@ -130,8 +131,30 @@ impl LeaseStore for DynamoDbLeaseStore {
         Some(Arc::new(Self { client: Client::from_conf(config.build()), _apart: Some(apart), ..self.clone() }))
     }
 
-    async fn prepare(&self, worker: &WorkerId, now: EpochTime) -> Result<(), PrepareError> {
-        self.make_ready(worker, now).await
+    async fn prepare(&self, entry: Entry<'_>) -> Result<(), PrepareError> {
+        self.make_ready(entry).await
+    }
+
+    async fn binding(&self) -> Result<Binding, StoreError> {
+        self.bound_to().await
+    }
+
+    async fn bind(&self, claim: Claim<'_>) -> Result<bool, StoreError> {
+        self.claim(claim).await
+    }
+
+    async fn delete_foreign(&self, key: &LeaseKey, stream: &str) -> Result<Written, StoreError> {
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(item::KEY, s(key))
+            .condition_expression(IS_FOREIGN)
+            .expression_attribute_values(":stream", s(stream))
+            .expression_attribute_values(":lease", s(item::LEASE))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let answer = call(self.call_timeout, "delete_foreign", delete.send()).await;
+        written("delete_foreign", answer, |_| None)
     }
 
     async fn scan(&self) -> Result<Rows, StoreError> {
@@ -369,6 +392,9 @@ fn taken_name(operation: &'static str, worker: &WorkerId) -> StoreError {
 
 /// One key space holds leases, workers and the lock: a worker named like a shard must not write over its lease.
 const WORKER_ROW: &str = "attribute_not_exists(leaseKey) OR entityType = :worker";
+/// A lease, of whatever kind of worker, that is not of the stream.
+const IS_FOREIGN: &str = "(attribute_not_exists(boundToStream) OR boundToStream <> :stream) \
+     AND (attribute_not_exists(entityType) OR entityType = :lease)";
 const LOCK_IS_HELD: &str = "attribute_exists(leaseKey) AND recordVersionNumber = :held AND ownerName = :me";
 /// The support code of a worker that knows the single-table layout (KCL 3.5).
 const SINGLE_TABLE_SUPPORT: u8 = 1;

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::belonging::{Belonging, ClaimError};
 use super::hints::Hints;
+use super::lane::pause;
 use super::lease::{Checkpoint, Lease, LeaseKey, WorkerId};
 use super::renew::LostReason;
 use super::store::LeaseStore;
@@ -72,6 +74,7 @@ pub(crate) struct HoldContext {
     pub(crate) findings: Findings,
     /// Where the store is called from.
     pub(crate) home: Home,
+    pub(crate) belonging: Arc<Belonging>,
     pub(crate) seed: u64,
 }
 
@@ -225,8 +228,46 @@ impl HeldLease {
 
     /// Stores a checkpoint under this epoch; it renews the lease as well. Transient failures are retried until the lease
     /// runs out. Cancel safe in that the checkpoint is then stored or not, and nothing else is harmed.
+    ///
+    /// Before the first one of a table that is bound to no stream, the table is bound to this one (rule `binding`).
     pub(crate) async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), CheckpointError> {
+        self.claim_table(&checkpoint).await?;
         self.command(|reply| Command::Checkpoint(checkpoint, reply)).await
+    }
+
+    pub(super) async fn claim_table(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        let mut rng = fastrand::Rng::with_seed(self.context.seed ^ self.epoch.0);
+        for attempt in 0.. {
+            if self.context.belonging.is_ours() {
+                return Ok(());
+            }
+            let belonging = Arc::clone(&self.context.belonging);
+            let error = match self.context.home.run(async move { belonging.claim().await }).await {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(error)) => error,
+                None => return Err(self.lost(LostReason::Dropped)),
+            };
+            let error: &(dyn std::error::Error + Send + Sync) = match &error {
+                ClaimError::Another(other) => {
+                    return Err(CheckpointError::Refused {
+                        lease: self.lease.key.clone(),
+                        position: match checkpoint {
+                            Checkpoint::At(position) => position.to_string(),
+                            _ => "the end".to_owned(),
+                        },
+                        reason: other.to_string(),
+                    });
+                }
+                ClaimError::Store(error) => error,
+                ClaimError::Stream(error) => error,
+            };
+            if let Standing::Lost(reason) = self.standing() {
+                return Err(self.lost(reason));
+            }
+            tracing::warn!(lease = %self.lease.key, error = error as &dyn std::error::Error, "finding out whose the lease table is failed; trying again");
+            tokio::time::sleep(pause(&mut rng, self.context.duration, attempt)).await;
+        }
+        Err(self.lost(LostReason::Expired))
     }
 
     /// Completes the hand-off that was asked for, or else makes the lease free. A finished lease stays ours.

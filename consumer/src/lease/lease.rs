@@ -131,6 +131,9 @@ pub struct Lease {
     pub stream: Option<String>,
     /// Where one table serves several streams: the bare shard id.
     pub shard: Option<ShardId>,
+    /// The stream of the shard, as the [binding](super::Binding) of the table names it. Only this library writes it, when it
+    /// makes a lease; that it is missing says nothing.
+    pub bound_to: Option<Arc<str>>,
 }
 
 impl Lease {
@@ -151,6 +154,7 @@ impl Lease {
             throughput_kib_per_s: None,
             stream: None,
             shard: None,
+            bound_to: None,
         }
     }
 

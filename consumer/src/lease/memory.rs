@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use super::lease::{Checkpoint, Lease, LeaseKey, Owners, Seen, WorkerId};
 use super::store::{
-    EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerReport, WorkerRow, Written,
+    Binding, Claim, Entry, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerReport,
+    WorkerRow, Written,
 };
 use crate::shard::ShardId;
 
@@ -25,6 +26,8 @@ struct Table {
     leases: BTreeMap<LeaseKey, Lease>,
     workers: BTreeMap<WorkerId, WorkerRow>,
     leader: Option<LeaderLock>,
+    /// Once it is prepared: the stream that it belongs to, if it is bound.
+    binding: Option<Option<String>>,
 }
 
 impl MemoryLeaseStore {
@@ -57,8 +60,40 @@ impl MemoryLeaseStore {
 
 #[async_trait]
 impl LeaseStore for MemoryLeaseStore {
-    async fn prepare(&self, _worker: &WorkerId, _now: EpochTime) -> Result<(), PrepareError> {
+    async fn prepare(&self, entry: Entry<'_>) -> Result<(), PrepareError> {
+        let mut table = self.table();
+        table.binding.get_or_insert_with(|| entry.stream.map(str::to_owned));
         Ok(())
+    }
+
+    async fn binding(&self) -> Result<Binding, StoreError> {
+        Ok(match &self.table().binding {
+            None => Binding::New,
+            Some(None) => Binding::Unbound,
+            Some(Some(stream)) => Binding::To(stream.clone()),
+        })
+    }
+
+    async fn bind(&self, claim: Claim<'_>) -> Result<bool, StoreError> {
+        let mut table = self.table();
+        let holds = table.binding.as_ref().and_then(Option::as_deref) == claim.in_place_of;
+        if holds {
+            table.binding = Some(Some(claim.stream.to_owned()));
+        }
+        Ok(holds)
+    }
+
+    async fn delete_foreign(&self, key: &LeaseKey, stream: &str) -> Result<Written, StoreError> {
+        let mut table = self.table();
+        match table.leases.get(key) {
+            Some(lease) if lease.bound_to.as_deref() == Some(stream) => {
+                Ok(Written::Refused(Some(Box::new(lease.clone()))))
+            }
+            _ => {
+                table.leases.remove(key);
+                Ok(Written::Accepted(None))
+            }
+        }
     }
 
     async fn scan(&self) -> Result<Rows, StoreError> {

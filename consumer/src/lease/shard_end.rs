@@ -1,13 +1,19 @@
 //! From a finished shard to its children: their names in its lease, leases for them, then `SHARD_END`, then the children that
 //! wait for nobody else are ours.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::held::{CheckpointError, HeldLease, Standing};
 use super::lane::pause;
 use super::lease::{Checkpoint, Lease, LeaseKey};
+use super::parents::Parent;
 use super::renew::LostReason;
 use super::store::{LeaseStore, StoreError, Written};
+use crate::clock::Tick;
+use crate::shard::absence::{APART, Absence, LookUp};
+use crate::shard::discover::{Discover, ListFilter};
 use crate::shard::{ListedShard, ShardId};
 
 impl HeldLease {
@@ -17,15 +23,17 @@ impl HeldLease {
     ///
     /// A child whose other parents are finished is created in this worker's name: one write, and no wait for the
     /// leader, who may move it later.
-    pub(crate) async fn end(&self, children: &[ListedShard]) -> Result<(), CheckpointError> {
-        let (held, children) = (self.clone(), children.to_vec());
-        let ended = self.context().home.run(async move { held.end_here(&children).await }).await;
+    pub(crate) async fn end(&self, children: &[ListedShard], discover: &Arc<Discover>) -> Result<(), CheckpointError> {
+        let (held, children, discover) = (self.clone(), children.to_vec(), Arc::clone(discover));
+        let ended = self.context().home.run(async move { held.end_here(&children, &discover).await }).await;
         ended.unwrap_or_else(|| Err(self.lost(LostReason::Dropped)))
     }
 
-    async fn end_here(&self, children: &[ListedShard]) -> Result<(), CheckpointError> {
+    async fn end_here(&self, children: &[ListedShard], discover: &Discover) -> Result<(), CheckpointError> {
+        self.claim_table(&Checkpoint::ShardEnd).await?;
+        self.context().belonging.named(children);
         for child in children {
-            self.await_other_parents(child).await?;
+            self.await_other_parents(child, discover).await?;
         }
         if !children.is_empty() {
             self.name(children).await?;
@@ -76,17 +84,22 @@ impl HeldLease {
     /// A child could start before its parent otherwise (C4): 0 is split into 2 and 3, then 3 and 1 are merged into 4. As
     /// long as 0 is being read, 3 has no lease, and looks like a parent that is long gone. If 1 ends meanwhile and makes
     /// the lease of 4, then 4 finds nobody to wait for. A parent that is really gone is not met here: its lease stays
-    /// until its children have leases. The KCL waits likewise.
-    async fn await_other_parents(&self, child: &ListedShard) -> Result<(), CheckpointError> {
+    /// until its children have leases; or it has expired, and listings say so. The KCL waits likewise, and for ever.
+    async fn await_other_parents(&self, child: &ListedShard, discover: &Discover) -> Result<(), CheckpointError> {
         let own = self.lease().key.shard();
         let others: Vec<&ShardId> = child.parents.iter().filter(|parent| **parent != own).collect();
         let hints = &self.context().hints;
+        let mut gone = Gone::default();
         loop {
             let ends = hints.ends();
-            if self.until_lost(|| self.are_known(child, &others)).await? {
+            let unleased = self.until_lost(|| self.unleased(child, &others)).await?;
+            let now = self.context().clock.now();
+            if gone.are_proven(&unleased, now, discover).await {
                 return Ok(());
             }
-            tracing::info!(shard = %own, child = %child.id, ?others, "at its end, and waiting until the other parents have leases");
+            if gone.is_to_be_said() {
+                tracing::info!(shard = %own, child = %child.id, ?others, "at its end, and waiting until the other parents have leases");
+            }
             tokio::select! { biased;
                 () = hints.more_ends(ends) => {}
                 () = tokio::time::sleep(PARENT_POLL) => {}
@@ -94,14 +107,19 @@ impl HeldLease {
         }
     }
 
-    async fn are_known(&self, child: &ListedShard, parents: &[&ShardId]) -> Result<bool, StoreError> {
+    /// The parents without a lease; none, if the child has one.
+    async fn unleased<'a>(&self, child: &ListedShard, parents: &[&'a ShardId]) -> Result<Vec<&'a ShardId>, StoreError> {
         let store = &self.context().store;
+        let mut unleased = Vec::new();
         for parent in parents {
             if store.read(&LeaseKey::of(parent)).await?.is_none() {
-                return Ok(store.read(&LeaseKey::of(&child.id)).await?.is_some());
+                unleased.push(*parent);
             }
         }
-        Ok(true)
+        if !unleased.is_empty() && store.read(&LeaseKey::of(&child.id)).await?.is_some() {
+            unleased.clear();
+        }
+        Ok(unleased)
     }
 
     async fn name(&self, children: &[ListedShard]) -> Result<(), CheckpointError> {
@@ -119,6 +137,7 @@ impl HeldLease {
         let mut lease = Lease::new(LeaseKey::of(&child.id), Checkpoint::TrimHorizon);
         lease.parents.clone_from(&child.parents);
         lease.range = Some(child.range);
+        lease.bound_to = self.context().belonging.of_new_leases();
         let (own, store) = (self.lease().key.shard(), &*self.context().store);
         let waits = !self.until_lost(|| are_done(store, &child.parents, Some(&own))).await?;
         // One that must wait for another parent, or that a leaving worker makes, is the leader's to assign.
@@ -169,6 +188,49 @@ impl HeldLease {
     }
 }
 
+/// What listings say of parents without a lease.
+#[derive(Debug, Default)]
+struct Gone {
+    absent: BTreeMap<ShardId, Absence>,
+    listed: Option<Tick>,
+    said: bool,
+}
+
+impl Gone {
+    /// Whether none of these holds up a child: by listings, of which there is one each half minute.
+    async fn are_proven(&mut self, unleased: &[&ShardId], now: Tick, discover: &Discover) -> bool {
+        if unleased.is_empty() {
+            return true;
+        }
+        if self.listed.is_some_and(|listed| now.since(listed) < APART) {
+            return false;
+        }
+        self.listed = Some(now);
+        let listing = match discover.list(ListFilter::All).await {
+            Ok(listing) => listing,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "looking for the other parents of a child failed"
+                );
+                return false;
+            }
+        };
+        let mut let_child_be_made = true;
+        for parent in unleased {
+            let absence = self.absent.entry((*parent).clone()).or_default();
+            let is_listed = !absence.is_proven(now, LookUp::of(parent, &listing));
+            let_child_be_made &= Parent::of(None, is_listed).lets_child_be_made();
+        }
+        let_child_be_made
+    }
+
+    /// Once.
+    fn is_to_be_said(&mut self) -> bool {
+        !std::mem::replace(&mut self.said, true)
+    }
+}
+
 /// Whether the leases of all `parents` but `except` are finished or gone.
 pub(super) async fn are_done(
     store: &dyn LeaseStore,
@@ -177,7 +239,8 @@ pub(super) async fn are_done(
 ) -> Result<bool, StoreError> {
     for parent in parents.iter().filter(|parent| Some(*parent) != except) {
         let lease = store.read(&LeaseKey::of(parent)).await?;
-        if lease.is_some_and(|lease| !lease.checkpoint.is_shard_end()) {
+        // What has no lease holds nobody up here, listed or not.
+        if !Parent::of(lease.as_ref(), false).lets_child_start() {
             return Ok(false);
         }
     }

@@ -27,11 +27,23 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Makes the table ready for use, creating it if there is none, and joins the protocol's version row.
+    /// Makes the table ready for use, creating it if there is none, and joins the protocol's version row. Where there is
+    /// no such row yet it is written, bound to the stream of `entry` if that is known.
     ///
     /// # Errors
     /// [`PrepareError::Refused`] for a table that is not ours to write to; it is unchanged then.
-    async fn prepare(&self, worker: &WorkerId, now: EpochTime) -> Result<(), PrepareError>;
+    async fn prepare(&self, entry: Entry<'_>) -> Result<(), PrepareError>;
+
+    /// Which stream the table belongs to, strongly consistent. Writes nothing, also where there is no table.
+    async fn binding(&self) -> Result<Binding, StoreError>;
+
+    /// Binds the table to a stream. Condition: it has its version row, and is bound to `in_place_of`. `Ok(false)`: it
+    /// is not.
+    async fn bind(&self, claim: Claim<'_>) -> Result<bool, StoreError>;
+
+    /// Deletes a lease of another stream, when an operator has this one take the table over. Condition: the lease does
+    /// not say that it belongs to `stream`. A row that is not there counts as deleted.
+    async fn delete_foreign(&self, key: &LeaseKey, stream: &str) -> Result<Written, StoreError>;
 
     /// Everything in the table, eventually consistent. A row that cannot be read is reported, not an error.
     async fn scan(&self) -> Result<Rows, StoreError>;
@@ -95,6 +107,45 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
 
     /// Deletes the lock. Condition: `held` is in the table, by version and owner.
     async fn release_leadership(&self, held: &LeaderLock) -> Result<bool, StoreError>;
+}
+
+/// A worker that makes a table ready.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The worker.
+    pub worker: &'a WorkerId,
+    /// Its wall clock.
+    pub now: EpochTime,
+    /// The stream that it reads, as text that names it for ever. `None`: it could not find out.
+    pub stream: Option<&'a str>,
+}
+
+impl<'a> Entry<'a> {
+    /// Of a worker that does not know which stream it reads.
+    #[must_use]
+    pub const fn of(worker: &'a WorkerId, now: EpochTime) -> Self {
+        Self { worker, now, stream: None }
+    }
+}
+
+/// Which stream a table belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Binding {
+    /// To none yet: there is no table, or no version row in it.
+    New,
+    /// It does not say: its version row was made by a library that keeps no such note.
+    Unbound,
+    /// To the stream of this text.
+    To(String),
+}
+
+/// A table is to belong to a stream from now on.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// The stream, as text that names it for ever.
+    pub stream: &'a str,
+    /// What the table must be bound to now. `None`: to nothing.
+    pub in_place_of: Option<&'a str>,
 }
 
 /// A write by the holder of a lease, fenced by the counter and the holder's name.

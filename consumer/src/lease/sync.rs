@@ -8,7 +8,7 @@ use crate::shard::{ListedShard, ShardId};
 
 pub(crate) use self::create::create;
 pub use self::mismatch::Mismatch;
-pub(crate) use self::mismatch::mismatches;
+pub(crate) use self::mismatch::{mismatch, mismatches};
 
 mod create;
 mod mismatch;
@@ -144,7 +144,7 @@ impl<'a> Planner<'a> {
     }
 
     /// What is known of a shard that may have expired from the listing. Of one that is neither listed nor leased:
-    /// nothing, and it holds up nobody.
+    /// nothing, and it holds up nobody (rule `parents`).
     fn fate(&self, id: &ShardId) -> Option<Fate> {
         self.leases.get(id).or_else(|| self.fates.get(id)).copied()
     }

@@ -14,6 +14,7 @@ use crate::fetch::{Batch, ReadError};
 use crate::lease::held::{Expiry, HeldLease, Standing};
 use crate::lease::{Checkpoint, CheckpointError, Epoch, LostReason, PendingCheckpoint};
 use crate::record::Position;
+use crate::shard::discover::Discover;
 use crate::shard::{ListedShard, ShardId};
 use crate::thread::AbortOnDrop;
 
@@ -62,13 +63,16 @@ pub enum Event {
 pub struct End {
     held: HeldLease,
     children: Vec<ListedShard>,
+    discover: Arc<Discover>,
 }
 
 impl Shard {
     pub(crate) fn new(held: HeldLease, context: ReadContext, rng: fastrand::Rng) -> Self {
         let standing = held.watch();
+        let id = held.lease().key.shard();
         Self {
-            id: held.lease().key.shard(),
+            permitted: Permitted::of(id.clone()),
+            id,
             held,
             context,
             state: State::start(),
@@ -76,7 +80,6 @@ impl Shard {
             seen: Standing::Held,
             parents: None,
             reader: None,
-            permitted: Permitted::default(),
             rng,
         }
     }
@@ -117,11 +120,12 @@ impl Shard {
             match (output, fetched) {
                 (Output::Batch, Some(Fetched::Batch(batch))) => {
                     self.held.note_delivered(batch.bytes());
-                    self.permitted.delivered(batch.last());
+                    self.permitted.delivered(batch.first(), batch.last());
                     return Some(Event::Batch(batch));
                 }
                 (Output::Ended, Some(Fetched::End(children))) => {
-                    return Some(Event::Ended(End { held: self.held.clone(), children }));
+                    let discover = Arc::clone(&self.context.discover);
+                    return Some(Event::Ended(End { held: self.held.clone(), children, discover }));
                 }
                 (Output::Failed, Some(Fetched::Failed(error))) => {
                     self.held.fail(&error);
@@ -140,8 +144,8 @@ impl Shard {
     ///
     /// # Errors
     /// [`CheckpointError::LeaseLost`] when the shard is not this worker's any more: nothing was stored, and the new owner
-    /// starts at the checkpoint before. [`CheckpointError::Refused`] for a position that was not delivered, or lies
-    /// before the stored one. Throttling and outages of the table are not errors: the call is repeated until it is
+    /// starts at the checkpoint before. [`CheckpointError::Refused`] for a position of another shard, for one that was not
+    /// delivered by this value, and for one before the stored one: nothing was sent. Throttling and outages of the table are not errors: the call is repeated until it is
     /// answered or the lease has run out.
     ///
     /// Cancel safe in that the checkpoint is then stored or not.
@@ -151,7 +155,7 @@ impl Shard {
             position: position.to_string(),
             reason,
         })?;
-        self.held.checkpoint(Checkpoint::At(position.clone())).await
+        self.commit(position.clone()).await
     }
 
     /// Resolves when the shard is to be given up or is lost: to be raced inside of a long batch. The next event then
@@ -187,7 +191,10 @@ impl Shard {
         position: Position,
     ) -> impl Future<Output = Result<(), CheckpointError>> + Send + 'static + use<> {
         let held = self.held.clone();
-        async move { held.checkpoint(Checkpoint::At(position)).await }
+        // A record that was delivered again whole, because the checkpoint lies inside of it: the table says more already.
+        let is_stored = matches!(self.start(), Checkpoint::At(start)
+            if position < *start && position.sequence_number == start.sequence_number);
+        async move { if is_stored { Ok(()) } else { held.checkpoint(Checkpoint::At(position)).await } }
     }
 
     pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
@@ -292,7 +299,7 @@ impl End {
     /// [`CheckpointError::LeaseLost`] when the shard is not this worker's any more; the new owner reads it again from the
     /// last checkpoint.
     pub async fn complete(self) -> Result<(), CheckpointError> {
-        self.held.end(&self.children).await
+        self.held.end(&self.children, &self.discover).await
     }
 }
 

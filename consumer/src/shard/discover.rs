@@ -10,16 +10,18 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError;
 use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput};
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType, StreamStatus};
+use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType, ShardIteratorType, StreamStatus};
 use kinesis_service_errors::Causes;
 use tokio::time::Instant;
 
 use self::listing::Listing;
 use super::failure::Failure;
+use super::identity::StreamIdentity;
 use super::shard::ListedShard;
 use super::stream::Stream;
 use crate::backoff::{Backoff, Patience, Pauses};
 use crate::failed_call::FailedCall;
+use crate::record::{SequenceNumber, ShardId};
 
 mod listing;
 
@@ -76,20 +78,20 @@ impl Discover {
         }
     }
 
-    /// Waits until the stream can be read, and fails early when there is none.
+    /// Waits until the stream can be read, and fails early when there is none. Returns which stream it is.
     ///
     /// Without permission to describe the stream a first page of its shards tells whether there is one.
-    pub(crate) async fn wait_until_active(&self) -> Result<(), DiscoverError> {
+    pub(crate) async fn wait_until_active(&self) -> Result<Option<StreamIdentity>, DiscoverError> {
         let mut trying = self.trying(DESCRIBE);
         let started = Instant::now();
         loop {
-            let error = match self.status().await {
-                Ok(StreamStatus::Creating) if started.elapsed() < CREATION => {
+            let error = match self.describe().await {
+                Ok((StreamStatus::Creating, _)) if started.elapsed() < CREATION => {
                     trying.succeeded();
                     tokio::time::sleep(CREATION_POLL).await;
                     continue;
                 }
-                Ok(status @ (StreamStatus::Creating | StreamStatus::Deleting)) => {
+                Ok((status @ (StreamStatus::Creating | StreamStatus::Deleting), _)) => {
                     return Err(DiscoverError::NotActive {
                         stream: self.stream.to_string(),
                         status: status.as_str().to_owned(),
@@ -97,14 +99,14 @@ impl Discover {
                     });
                 }
                 // A stream that is being resharded can be read, and one of a status of tomorrow is worth trying.
-                Ok(_) => return Ok(()),
+                Ok((_, identity)) => return Ok(identity),
                 Err(error) => error,
             };
             if let SdkError::ServiceError(service) = &error
                 && matches!(service.err(), DescribeStreamSummaryError::AccessDeniedException(_))
             {
                 tracing::warn!(stream = %self.stream, "not allowed to call DescribeStreamSummary; asking ListShards whether the stream exists");
-                return self.look_for_shards().await;
+                return self.look_for_shards().await.map(|()| None);
             }
             trying.failed(error).await?;
         }
@@ -135,10 +137,50 @@ impl Discover {
         request.send().await
     }
 
-    async fn status(&self) -> Result<StreamStatus, SdkError<DescribeStreamSummaryError, HttpResponse>> {
+    async fn describe(&self) -> Result<Described, SdkError<DescribeStreamSummaryError, HttpResponse>> {
         let request = self.stream.client().describe_stream_summary();
         let answer = request.set_stream_name(self.stream.name()).set_stream_arn(self.stream.arn()).send().await?;
-        Ok(answer.stream_description_summary.map_or(StreamStatus::Active, |summary| summary.stream_status))
+        Ok(answer.stream_description_summary.map_or((StreamStatus::Active, None), |summary| {
+            let identity = StreamIdentity::new(&summary.stream_arn, summary.stream_creation_timestamp);
+            (summary.stream_status, identity)
+        }))
+    }
+
+    /// Which stream this is now: asked once. `None` without an answer, or with one that does not say.
+    pub(crate) async fn identity(&self) -> Option<StreamIdentity> {
+        match self.describe().await {
+            // One that is going away is asked again: another may come under its name.
+            Ok((StreamStatus::Deleting, _)) => None,
+            Ok((_, identity)) => identity,
+            Err(error) => {
+                tracing::debug!(stream = %self.stream, error = &error as &dyn Error, "which stream this is could not be asked");
+                None
+            }
+        }
+    }
+
+    /// Whether a number is of that shard of this stream, by the service's word. `None`: it does not say.
+    pub(crate) async fn holds(&self, shard: &ShardId, number: &SequenceNumber) -> Result<Option<bool>, DiscoverError> {
+        let mut trying = self.trying(ITERATOR);
+        loop {
+            let request = self
+                .stream
+                .client()
+                .get_shard_iterator()
+                .set_stream_name(self.stream.name())
+                .set_stream_arn(self.stream.arn())
+                .shard_id(shard.as_str())
+                .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
+                .starting_sequence_number(number.as_str());
+            let Err(error) = request.send().await else { return Ok(Some(true)) };
+            if is_foreign_number(&error) {
+                return Ok(Some(false));
+            }
+            if matches!(Failure::of(&error), Failure::InvalidArgument | Failure::NotFound) {
+                return Ok(None);
+            }
+            trying.failed(error).await?;
+        }
     }
 
     fn trying(&self, operation: &'static str) -> Trying<'_> {
@@ -243,6 +285,16 @@ impl ListFilter {
     }
 }
 
+/// Whether the service says that a number is another stream's. It refuses numbers for other reasons too, in other words.
+pub(crate) fn is_foreign_number<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    let SdkError::ServiceError(service) = error else { return false };
+    let message = service.err().message().unwrap_or_default();
+    service.err().code() == Some("InvalidArgumentException") && message.contains("did not come from this stream")
+}
+
+/// What the service says of a stream.
+type Described = (StreamStatus, Option<StreamIdentity>);
+
 /// The shards of a stream could not be found out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -317,6 +369,7 @@ impl DiscoverError {
 
 const LIST: &str = "ListShards";
 const DESCRIBE: &str = "DescribeStreamSummary";
+const ITERATOR: &str = "GetShardIterator";
 
 /// ListShards allows 1000 calls a second and stream, DescribeStreamSummary 20 an account: a second's pause is plenty,
 /// five let a crowd of workers through.

@@ -1,6 +1,7 @@
 //! Who comes after whom.
 
-use super::shard::{ListedShard, ShardId};
+use super::shard::ListedShard;
+use crate::record::ShardId;
 
 /// The shards of a listing that were split or merged from this one.
 pub(crate) fn children_of(shard: &ShardId, listing: &[ListedShard]) -> Vec<ListedShard> {

@@ -33,10 +33,14 @@ pub struct Finding {
 pub enum FindingKind {
     /// The lease table is gone.
     TableGone,
+    /// The lease table belongs to another stream than this worker reads. The worker ends.
+    OtherStream,
     /// The table has no lease any more, and had some.
     LeasesGone,
     /// A row of the lease table cannot be used. It is left alone.
     RowUnusable,
+    /// A lease says that its shard is finished, and the stream lists the shard as open: what it holds is not read.
+    EndedOpen,
     /// A lease contradicts the stream's listing. It is left alone.
     LeaseMismatch,
     /// This worker cannot begin to read a shard. Its lease was released.
@@ -66,9 +70,13 @@ impl FindingKind {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::TableGone | Self::LeasesGone | Self::LeaseMismatch | Self::ShardParked | Self::ShardRefused => {
-                Severity::Error
-            }
+            Self::TableGone
+            | Self::OtherStream
+            | Self::LeasesGone
+            | Self::EndedOpen
+            | Self::LeaseMismatch
+            | Self::ShardParked
+            | Self::ShardRefused => Severity::Error,
             Self::RowUnusable | Self::ShardFailing | Self::LeaseRefused | Self::NoRoom => Severity::Warning,
         }
     }
@@ -76,6 +84,8 @@ impl FindingKind {
     const fn name(self) -> &'static str {
         match self {
             Self::TableGone => "the lease table is gone",
+            Self::OtherStream => "the lease table is another stream's",
+            Self::EndedOpen => "a finished shard is open",
             Self::LeasesGone => "the lease table has lost its leases",
             Self::RowUnusable => "a row of the lease table is left alone",
             Self::LeaseMismatch => "a lease does not fit the stream",

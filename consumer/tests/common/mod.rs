@@ -8,6 +8,8 @@ use std::time::Duration;
 use kinesis_consumer::{Batch, Consumer, ConsumerBuilder, Epoch, Position, Record, ShardId, StartAt};
 use kinesis_testkit::{Cloud, Stream};
 
+pub(crate) mod odd;
+
 /// One record as it was handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Delivered {

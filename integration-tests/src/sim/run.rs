@@ -237,6 +237,7 @@ pub(crate) fn stored(stream: &Stream, puts: &[Put]) -> Vec<Stored> {
         let position = |sub_sequence| Position {
             sequence_number: record.sequence_number.parse().expect("the cloud's sequence numbers are numbers"),
             sub_sequence,
+            shard: record.shard_id.as_str().into(),
         };
         match Payload::parse(&record.data) {
             Payload::Aggregate(aggregate) => {

@@ -97,7 +97,7 @@ pub(crate) fn look(cloud: &Cloud) -> Option<(BTreeMap<String, Row>, Option<Strin
 
 /// `None` for rows that are no leases.
 fn row(item: &Item) -> Option<Row> {
-    text(item, "leaseKey").filter(|key| key.starts_with("shardId-"))?;
+    let key = text(item, "leaseKey").filter(|key| key.starts_with("shardId-"))?;
     let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok());
     let checkpoint = match text(item, "checkpoint")?.as_str() {
         "SHARD_END" => Mark::ShardEnd,
@@ -105,6 +105,7 @@ fn row(item: &Item) -> Option<Row> {
         digits => Mark::At(Position {
             sequence_number: digits.parse().expect("a checkpoint is a sequence number or one of the KCL's words"),
             sub_sequence: number("checkpointSubSequenceNumber").unwrap_or_default(),
+            shard: key.into(),
         }),
     };
     let (owner, checkpoint_owner) = (text(item, "leaseOwner"), text(item, "checkpointOwner"));

@@ -126,7 +126,11 @@ pub(crate) async fn settle(recorder: Recorder, put: u32, delivery: Delivery) {
     match delivery.await {
         Ok(receipt) => {
             let sequence_number = receipt.sequence_number.parse().expect("a receipt has a sequence number");
-            let position = kinesis_consumer::Position { sequence_number, sub_sequence: receipt.sub_sequence };
+            let position = kinesis_consumer::Position {
+                sequence_number,
+                sub_sequence: receipt.sub_sequence,
+                shard: receipt.shard.as_str().into(),
+            };
             recorder.add(PRODUCER, &receipt.shard, What::Acked { put, position, attempts: receipt.attempts });
         }
         Err(error) => {

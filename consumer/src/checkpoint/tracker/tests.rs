@@ -22,7 +22,11 @@ impl Delivery for Numbers {
 }
 
 fn position(number: u64) -> Position {
-    Position { sequence_number: number.to_string().parse().expect("a number"), sub_sequence: 0 }
+    Position {
+        sequence_number: number.to_string().parse().expect("a number"),
+        sub_sequence: 0,
+        shard: "shardId-000000000000".into(),
+    }
 }
 
 /// A tracker with deliveries of these lengths; the records have the positions 100, 101, and so on.

@@ -5,6 +5,8 @@ use kinesis_aggregation::{Aggregator, HashKey};
 
 use super::*;
 
+const SHARD: &str = "shardId-000000000000";
+
 fn kinesis_record(number: u64, key: &str, data: Bytes) -> KinesisRecord {
     KinesisRecord::builder()
         .sequence_number(number.to_string())
@@ -24,8 +26,12 @@ fn aggregate(keys: &[&str]) -> Bytes {
     aggregator.take().expect("records were added").data().clone()
 }
 
+fn unfolding(range: Option<HashKeyRange>, done: Option<Position>) -> Unfolder {
+    Unfolder::new(SHARD.into(), range, done)
+}
+
 fn position(number: u64, sub_sequence: u64) -> Position {
-    Position { sequence_number: number.to_string().parse().expect("a number"), sub_sequence }
+    Position { sequence_number: number.to_string().parse().expect("a number"), sub_sequence, shard: SHARD.into() }
 }
 
 /// The positions of what comes out, and the keys.
@@ -41,7 +47,7 @@ fn shown(records: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn plain_records_and_aggregates_come_out_in_order() {
-    let mut unfolder = Unfolder::new(None, None);
+    let mut unfolder = unfolding(None, None);
     let answer = vec![
         kinesis_record(7, "plain", Bytes::from_static(b"data")),
         kinesis_record(8, "a", aggregate(&["x", "y", "x"])),
@@ -63,7 +69,7 @@ fn plain_records_and_aggregates_come_out_in_order() {
 fn keys_and_data_are_slices_of_the_answer() {
     let data = aggregate(&["key", "other"]);
     let within = |part: &[u8]| data.as_ptr_range().contains(&part.as_ptr());
-    let (_, unfolded) = unfold(&mut Unfolder::new(None, None), vec![kinesis_record(1, "a", data.clone())]);
+    let (_, unfolded) = unfold(&mut unfolding(None, None), vec![kinesis_record(1, "a", data.clone())]);
     for record in &unfolded.records {
         assert!(within(record.data()) && within(record.partition_key().as_bytes()));
     }
@@ -72,7 +78,7 @@ fn keys_and_data_are_slices_of_the_answer() {
 #[test]
 fn resumes_inside_of_an_aggregate() {
     // S147
-    let mut unfolder = Unfolder::new(None, Some(position(8, 2)));
+    let mut unfolder = unfolding(None, Some(position(8, 2)));
     let answer = vec![
         kinesis_record(7, "a", aggregate(&["u", "v"])),
         kinesis_record(8, "a", aggregate(&["a", "b", "c", "d", "e"])),
@@ -83,24 +89,24 @@ fn resumes_inside_of_an_aggregate() {
 #[test]
 fn a_checkpoint_beyond_its_aggregate_takes_all_of_it_for_done_and_says_so() {
     // S149
-    let mut unfolder = Unfolder::new(None, Some(position(8, 7)));
+    let mut unfolder = unfolding(None, Some(position(8, 7)));
     let answer =
         vec![kinesis_record(8, "a", aggregate(&["a", "b", "c", "d", "e"])), kinesis_record(9, "p", Bytes::new())];
     let (records, unfolded) = unfold(&mut unfolder, answer);
     assert_eq!(records, shown(&[("9/0", "p")]));
     assert_eq!(unfolded.checkpoint_beyond, Some(5));
     let (_, unfolded) =
-        unfold(&mut Unfolder::new(None, Some(position(8, 4))), vec![kinesis_record(8, "a", aggregate(&["a", "b"]))]);
+        unfold(&mut unfolding(None, Some(position(8, 4))), vec![kinesis_record(8, "a", aggregate(&["a", "b"]))]);
     assert_eq!(unfolded.checkpoint_beyond, Some(2));
     let (_, unfolded) =
-        unfold(&mut Unfolder::new(None, Some(position(8, 1))), vec![kinesis_record(8, "a", aggregate(&["a", "b"]))]);
+        unfold(&mut unfolding(None, Some(position(8, 1))), vec![kinesis_record(8, "a", aggregate(&["a", "b"]))]);
     assert_eq!(unfolded.checkpoint_beyond, None);
 }
 
 #[test]
 fn what_the_service_repeats_is_not_delivered_again() {
     // C3
-    let mut unfolder = Unfolder::new(None, None);
+    let mut unfolder = unfolding(None, None);
     let answer = || vec![kinesis_record(7, "p", Bytes::new()), kinesis_record(8, "a", aggregate(&["x", "y"]))];
     assert_eq!(unfold(&mut unfolder, answer()).0.len(), 3);
     assert_eq!(unfold(&mut unfolder, answer()).0.len(), 0);
@@ -121,7 +127,7 @@ fn one_key_outside_of_the_range_drops_the_whole_aggregate() {
             .expect("half of all keys are")
     };
     let (inside, outside) = (key_in(true), key_in(false));
-    let mut unfolder = Unfolder::new(Some(lower), None);
+    let mut unfolder = unfolding(Some(lower), None);
     let answer = vec![
         kinesis_record(1, "a", aggregate(&[&inside, &outside, &inside])),
         kinesis_record(2, "a", aggregate(&[&inside, &inside])),
@@ -133,12 +139,29 @@ fn one_key_outside_of_the_range_drops_the_whole_aggregate() {
     assert_eq!(unfolded.counts.misrouted_records, 3);
 }
 
+/// Q7: the KCL delivered a prefix of an aggregate that is damaged for us, and stored how far it had come.
+#[test]
+fn a_checkpoint_inside_of_what_is_no_whole_aggregate_delivers_it_again_once() {
+    let mut damaged = aggregate(&["x", "y", "z"]).to_vec();
+    *damaged.last_mut().expect("not empty") ^= 1;
+    for data in [Bytes::from(damaged), Bytes::from_static(b"plain")] {
+        let mut unfolder = unfolding(None, Some(position(8, 2)));
+        let record = kinesis_record(8, "a", data);
+        assert_eq!(unfold(&mut unfolder, vec![record.clone()]).0, shown(&[("8/0", "a")]));
+        // The service repeats itself, and within an epoch positions strictly increase (C3).
+        let next = kinesis_record(9, "b", Bytes::from_static(b"b"));
+        assert_eq!(unfold(&mut unfolder, vec![record, next]).0, shown(&[("9/0", "b")]));
+    }
+    let whole = vec![kinesis_record(8, "a", Bytes::from_static(b"plain"))];
+    assert_eq!(unfold(&mut unfolding(None, Some(position(8, 0))), whole).0, shown(&[]));
+}
+
 #[test]
 fn a_damaged_aggregate_is_delivered_as_it_is() {
     let mut data = aggregate(&["x", "y"]).to_vec();
     *data.last_mut().expect("not empty") ^= 1;
     let data = Bytes::from(data);
-    let (records, unfolded) = unfold(&mut Unfolder::new(None, None), vec![kinesis_record(1, "a", data.clone())]);
+    let (records, unfolded) = unfold(&mut unfolding(None, None), vec![kinesis_record(1, "a", data.clone())]);
     assert_eq!(records, shown(&[("1/0", "a")]));
     assert_eq!(unfolded.records[0].data(), &data);
     assert!(!unfolded.records[0].is_aggregated());
@@ -147,7 +170,7 @@ fn a_damaged_aggregate_is_delivered_as_it_is() {
 
 #[test]
 fn a_number_that_is_none_leaves_the_whole_answer_for_another_try() {
-    let mut unfolder = Unfolder::new(None, None);
+    let mut unfolder = unfolding(None, None);
     let bad = KinesisRecord::builder().sequence_number("LATEST").data(Blob::new("")).build().expect("complete");
     let before = unfolder.clone();
     assert!(unfolder.unfold(vec![kinesis_record(1, "p", Bytes::new()), bad]).is_err());
@@ -157,7 +180,7 @@ fn a_number_that_is_none_leaves_the_whole_answer_for_another_try() {
 #[test]
 fn what_is_kept_in_memory_is_counted() {
     let data = aggregate(&["x", "y"]);
-    let (_, unfolded) = unfold(&mut Unfolder::new(None, None), vec![kinesis_record(1, "a", data.clone())]);
+    let (_, unfolded) = unfold(&mut unfolding(None, None), vec![kinesis_record(1, "a", data.clone())]);
     assert!(unfolded.bytes_held >= (data.len() + 2 * size_of::<Record>()) as u64);
-    assert_eq!(size_of::<Record>(), 192);
+    assert_eq!(size_of::<Record>(), 208);
 }

@@ -119,6 +119,7 @@ fn an_expired_iterator_is_replaced_behind_the_last_record() {
     for failure in [Failure::Expired, Failure::InvalidArgument] {
         let mut polling = reading();
         polling.records_failed(at(100), failure, 30 * MS);
+        polling.confirmed();
         assert_eq!((polling.step(), polling.ready()), (Step::GetIterator(Place::After(number(10))), at(130)));
     }
 }
@@ -172,7 +173,7 @@ fn the_listing_ends_a_closed_shard_with_its_children() {
         shard("c", &["a"], 9, false),
     ];
     let mut polling = Polling { iterator: None, doubt: Some(Doubt::End), ..reading() };
-    assert_eq!(polling.listed(&own(), &listing, at(0), MS), Ok(()));
+    assert_eq!(polling.listed(&own(), &listing, true, at(0), MS), Ok(()));
     assert_eq!(polling.step(), Step::End(listing[1..3].to_vec()));
 }
 
@@ -180,7 +181,7 @@ fn the_listing_ends_a_closed_shard_with_its_children() {
 fn a_merge_ends_with_its_one_child() {
     let listing = [shard("own", &[], 1, true), shard("m", &["own", "other"], 9, false)];
     let mut polling = Polling { iterator: None, doubt: Some(Doubt::End), ..reading() };
-    assert_eq!(polling.listed(&own(), &listing, at(0), MS), Ok(()));
+    assert_eq!(polling.listed(&own(), &listing, true, at(0), MS), Ok(()));
     assert_eq!(polling.step(), Step::End(listing[1..].to_vec()));
 }
 
@@ -189,10 +190,10 @@ fn children_that_the_listing_does_not_know_yet_are_waited_for() {
     let listing = [shard("own", &[], 1, true), shard("a", &["own"], 9, false)];
     let mut polling = Polling { iterator: None, doubt: Some(Doubt::End), ..reading() };
     for _ in 0..MAX_INCOMPLETE {
-        assert_eq!(polling.listed(&own(), &listing, at(0), 70 * MS), Ok(()));
+        assert_eq!(polling.listed(&own(), &listing, true, at(0), 70 * MS), Ok(()));
         assert_eq!((polling.step(), polling.ready()), (Step::List, at(70)));
     }
-    assert_eq!(polling.listed(&own(), &listing, at(0), MS), Ok(()));
+    assert_eq!(polling.listed(&own(), &listing, true, at(0), MS), Ok(()));
     assert_eq!(polling.step(), Step::End(listing[1..].to_vec()));
 }
 
@@ -201,48 +202,60 @@ fn an_open_shard_is_not_at_its_end_whatever_the_service_says() {
     // S97
     let listing = [shard("own", &[], 1, false)];
     let mut polling = Polling { iterator: None, doubt: Some(Doubt::End), ..reading() };
-    assert_eq!(polling.listed(&own(), &listing, at(0), 70 * MS), Ok(()));
+    assert_eq!(polling.listed(&own(), &listing, true, at(0), 70 * MS), Ok(()));
     assert_eq!(polling, Polling { iterator: None, ready: at(70), said_open: true, ..reading() });
     assert_eq!(polling.step(), Step::GetIterator(Place::After(number(10))));
 }
 
+/// A reader whose iterator was refused asks which stream this is before anything else.
 #[test]
-fn a_shard_that_is_not_listed_ends_without_children() {
-    let mut polling = reading();
-    polling.records_failed(at(0), Failure::NotFound, MS);
-    assert_eq!(polling.step(), Step::List);
-    assert_eq!(polling.listed(&own(), &[shard("other", &[], 1, false)], at(0), MS), Ok(()));
-    assert_eq!(polling.step(), Step::End(Vec::new()));
+fn what_was_refused_is_asked_of_no_other_stream() {
+    for failure in [Failure::NotFound, Failure::InvalidArgument] {
+        let mut polling = reading();
+        polling.records_failed(at(7), failure, MS);
+        assert_eq!(polling.step(), Step::Confirm(at(7)), "{failure:?}");
+        polling.confirmed();
+        assert!(matches!(polling.step(), Step::List | Step::GetIterator(_)));
+    }
+    // An iterator grows old, and a call fails, in a stream that is well.
+    for failure in [Failure::Expired, Failure::Throttled, Failure::Transient] {
+        let mut polling = reading();
+        polling.records_failed(at(7), failure, MS);
+        assert!(!matches!(polling.step(), Step::Confirm(_)), "{failure:?}");
+    }
 }
 
 #[test]
 fn a_shard_that_is_listed_exists_and_a_listing_that_failed_says_nothing() {
     let mut polling = reading();
     polling.records_failed(at(0), Failure::NotFound, MS);
+    polling.confirmed();
     polling.listing_failed(at(0), 80 * MS);
     assert_eq!((polling.step(), polling.ready()), (Step::List, at(80)));
-    assert_eq!(polling.listed(&own(), &[shard("own", &[], 1, true)], at(100), MS), Ok(()));
+    assert_eq!(polling.listed(&own(), &[shard("own", &[], 1, true)], true, at(100), MS), Ok(()));
     assert_eq!(polling.step(), Step::GetIterator(Place::After(number(10))));
 }
 
 #[test]
 fn a_number_below_the_shard_is_of_another_stream() {
     let mut polling = Polling::starting(Place::At(number(10)), 1000 * MS, at(0));
-    polling.iterator_failed(at(0), Failure::InvalidArgument, MS);
+    polling.iterator_failed(at(0), Failure::InvalidArgument, false, MS);
+    polling.confirmed();
     assert_eq!(polling.step(), Step::List);
     let listing = [shard("own", &[], 11, false)];
     let foreign = Box::new(Foreign { place: number(10), starting: number(11) });
-    assert_eq!(polling.listed(&own(), &listing, at(0), MS), Err(foreign.clone()));
+    assert_eq!(polling.listed(&own(), &listing, true, at(0), MS), Err(foreign.clone()));
     // It stays so.
-    assert_eq!(polling.listed(&own(), &listing, at(0), MS), Err(foreign));
+    assert_eq!(polling.listed(&own(), &listing, true, at(0), MS), Err(foreign));
 }
 
 #[test]
 fn a_number_that_has_expired_is_followed_by_the_oldest_record() {
     // S157
     let mut polling = Polling::starting(Place::At(number(10)), 1000 * MS, at(0));
-    polling.iterator_failed(at(0), Failure::InvalidArgument, MS);
-    assert_eq!(polling.listed(&own(), &[shard("own", &[], 10, false)], at(0), MS), Ok(()));
+    polling.iterator_failed(at(0), Failure::InvalidArgument, false, MS);
+    polling.confirmed();
+    assert_eq!(polling.listed(&own(), &[shard("own", &[], 10, false)], true, at(0), MS), Ok(()));
     assert_eq!(polling.step(), Step::GetIterator(Place::TrimHorizon));
     polling.iterator("i1".to_owned(), SystemTime::UNIX_EPOCH);
     assert_eq!(polling.answered(at(0), at(0), answer()), Ok(()));
@@ -254,8 +267,9 @@ fn a_number_that_has_expired_is_followed_by_the_oldest_record() {
 fn a_number_beyond_what_the_shard_holds_is_of_another_stream() {
     // S133: the checkpoints of one stream, used on another one that is younger or older, must not hide its records.
     let mut polling = Polling::starting(Place::At(number(1000)), 1000 * MS, at(0));
-    polling.iterator_failed(at(0), Failure::InvalidArgument, MS);
-    assert_eq!(polling.listed(&own(), &[shard("own", &[], 10, false)], at(0), MS), Ok(()));
+    polling.iterator_failed(at(0), Failure::InvalidArgument, false, MS);
+    polling.confirmed();
+    assert_eq!(polling.listed(&own(), &[shard("own", &[], 10, false)], true, at(0), MS), Ok(()));
     polling.iterator("i1".to_owned(), SystemTime::UNIX_EPOCH);
     assert_eq!(
         polling.answered(at(0), at(0), records(11)),
@@ -267,6 +281,17 @@ fn a_number_beyond_what_the_shard_holds_is_of_another_stream() {
 fn a_refused_time_is_asked_for_again() {
     let place = Place::Since(SystemTime::UNIX_EPOCH);
     let mut polling = Polling::starting(place.clone(), 1000 * MS, at(0));
-    polling.iterator_failed(at(0), Failure::InvalidArgument, 50 * MS);
+    polling.iterator_failed(at(0), Failure::InvalidArgument, false, 50 * MS);
     assert_eq!((polling.step(), polling.ready()), (Step::GetIterator(place), at(50)));
 }
+
+#[test]
+fn a_number_that_the_service_calls_foreign_is_of_another_stream() {
+    let mut polling = Polling::starting(Place::At(number(1000)), 1000 * MS, at(0));
+    polling.iterator_failed(at(0), Failure::InvalidArgument, true, MS);
+    polling.confirmed();
+    let foreign = Box::new(Foreign { place: number(1000), starting: number(10) });
+    assert_eq!(polling.listed(&own(), &[shard("own", &[], 10, false)], true, at(0), MS), Err(foreign));
+}
+
+mod shard_end;

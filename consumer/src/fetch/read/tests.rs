@@ -4,7 +4,8 @@ use kinesis_testkit::{Cloud, Fault, Limits, Stream as CloudStream};
 use tokio::time::timeout;
 
 use super::*;
-use crate::lease::{Checkpoint, LeaseKey};
+use crate::lease::belonging::Word;
+use crate::lease::{Checkpoint, EpochTime, LeaseKey, MemoryLeaseStore, WorkerId};
 use crate::record::Position;
 
 const SHARD: &str = "shardId-000000000000";
@@ -24,12 +25,15 @@ impl Reading {
     async fn start_with(cloud: &Cloud, lease: Lease, budget: u64) -> Self {
         let connection = cloud.connect("w").await;
         let stream = Stream::new(&connection.kinesis, "clicks");
+        let (clock, discover) =
+            (Arc::new(Clock::start()), Arc::new(Discover::new(stream.clone(), fastrand::Rng::with_seed(1))));
         let context = ReadContext {
-            discover: Arc::new(Discover::new(stream.clone(), fastrand::Rng::with_seed(1))),
+            belonging: belonging(Arc::clone(&discover), Arc::clone(&clock)).await,
+            discover,
             stream,
             budget: Budget::new(budget),
             counters: Arc::default(),
-            clock: Arc::new(Clock::start()),
+            clock,
             time: connection.kinesis.config().time_source().expect("the cloud's"),
             findings: Findings::new(Arc::new(Clock::start()), "w"),
             start_at: None,
@@ -64,6 +68,15 @@ impl Reading {
     }
 }
 
+/// Of a table in memory that is this stream's.
+async fn belonging(discover: Arc<Discover>, clock: Arc<Clock>) -> Arc<Belonging> {
+    let identity = discover.identity().await;
+    let (store, findings) = (Arc::new(MemoryLeaseStore::new()), Findings::new(Arc::clone(&clock), "w"));
+    let belonging = Belonging::new("app".to_owned(), store, discover, clock, findings, "clicks".to_owned(), identity);
+    belonging.enter(&WorkerId::from("w"), EpochTime(0), &[], &Word::Nothing).await.expect("a new table");
+    Arc::new(belonging)
+}
+
 async fn cloud_of(shards: i32) -> (Cloud, CloudStream) {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", shards).await;
@@ -71,7 +84,7 @@ async fn cloud_of(shards: i32) -> (Cloud, CloudStream) {
 }
 
 fn at(number: &str, sub_sequence: u64) -> Checkpoint {
-    Checkpoint::At(Position { sequence_number: number.parse().expect("a number"), sub_sequence })
+    Checkpoint::At(Position { sequence_number: number.parse().expect("a number"), sub_sequence, shard: SHARD.into() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -332,12 +345,15 @@ async fn a_number_that_is_none_is_asked_for_again_and_never_passed_over() {
         .expect("complete");
     let (cloud, _stream) = cloud_of(1).await;
     let stream = Stream::new(&cloud.connect("w").await.kinesis, "clicks");
+    let (clock, discover) =
+        (Arc::new(Clock::start()), Arc::new(Discover::new(stream.clone(), fastrand::Rng::with_seed(1))));
     let context = ReadContext {
-        discover: Arc::new(Discover::new(stream.clone(), fastrand::Rng::with_seed(1))),
+        belonging: belonging(Arc::clone(&discover), Arc::clone(&clock)).await,
+        discover,
         stream,
         budget: Budget::new(1 << 30),
         counters: Arc::default(),
-        clock: Arc::new(Clock::start()),
+        clock,
         time: SharedTimeSource::default(),
         findings: Findings::new(Arc::new(Clock::start()), "w"),
         start_at: None,

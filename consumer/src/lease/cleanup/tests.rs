@@ -19,6 +19,7 @@ fn lease(number: u32, checkpoint: &str, parents: &[u32], children: &[u32]) -> Le
             number => Checkpoint::At(crate::record::Position {
                 sequence_number: number.parse().expect("a number"),
                 sub_sequence: 0,
+                shard: "shardId-000000000000".into(),
             }),
         },
     );
@@ -42,7 +43,8 @@ fn listed(number: u32, parents: &[u32], closed: bool) -> ListedShard {
 }
 
 fn deleted(rows: &Rows, listing: Option<&[ListedShard]>) -> Vec<ShardId> {
-    deletable(rows, listing).iter().map(LeaseKey::shard).collect()
+    let expired = listing.map(|listing| lacked(rows, listing)).unwrap_or_default();
+    deletable(rows, listing, &expired).iter().map(LeaseKey::shard).collect()
 }
 
 /// 0 → 1, 2.

@@ -46,7 +46,7 @@ pub(super) fn lock(owner: &str, version: &str) -> LeaderLock {
 
 pub(super) fn at(number: &str, sub_sequence: u64) -> Checkpoint {
     let sequence_number = number.parse().expect("the checks use decimal numbers");
-    Checkpoint::At(Position { sequence_number, sub_sequence })
+    Checkpoint::At(Position { sequence_number, sub_sequence, shard: "shardId-000000000001".into() })
 }
 
 /// A renewal by the one who holds the lease.

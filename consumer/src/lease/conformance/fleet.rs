@@ -6,7 +6,22 @@ use std::time::Duration;
 use super::Outcome;
 use super::expect::{accepted, found, lease, lock, same, with, worker};
 use crate::lease::store::LeaseStore;
-use crate::lease::{EpochTime, WorkerReport, WorkerRow};
+use crate::lease::{Binding, Claim, EpochTime, WorkerReport, WorkerRow};
+
+pub(super) async fn bound_once(store: Arc<dyn LeaseStore>) -> Outcome {
+    let claim = |stream, in_place_of| Claim { stream, in_place_of };
+    if let Binding::To(stream) = found(store.binding().await)? {
+        return Err(format!("a table that was prepared for no stream is bound to {stream}"));
+    }
+    same("in place of another", found(store.bind(claim("a", Some("b"))).await)?, false)?;
+    same("the first", found(store.bind(claim("a", None)).await)?, true)?;
+    same("the second", found(store.bind(claim("b", None)).await)?, false)?;
+    same("bound to the first", found(store.binding().await)?, Binding::To("a".to_owned()))?;
+    same("in place of a third", found(store.bind(claim("b", Some("c"))).await)?, false)?;
+    same("in place of the first", found(store.bind(claim("b", Some("a"))).await)?, true)?;
+    same("bound to the second", found(store.binding().await)?, Binding::To("b".to_owned()))?;
+    same("no lease was made of it", found(store.scan().await)?.leases, Vec::new())
+}
 
 pub(super) async fn index_names_owned(store: Arc<dyn LeaseStore>) -> Outcome {
     for number in 0..5 {

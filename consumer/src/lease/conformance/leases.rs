@@ -26,11 +26,28 @@ pub(super) async fn created_as_given(store: Arc<dyn LeaseStore>) -> Outcome {
     lease.children = vec![ShardId::from("c1"), ShardId::from("c2")];
     lease.range = Some(HashKeyRange::FULL);
     lease.throughput_kib_per_s = Some(5.449_945);
+    lease.bound_to = Some("arn:aws:kinesis:us-east-1:123456789012:stream/clicks 1764522000.123".into());
     same("the answer", accepted(store.create(&lease).await)?, lease.clone())?;
     same("the row", found(store.read(&lease.key).await)?, Some(lease))?;
     let bare = super::expect::lease(2);
     accepted(store.create(&bare).await)?;
     same("a row with nothing but a checkpoint", found(store.read(&bare.key).await)?, Some(bare))
+}
+
+pub(super) async fn foreign_leases_are_deleted(store: Arc<dyn LeaseStore>) -> Outcome {
+    let ours = with(lease(1), |lease| lease.bound_to = Some("ours".into()));
+    let others = with(lease(2), |lease| lease.bound_to = Some("another".into()));
+    for lease in [&ours, &others, &lease(3)] {
+        accepted(store.create(lease).await)?;
+    }
+    refused("one that says it is ours", store.delete_foreign(&ours.key, "ours").await, Some(&ours))?;
+    for key in [&others.key, &lease(3).key, &lease(4).key] {
+        match found(store.delete_foreign(key, "ours").await)? {
+            Written::Accepted(_) => {}
+            Written::Refused(_) => return Err(format!("{key}: it was refused")),
+        }
+    }
+    same("what is left", found(store.scan().await)?.leases, vec![ours])
 }
 
 pub(super) async fn created_once(store: Arc<dyn LeaseStore>) -> Outcome {

@@ -4,8 +4,8 @@ use kinesis_testkit::Cloud;
 use super::expect::{renewal, worker};
 use super::*;
 use crate::lease::{
-    Checkpoint, DynamoDbLeaseStore, EpochTime, LeaderLock, Lease, LeaseKey, MemoryLeaseStore, PrepareError, Renewal,
-    Rows, Seen, StoreError, WorkerId, WorkerReport, Written,
+    Binding, Checkpoint, Claim, DynamoDbLeaseStore, Entry, EpochTime, LeaderLock, Lease, LeaseKey, MemoryLeaseStore,
+    PrepareError, Renewal, Rows, Seen, StoreError, WorkerId, WorkerReport, Written,
 };
 use crate::shard::ShardId;
 
@@ -25,7 +25,7 @@ async fn the_store_in_dynamodb_conforms() {
         let cloud = cloud.clone();
         async move {
             let store = DynamoDbLeaseStore::new(cloud.connect("a").await.dynamodb, table);
-            store.prepare(&worker("a"), EpochTime(1_700_000_000)).await.expect("a new table can be made");
+            store.prepare(Entry::of(&worker("a"), EpochTime(1_700_000_000))).await.expect("a new table can be made");
             Arc::new(store) as Arc<dyn LeaseStore>
         }
     })
@@ -45,6 +45,8 @@ async fn faulty_stores_do_not_conform() {
         (Fault::EvictsAnyCounter, "assign and evict are refused if the counter has moved, unless any will do"),
         (Fault::HandoffMovesCounter, "start_handoff names both workers, leaves the counter, and starts only once"),
         (Fault::DeletesUnfinished, "delete_finished deletes at SHARD_END only; deleted twice is deleted"),
+        (Fault::BindsAgain, "bind needs the binding to be as the claim says, and binding shows it"),
+        (Fault::DeletesOurs, "delete_foreign deletes leases that do not say they are of the stream, and no others"),
         (Fault::LockForAll, "take_leadership gives the lock to one of two"),
     ] {
         let fresh = || async { Arc::new(Faulty { inner: MemoryLeaseStore::new(), fault }) as Arc<dyn LeaseStore> };
@@ -63,6 +65,8 @@ enum Fault {
     EvictsAnyCounter,
     HandoffMovesCounter,
     DeletesUnfinished,
+    BindsAgain,
+    DeletesOurs,
     LockForAll,
 }
 
@@ -74,8 +78,26 @@ struct Faulty {
 
 #[async_trait]
 impl LeaseStore for Faulty {
-    async fn prepare(&self, worker: &WorkerId, now: EpochTime) -> Result<(), PrepareError> {
-        self.inner.prepare(worker, now).await
+    async fn prepare(&self, entry: Entry<'_>) -> Result<(), PrepareError> {
+        self.inner.prepare(entry).await
+    }
+
+    async fn binding(&self) -> Result<Binding, StoreError> {
+        self.inner.binding().await
+    }
+
+    async fn bind(&self, claim: Claim<'_>) -> Result<bool, StoreError> {
+        let before = match self.inner.binding().await? {
+            Binding::To(stream) => Some(stream),
+            Binding::New | Binding::Unbound => None,
+        };
+        let in_place_of = if self.fault == Fault::BindsAgain { before.as_deref() } else { claim.in_place_of };
+        self.inner.bind(Claim { in_place_of, ..claim }).await
+    }
+
+    async fn delete_foreign(&self, key: &LeaseKey, stream: &str) -> Result<Written, StoreError> {
+        let stream = if self.fault == Fault::DeletesOurs { "" } else { stream };
+        self.inner.delete_foreign(key, stream).await
     }
 
     async fn scan(&self) -> Result<Rows, StoreError> {

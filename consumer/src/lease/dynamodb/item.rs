@@ -1,6 +1,7 @@
 //! Rows of the lease table as the KCL 3.5 writes them: attribute names, types and encodings.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
@@ -50,18 +51,21 @@ impl Row {
 
 /// Reads a lease, whatever its `entityType` says.
 pub(super) fn lease(item: &Item) -> Result<Lease, Malformed> {
-    let mut lease = Lease::new(LeaseKey::from(required(KEY, text(item, KEY)?)?), checkpoint(item)?);
+    let key = LeaseKey::from(required(KEY, text(item, KEY)?)?);
+    let of_shard = key.shard();
+    let mut lease = Lease::new(key, checkpoint(item, &of_shard)?);
     lease.owner = text(item, OWNER)?.map(WorkerId::from);
     lease.checkpoint_owner = text(item, CHECKPOINT_OWNER)?.map(WorkerId::from);
     lease.counter = required(COUNTER, number(item, COUNTER)?)?;
     lease.owner_switches = required(SWITCHES, number(item, SWITCHES)?)?;
-    lease.pending = pending(item)?;
+    lease.pending = pending(item, &of_shard)?;
     lease.parents = shards(item, PARENTS)?;
     lease.children = shards(item, CHILDREN)?;
     lease.range = range(text(item, RANGE_START)?, text(item, RANGE_END)?);
     lease.throughput_kib_per_s = number(item, THROUGHPUT)?;
     lease.stream = text(item, STREAM)?.map(str::to_owned);
     lease.shard = text(item, SHARD)?.map(ShardId::from);
+    lease.bound_to = text(item, BOUND_TO)?.map(Arc::from);
     Ok(lease)
 }
 
@@ -110,6 +114,9 @@ pub(super) fn from_lease(lease: &Lease) -> Item {
     }
     if let Some(shard) = &lease.shard {
         put(SHARD, s(shard.as_str()));
+    }
+    if let Some(stream) = &lease.bound_to {
+        put(BOUND_TO, s(stream));
     }
     item
 }
@@ -166,12 +173,12 @@ pub(super) fn n(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-fn checkpoint(item: &Item) -> Result<Checkpoint, Malformed> {
+fn checkpoint(item: &Item, shard: &ShardId) -> Result<Checkpoint, Malformed> {
     let sub = number(item, CHECKPOINT_SUB)?.unwrap_or(0);
-    text(item, CHECKPOINT)?.map_or(Ok(Checkpoint::Missing), |text| parse_checkpoint(CHECKPOINT, text, sub))
+    text(item, CHECKPOINT)?.map_or(Ok(Checkpoint::Missing), |text| parse_checkpoint(CHECKPOINT, text, sub, shard))
 }
 
-fn pending(item: &Item) -> Result<Option<PendingCheckpoint>, Malformed> {
+fn pending(item: &Item, shard: &ShardId) -> Result<Option<PendingCheckpoint>, Malformed> {
     let state = match item.get(PENDING_STATE) {
         None => None,
         Some(AttributeValue::B(blob)) => Some(Bytes::copy_from_slice(blob.as_ref())),
@@ -179,11 +186,16 @@ fn pending(item: &Item) -> Result<Option<PendingCheckpoint>, Malformed> {
     };
     let sub = number(item, PENDING_SUB)?.unwrap_or(0);
     let Some(text) = text(item, PENDING)? else { return Ok(None) };
-    Ok(Some(PendingCheckpoint { checkpoint: parse_checkpoint(PENDING, text, sub)?, state }))
+    Ok(Some(PendingCheckpoint { checkpoint: parse_checkpoint(PENDING, text, sub, shard)?, state }))
 }
 
 /// The sentinels are exact: Java would take `latest` or ` 49…` into a lease and fail later, at the shard.
-fn parse_checkpoint(attribute: &'static str, text: &str, sub_sequence: u64) -> Result<Checkpoint, Malformed> {
+fn parse_checkpoint(
+    attribute: &'static str,
+    text: &str,
+    sub_sequence: u64,
+    shard: &ShardId,
+) -> Result<Checkpoint, Malformed> {
     Ok(match text {
         AT_TIMESTAMP => Checkpoint::AtTimestamp,
         TRIM_HORIZON => Checkpoint::TrimHorizon,
@@ -191,7 +203,7 @@ fn parse_checkpoint(attribute: &'static str, text: &str, sub_sequence: u64) -> R
         SHARD_END => Checkpoint::ShardEnd,
         number => {
             let sequence_number = number.parse().map_err(|e| malformed(attribute, format!("is no checkpoint: {e}")))?;
-            Checkpoint::At(Position { sequence_number, sub_sequence })
+            Checkpoint::At(Position { sequence_number, sub_sequence, shard: shard.clone() })
         }
     })
 }
@@ -332,12 +344,14 @@ const RANGE_START: &str = "startingHashKey";
 const RANGE_END: &str = "endingHashKey";
 const STREAM: &str = "streamName";
 const SHARD: &str = "shardId";
+/// Ours: the stream of the table, on its version row, and of the shard, on leases that we make. Every KCL 3.x ignores and keeps it.
+pub(super) const BOUND_TO: &str = "boundToStream";
 const LOCK_RELEASED: &str = "isReleased";
 
 pub(super) const LEADER_KEY: &str = "Leader";
 pub(super) const WORKER: &str = "WORKER_METRIC_STATS";
 pub(super) const SHARD_END: &str = "SHARD_END";
-const LEASE: &str = "LEASE";
+pub(super) const LEASE: &str = "LEASE";
 const LEADER: &str = "LEADER";
 const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
 const TRIM_HORIZON: &str = "TRIM_HORIZON";

@@ -12,10 +12,11 @@ use tokio::time::{Instant, sleep};
 use super::DynamoDbLeaseStore;
 use super::answer::{Failure, call, condition_held};
 use super::item::{self, Item, Row, n, s, text};
+use super::refused;
 use super::table::{self, State};
 use crate::backoff::{Backoff, Patience};
 use crate::failed_call::FailedCall;
-use crate::lease::{EpochTime, PrepareError, StoreError, WorkerId};
+use crate::lease::{Binding, Claim, Entry, PrepareError, StoreError};
 
 /// What the version row says about who may work on the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,14 +29,15 @@ enum Fleet {
 
 impl DynamoDbLeaseStore {
     /// Makes the table ready. Every step can be taken twice, so a call that failed for its moment starts them anew.
-    pub(super) async fn make_ready(&self, worker: &WorkerId, now: EpochTime) -> Result<(), PrepareError> {
+    pub(super) async fn make_ready(&self, entry: Entry<'_>) -> Result<(), PrepareError> {
+        let (worker, now) = (entry.worker, entry.now);
         let (since, mut patience) = (Instant::now(), Patience::of(PATIENCE));
         // A fleet that starts in one moment does not come again in one moment.
         let seed = worker.as_str().bytes().fold(now.0, |seed, byte| seed.rotate_left(9) ^ u64::from(byte));
         let mut pauses = RETRIES.pauses(fastrand::Rng::with_seed(seed));
         loop {
             let attempt = Instant::now();
-            let error = match self.try_make_ready(worker, now).await {
+            let error = match self.try_make_ready(entry).await {
                 Err(PrepareError::Store(error)) if error.may_pass() => error,
                 outcome => return outcome,
             };
@@ -58,7 +60,8 @@ impl DynamoDbLeaseStore {
         }
     }
 
-    async fn try_make_ready(&self, worker: &WorkerId, now: EpochTime) -> Result<(), PrepareError> {
+    async fn try_make_ready(&self, entry: Entry<'_>) -> Result<(), PrepareError> {
+        let worker = entry.worker;
         if RESERVED.contains(&worker.as_str()) || worker.as_str().is_empty() {
             return Err(self.refuse(format!("the worker id {worker:?} is the key of a row of the protocol")));
         }
@@ -69,7 +72,7 @@ impl DynamoDbLeaseStore {
             self.add_index(&description).await?;
         }
         if fleet == Fleet::New {
-            self.found(worker, now).await?;
+            self.found(entry).await?;
         }
         // Boxed: the SDK's futures are large.
         let ready = Box::pin(self.wait_for(|state| *state == State::Ready, INDEX_WITHIN));
@@ -140,6 +143,35 @@ impl DynamoDbLeaseStore {
         Err(self.refuse(why))
     }
 
+    /// What the version row says of the stream of the table.
+    pub(super) async fn bound_to(&self) -> Result<Binding, StoreError> {
+        let row = match self.get("binding", VERSION_KEY).await {
+            Ok(Some(row)) => row,
+            Ok(None) | Err(StoreError::NoTable(_)) => return Ok(Binding::New),
+            Err(error) => return Err(error),
+        };
+        let stream = text(&row, item::BOUND_TO).map_err(|problem| refused("binding", problem))?;
+        Ok(stream.map_or(Binding::Unbound, |stream| Binding::To(stream.to_owned())))
+    }
+
+    /// Never an upsert: a version row without a version stops the KCL for good.
+    pub(super) async fn claim(&self, claim: Claim<'_>) -> Result<bool, StoreError> {
+        let bound =
+            if claim.in_place_of.is_some() { "boundToStream = :before" } else { "attribute_not_exists(boundToStream)" };
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(item::KEY, s(VERSION_KEY))
+            .update_expression("SET boundToStream = :stream")
+            .condition_expression(format!("attribute_exists(cv) AND {bound}"))
+            .expression_attribute_values(":stream", s(claim.stream));
+        if let Some(before) = claim.in_place_of {
+            update = update.expression_attribute_values(":before", s(before));
+        }
+        condition_held("bind", call(self.call_timeout, "bind", update.send()).await)
+    }
+
     async fn version_row(&self) -> Result<Option<Item>, StoreError> {
         self.get("prepare", VERSION_KEY).await
     }
@@ -151,7 +183,7 @@ impl DynamoDbLeaseStore {
     }
 
     /// Writes the version row of a new application. Its history has one entry, as the KCL's has: the state before the first.
-    async fn found(&self, worker: &WorkerId, now: EpochTime) -> Result<(), PrepareError> {
+    async fn found(&self, Entry { worker, now, stream }: Entry<'_>) -> Result<(), PrepareError> {
         let before = [("cv", s("CLIENT_VERSION_INIT")), ("mb", s(worker)), ("mts", n(now.0.saturating_mul(1000)))];
         let before = before.map(|(name, value)| (name.to_owned(), value)).into();
         let row = [
@@ -162,11 +194,15 @@ impl DynamoDbLeaseStore {
             ("mts", n(now.0.saturating_mul(1000))),
             ("h", AttributeValue::L(vec![AttributeValue::M(before)])),
         ];
+        let mut row: Item = row.map(|(name, value)| (name.to_owned(), value)).into();
+        if let Some(stream) = stream {
+            row.insert(item::BOUND_TO.to_owned(), s(stream));
+        }
         let put = self
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(row.map(|(name, value)| (name.to_owned(), value)).into()))
+            .set_item(Some(row))
             .condition_expression("attribute_not_exists(leaseKey)");
         if condition_held("prepare", call(self.call_timeout, "prepare", put.send()).await)? {
             return Ok(());

@@ -17,12 +17,16 @@ fn key() -> LeaseKey {
 }
 
 fn at(number: &str) -> Checkpoint {
-    Checkpoint::At(Position { sequence_number: number.parse().expect("a number"), sub_sequence: 0 })
+    Checkpoint::At(Position {
+        sequence_number: number.parse().expect("a number"),
+        sub_sequence: 0,
+        shard: key().shard(),
+    })
 }
 
 async fn prepared(cloud: &Cloud) -> (DynamoDbLeaseStore, Client) {
     let store = DynamoDbLeaseStore::new(cloud.connect("me").await.dynamodb, "app");
-    store.prepare(&worker("me"), NOW).await.expect("a new table can be made");
+    store.prepare(Entry::of(&worker("me"), NOW)).await.expect("a new table can be made");
     (store, cloud.outside().dynamodb)
 }
 

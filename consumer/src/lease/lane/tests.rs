@@ -4,8 +4,12 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::clock::Clock;
+use crate::lease::belonging::Belonging;
 use crate::lease::held::Epoch;
+use crate::lease::store::Entry;
 use crate::lease::{DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
+use crate::shard::discover::Discover;
+use crate::shard::stream::Stream;
 use crate::thread::Home;
 use crate::watch::Findings;
 use crate::{ListedShard, ShardId};
@@ -25,7 +29,7 @@ impl Scene {
     async fn start() -> Self {
         let cloud = Cloud::new();
         let other = DynamoDbLeaseStore::new(cloud.connect("other").await.dynamodb, "app");
-        other.prepare(&WorkerId::from("other"), EpochTime(0)).await.expect("a new table");
+        other.prepare(Entry::of(&WorkerId::from("other"), EpochTime(0))).await.expect("a new table");
         let key = LeaseKey::from("shardId-000000000000");
         let mut lease = Lease::new(key.clone(), Checkpoint::TrimHorizon);
         lease.owner = Some(WorkerId::from("me"));
@@ -34,9 +38,13 @@ impl Scene {
     }
 
     async fn context(&self, connection: &str) -> HoldContext {
+        let store: Arc<dyn LeaseStore> =
+            Arc::new(DynamoDbLeaseStore::new(self.cloud.connect(connection).await.dynamodb, "app"));
+        let clock = Arc::new(Clock::start());
         HoldContext {
-            store: Arc::new(DynamoDbLeaseStore::new(self.cloud.connect(connection).await.dynamodb, "app")),
-            clock: Arc::new(Clock::start()),
+            belonging: Arc::new(Belonging::settled(Arc::clone(&store), Arc::clone(&clock))),
+            store,
+            clock,
             me: WorkerId::from("me"),
             duration: D,
             handoff_time: Duration::from_secs(30),
@@ -46,6 +54,10 @@ impl Scene {
             home: Home::default(),
             seed: 7,
         }
+    }
+
+    async fn discover(&self) -> Discover {
+        Discover::new(Stream::new(&self.cloud.connect("me").await.kinesis, "clicks"), fastrand::Rng::with_seed(1))
     }
 
     async fn adopt(
@@ -72,7 +84,7 @@ impl Scene {
 
 fn at(n: u64) -> Checkpoint {
     let sequence_number = n.to_string().parse().expect("digits");
-    Checkpoint::At(crate::record::Position { sequence_number, sub_sequence: 0 })
+    Checkpoint::At(crate::record::Position { sequence_number, sub_sequence: 0, shard: "shardId-000000000000".into() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,7 +149,10 @@ async fn no_child_is_made_by_the_owner_of_a_lease_that_is_gone_or_another_s() {
             starting: "7".parse().expect("digits"),
             ending: None,
         };
-        let error = held.end(std::slice::from_ref(&child)).await.expect_err("the lease is not ours any more");
+        let error = held
+            .end(std::slice::from_ref(&child), &Arc::new(scene.discover().await))
+            .await
+            .expect_err("the lease is not ours any more");
         let CheckpointError::LeaseLost { reason, .. } = error else { panic!("{error}") };
         let taken = LostReason::Taken { by: row.owner.clone() };
         assert_eq!(reason, if anew { taken } else { LostReason::Deleted });
@@ -236,7 +251,7 @@ async fn a_lane_that_is_cancelled_counts_as_lost() {
     lane.abort();
     let _cancelled = lane.await;
     assert_eq!(held.standing(), Standing::Lost(LostReason::Dropped));
-    assert!(held.end(&[]).await.is_err());
+    assert!(held.end(&[], &Arc::new(scene.discover().await)).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,7 +326,7 @@ async fn checkpoints_never_go_back_and_shard_end_is_final() {
     let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
     held.checkpoint(at(10)).await.expect("held");
     assert!(matches!(held.checkpoint(at(9)).await, Err(CheckpointError::Refused { .. })));
-    held.end(&[]).await.expect("held");
+    held.end(&[], &Arc::new(scene.discover().await)).await.expect("held");
     assert!(matches!(held.checkpoint(at(11)).await, Err(CheckpointError::Refused { .. })));
     assert_eq!(scene.row().await.checkpoint, Checkpoint::ShardEnd);
 }
@@ -320,7 +335,7 @@ async fn checkpoints_never_go_back_and_shard_end_is_final() {
 async fn a_finished_lease_is_renewed_without_a_reader_until_its_row_goes() {
     let scene = Scene::start().await;
     let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
-    held.end(&[]).await.expect("held");
+    held.end(&[], &Arc::new(scene.discover().await)).await.expect("held");
     drop(held);
     let counter = scene.row().await.counter;
     sleep(Duration::from_secs(60)).await;
@@ -341,7 +356,7 @@ async fn a_finished_lease_goes_when_its_children_have_moved() {
     scene.other.create(&lease).await.expect("a new lease");
     let me = WorkerId::from("me");
     scene.other.set_children(&scene.key, &me, &[child.shard()]).await.expect("the table answers");
-    held.end(&[]).await.expect("held");
+    held.end(&[], &Arc::new(scene.discover().await)).await.expect("held");
     drop(held);
     sleep(Duration::from_secs(100)).await;
     assert!(scene.row().await.checkpoint.is_shard_end(), "the child has not moved");

@@ -12,6 +12,7 @@ use super::lock::Standing;
 use super::shards::{Shards, Synced};
 use crate::clock::Tick;
 use crate::lease::assign::{Assignment, Move, Refused, Round};
+use crate::lease::belonging::ClaimError;
 use crate::lease::cleanup;
 use crate::lease::store::LeaseStore;
 use crate::lease::{Checkpoint, Lease, LeaseKey, Mismatch, Rows, StoreError, WorkerRow, Written};
@@ -23,6 +24,8 @@ pub(super) struct Duties {
     shards: Shards,
     /// Leases that a look at the stream has just made, and when: a read of the table may not show them yet.
     just_made: Vec<(Tick, Lease)>,
+    /// Whether the table's binding has been read since we began to lead.
+    knows_the_table: bool,
     context: LeaderContext,
 }
 
@@ -34,6 +37,7 @@ impl Duties {
                 .with_handoff_time(hold.handoff_time),
             shards: Shards::new(&context),
             just_made: Vec::new(),
+            knows_the_table: false,
             standing,
             context,
         }
@@ -74,6 +78,8 @@ impl Duties {
             self.shards.stop();
             self.just_made.clear();
             self.report(&Rows::default(), &[], &Round::default());
+            self.context.hold.findings.replace(FindingKind::EndedOpen, []);
+            self.knows_the_table = false;
         }
         match standing {
             Standing::Following => None,
@@ -105,11 +111,31 @@ impl Duties {
         };
         self.add_just_made(asked, &mut rows);
         self.assignment.observe(clock.now(), (self.context.wall_clock)(), &rows);
-        if self.leads() {
+        if self.leads() && self.is_our_table().await {
             self.lead(asked, &rows).await;
         }
         let next = (asked + ROUND).max(clock.now() + RETRY);
         Some(self.assignment.next_expiry(asked).map_or(next, |expiry| next.min(expiry)))
+    }
+
+    /// Whether the table is our stream's, as far as can be told: read again before the first write of a leader (rule `binding`).
+    async fn is_our_table(&mut self) -> bool {
+        let belonging = &self.context.hold.belonging;
+        if !self.knows_the_table {
+            match belonging.look_again().await {
+                Ok(()) => self.knows_the_table = true,
+                // Said where it was found.
+                Err(ClaimError::Another(_)) => {}
+                Err(ClaimError::Store(error)) => log(&error, "looking whose the lease table is"),
+                Err(ClaimError::Stream(error)) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "finding out whose the lease table is failed"
+                    );
+                }
+            }
+        }
+        self.knows_the_table && belonging.another().is_none()
     }
 
     /// Adds what the read of the table does not show yet. Should it not do so for long, the lease is gone again.
@@ -133,6 +159,8 @@ impl Duties {
             self.clean(rows).await;
         }
         self.report(rows, &mismatches, &round);
+        let ended_open = self.shards.ended_open(rows);
+        self.context.hold.findings.replace(FindingKind::EndedOpen, ended_open.iter().map(ended_open_lease));
         self.bury(&rows.workers).await;
         if self.leads() {
             self.shards.look(rows);
@@ -176,7 +204,8 @@ impl Duties {
 
     /// Deletes finished leases, parents first; stops at the first that stays, since its children must then stay too.
     async fn clean(&mut self, rows: &Rows) {
-        for key in cleanup::deletable(rows, self.shards.listing()) {
+        let expired = self.shards.expired(rows);
+        for key in cleanup::deletable(rows, self.shards.listing(), &expired) {
             if !self.leads() {
                 return;
             }
@@ -236,6 +265,12 @@ fn refused(Refused { key, times, again_at }: &Refused) -> Report {
     let seen = format!("released {times} times without a checkpoint; the workers that did so say why");
     let next = "given first to workers that have not released it, then to the others after a pause that doubles";
     Report::new(FindingKind::LeaseRefused, key, seen, next).again_at(*again_at)
+}
+
+fn ended_open_lease(key: &LeaseKey) -> Report {
+    let seen = "its checkpoint is SHARD_END, and two listings of the stream show its shard open";
+    let next = "left as it is: what the shard holds is read when its row gets a checkpoint, or is deleted";
+    Report::new(FindingKind::EndedOpen, key, seen, next)
 }
 
 fn without_room(key: &LeaseKey) -> Report {

@@ -1,6 +1,6 @@
 //! The leader's looks at the stream, beside its rounds: a listing may take long and must not hold up assignment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,13 @@ use std::time::Duration;
 use super::LeaderContext;
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Tick};
+use crate::lease::belonging::{Belonging, ClaimError, Confirmed};
 use crate::lease::store::LeaseStore;
 use crate::lease::sync::{self, Mismatch, Plan};
 use crate::lease::{Checkpoint, Lease, LeaseKey, Rows};
-use crate::shard::ListedShard;
+use crate::shard::absence::{APART, Absence, LookUp};
 use crate::shard::discover::{Discover, ListFilter};
+use crate::shard::{ListedShard, ShardId};
 use crate::watch::{FindingKind, Findings, Report};
 
 pub(super) struct Shards {
@@ -26,6 +28,12 @@ pub(super) struct Shards {
     looked: Option<Tick>,
     /// The last complete listing of the whole stream.
     listing: Option<Vec<ListedShard>>,
+    /// When the last complete listing was asked for.
+    listed: Tick,
+    /// What listings say of finished shards and their children that they lack.
+    absences: BTreeMap<ShardId, Absence>,
+    /// Finished leases whose shards are listed open, and since which listing.
+    ended_open: BTreeMap<LeaseKey, Tick>,
     /// Leases whose absence has been seen once.
     missing: BTreeSet<LeaseKey>,
     /// Whether the table has had leases since we began to lead.
@@ -40,15 +48,17 @@ pub(super) struct Synced {
     pub(super) made: Vec<Lease>,
     /// Leases that are missing for no reason that the table shows; made if they still are at the next look.
     missing: BTreeSet<LeaseKey>,
-    /// The listing of the whole stream, if it was that.
-    listing: Option<Vec<ListedShard>>,
+    /// The listing of the whole stream, if it was that, and when it was asked for.
+    listing: Option<(Tick, Vec<ListedShard>)>,
 }
 
 /// What a look needs; it runs beside everything else.
 #[derive(Clone)]
 struct Looker {
+    belonging: Arc<Belonging>,
     store: Arc<dyn LeaseStore>,
     discover: Arc<Discover>,
+    clock: Arc<Clock>,
     start: Checkpoint,
     rng: fastrand::Rng,
 }
@@ -58,8 +68,10 @@ impl Shards {
         let hold = &context.hold;
         Self {
             looker: Looker {
+                belonging: Arc::clone(&hold.belonging),
                 store: Arc::clone(&hold.store),
                 discover: Arc::clone(&context.discover),
+                clock: Arc::clone(&hold.clock),
                 start: context.start.clone(),
                 rng: fastrand::Rng::with_seed(hold.seed ^ SEED),
             },
@@ -69,6 +81,9 @@ impl Shards {
             under_way: None,
             looked: None,
             listing: None,
+            listed: Tick::default(),
+            absences: BTreeMap::new(),
+            ended_open: BTreeMap::new(),
             missing: BTreeSet::new(),
             had_leases: false,
             findings: hold.findings.clone(),
@@ -89,6 +104,8 @@ impl Shards {
         self.under_way = None;
         self.looked = None;
         self.listing = None;
+        self.absences.clear();
+        self.ended_open.clear();
         self.missing.clear();
         self.had_leases = false;
         self.findings.mended(FindingKind::LeasesGone, "table");
@@ -99,9 +116,40 @@ impl Shards {
         self.listing.as_deref()
     }
 
+    /// Which of the finished leases' shards, and of their children, have expired (rule `expiry`).
+    pub(super) fn expired(&mut self, rows: &Rows) -> BTreeSet<ShardId> {
+        let Some(listing) = &self.listing else { return BTreeSet::new() };
+        let finished = rows.leases.iter().filter(|lease| lease.checkpoint.is_shard_end());
+        let ids: BTreeSet<ShardId> =
+            finished.flat_map(|lease| lease.children.iter().cloned().chain([lease.key.shard()])).collect();
+        self.absences.retain(|id, _| ids.contains(id));
+        let (asked, absences) = (self.listed, &mut self.absences);
+        let has_expired =
+            |id: &ShardId| absences.entry(id.clone()).or_default().is_proven(asked, LookUp::of(id, listing));
+        ids.into_iter().filter(has_expired).collect()
+    }
+
+    /// Finished leases whose shards are open by two listings half a minute apart (rule `ended-open`).
+    pub(super) fn ended_open(&mut self, rows: &Rows) -> Vec<LeaseKey> {
+        let Some(listing) = &self.listing else { return Vec::new() };
+        let open: BTreeSet<&ShardId> =
+            listing.iter().filter(|shard| !shard.is_closed()).map(|shard| &shard.id).collect();
+        let finished = rows.leases.iter().filter(|lease| lease.checkpoint.is_shard_end());
+        let keys: BTreeSet<&LeaseKey> =
+            finished.filter(|lease| open.contains(&lease.key.shard())).map(|lease| &lease.key).collect();
+        self.ended_open.retain(|key, _| keys.contains(key));
+        for key in keys {
+            self.ended_open.entry(key.clone()).or_insert(self.listed);
+        }
+        let listed = self.listed;
+        self.ended_open.iter().filter(|(_, since)| listed.since(**since) >= APART).map(|(key, _)| key.clone()).collect()
+    }
+
     /// The leases that do not fit the stream.
     pub(super) fn mismatches(&self, rows: &Rows) -> Vec<Mismatch> {
-        self.listing().map_or_else(Vec::new, |listing| sync::mismatches(listing, rows))
+        // The worker had a listing before it could lead; a lease that it made up since is judged by the next.
+        let known = self.looker.belonging.last_listing();
+        sync::mismatches(self.listing().unwrap_or(&known), rows)
     }
 
     /// Begins a look at the stream if one is due, for the table as just read.
@@ -145,8 +193,9 @@ impl Shards {
         self.looked = Some(self.clock.now());
         self.missing = synced.missing;
         self.had_leases |= !synced.made.is_empty();
-        if synced.listing.is_some() {
-            self.listing = synced.listing;
+        if let Some((asked, listing)) = synced.listing {
+            self.listed = asked;
+            self.listing = Some(listing);
         }
     }
 
@@ -164,8 +213,27 @@ impl Shards {
 }
 
 impl Looker {
+    /// Whether the table is still our stream's and the stream still the one that it was, as far as can be told now (rule `binding`).
+    async fn is_of_our_stream(&self, asked: Tick) -> bool {
+        match self.belonging.look_again().await {
+            Ok(()) => {}
+            Err(ClaimError::Another(_)) => return false,
+            Err(ClaimError::Store(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "looking whose the lease table is failed")
+            }
+            Err(ClaimError::Stream(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "finding out whose the lease table is failed")
+            }
+        }
+        !matches!(self.belonging.confirm(asked).await, Confirmed::Another(_))
+    }
+
     async fn look(&mut self, filter: ListFilter, rows: Rows, seen_missing: BTreeSet<LeaseKey>) -> Synced {
         let mut synced = Synced { made: Vec::new(), missing: BTreeSet::new(), listing: None };
+        let asked = self.clock.now();
+        if !self.is_of_our_stream(asked).await {
+            return Synced { missing: seen_missing, ..synced };
+        }
         let listing = match self.discover.list(filter).await {
             Ok(listing) => listing,
             Err(error) => {
@@ -189,7 +257,8 @@ impl Looker {
                 "looked at the stream"
             );
             let rng = &mut self.rng;
-            let leases: Vec<Lease> = sure.into_iter().map(|planned| planned.lease).collect();
+            let bound_to = self.belonging.of_new_leases();
+            let leases = sure.into_iter().map(|planned| Lease { bound_to: bound_to.clone(), ..planned.lease });
             let created = sync::create(&*self.store, leases, || BACKOFF.pauses(rng.fork())).await;
             for (lease, error) in &created.failed {
                 tracing::warn!(%lease, error = &**error as &dyn std::error::Error, "creating a lease failed");
@@ -199,7 +268,10 @@ impl Looker {
             }
             synced.made = created.leases;
         }
-        synced.listing = (filter == ListFilter::All).then_some(listing);
+        if filter == ListFilter::All {
+            self.belonging.listed(asked, listing.clone());
+            synced.listing = Some((asked, listing));
+        }
         synced
     }
 }

@@ -7,8 +7,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::*;
 use crate::clock::Clock;
 use crate::lease::assign::Move;
+use crate::lease::belonging::Belonging;
 use crate::lease::hints::Hints;
-use crate::lease::store::{LeaseStore, Renewal, Written};
+use crate::lease::store::{Entry, LeaseStore, Renewal, Written};
 use crate::lease::{DynamoDbLeaseStore, Lease, LeaseKey, MemoryLeaseStore, Rows, WorkerId, WorkerReport};
 use crate::shard::ShardId;
 use crate::shard::stream::Stream;
@@ -62,7 +63,7 @@ impl World {
     async fn with_dynamodb(shards: i32) -> Self {
         let world = Self::of(shards).await;
         let table = DynamoDbLeaseStore::new(world.cloud.outside().dynamodb, "app");
-        table.prepare(&WorkerId::from("operator"), EpochTime(EPOCH)).await.expect("a new table can be made");
+        table.prepare(Entry::of(&WorkerId::from("operator"), EpochTime(EPOCH))).await.expect("a new table can be made");
         Self { table: Arc::new(table), in_memory: false, ..world }
     }
 
@@ -83,8 +84,10 @@ impl World {
         let me = WorkerId::from(name);
         let seed = name.bytes().map(u64::from).sum();
         let clock = Arc::new(Clock::start());
+        let store = self.table_for(&connection);
         let hold = HoldContext {
-            store: self.table_for(&connection),
+            belonging: Arc::new(Belonging::settled(Arc::clone(&store), Arc::clone(&clock))),
+            store,
             clock: Arc::clone(&clock),
             me,
             duration: D,
@@ -316,8 +319,10 @@ async fn two_candidates_never_both_lead() {
     let clock = Arc::new(Clock::start());
     let (stop, _) = watch::channel(false);
     for (seed, name) in (0..).zip(names) {
+        let store = world.table_for(&world.cloud.connect(name).await);
         let hold = HoldContext {
-            store: world.table_for(&world.cloud.connect(name).await),
+            belonging: Arc::new(Belonging::settled(Arc::clone(&store), Arc::clone(&clock))),
+            store,
             clock: Arc::clone(&clock),
             me: WorkerId::from(name),
             duration: D,
@@ -409,7 +414,8 @@ async fn lost_children_are_made_and_finished_leases_deleted_within_seconds() {
         assert_eq!((lease.checkpoint, lease.parents.len()), (Checkpoint::TrimHorizon, 1));
     }
     let number = "49680535225667252330675211673966545711037954312338669602".parse().expect("a number");
-    let position = crate::record::Position { sequence_number: number, sub_sequence: 0 };
+    let position =
+        crate::record::Position { sequence_number: number, sub_sequence: 0, shard: children[0].as_str().into() };
     world.checkpoint(&children[0], &Checkpoint::At(position)).await;
     sleep(Duration::from_secs(20)).await;
     assert!(world.lease(&parent).await.is_some(), "one child has not moved");
@@ -478,7 +484,11 @@ async fn leases_that_vanish_are_not_made_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_made_anew_under_its_name_is_found_out_and_nothing_is_given() {
     let world = World::of(2).await;
-    let old = crate::record::Position { sequence_number: "1".parse().expect("a number"), sub_sequence: 0 };
+    let old = crate::record::Position {
+        sequence_number: "1".parse().expect("a number"),
+        sub_sequence: 0,
+        shard: "shardId-000000000000".into(),
+    };
     let lease = Lease::new(LeaseKey::from(world.stream.shards()[0].id.as_str()), Checkpoint::At(old));
     assert!(matches!(world.table.create(&lease).await, Ok(Written::Accepted(_))));
     let a = world.start("a").await;

@@ -155,7 +155,11 @@ pub(super) fn child() -> LeaseKey {
 pub(super) fn after(records: u8) -> Checkpoint {
     match records {
         0 => Checkpoint::TrimHorizon,
-        n => Checkpoint::At(Position { sequence_number: n.to_string().parse().expect("a number"), sub_sequence: 0 }),
+        n => Checkpoint::At(Position {
+            sequence_number: n.to_string().parse().expect("a number"),
+            sub_sequence: 0,
+            shard: parent().shard(),
+        }),
     }
 }
 

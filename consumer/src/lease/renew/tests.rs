@@ -21,7 +21,7 @@ fn ownership(counter: u64) -> Ownership {
 
 fn numbered(n: u64) -> Checkpoint {
     let sequence_number = n.to_string().parse().expect("digits");
-    Checkpoint::At(crate::record::Position { sequence_number, sub_sequence: 0 })
+    Checkpoint::At(crate::record::Position { sequence_number, sub_sequence: 0, shard: "shardId-000000000000".into() })
 }
 
 fn some(row: Lease) -> Option<Box<Lease>> {

@@ -6,7 +6,7 @@ use kinesis_aggregation::HashKeyRange;
 use proptest::prelude::*;
 
 use super::*;
-use crate::lease::cleanup::deletable;
+use crate::lease::cleanup::{deletable, lacked};
 use crate::record::Position;
 
 #[derive(Clone, Debug)]
@@ -155,7 +155,8 @@ impl World {
         let is_open = self.listing.iter().any(|shard| shard.id == id && !shard.is_closed());
         if is_open || !matches!(self.rows.leases[number].checkpoint, Checkpoint::At(_)) {
             let sequence_number = "2000".parse().expect("a number");
-            self.rows.leases[number].checkpoint = Checkpoint::At(Position { sequence_number, sub_sequence: 0 });
+            self.rows.leases[number].checkpoint =
+                Checkpoint::At(Position { sequence_number, sub_sequence: 0, shard: id });
             return;
         }
         let born: Vec<ListedShard> = self.listing.iter().filter(|shard| shard.parents.contains(&id)).cloned().collect();
@@ -177,7 +178,8 @@ impl World {
     }
 
     fn clean(&mut self) {
-        for key in deletable(&self.rows, Some(&self.listing)) {
+        let expired = lacked(&self.rows, &self.listing);
+        for key in deletable(&self.rows, Some(&self.listing), &expired) {
             let lease = self.rows.leases.iter().find(|lease| lease.key == key).expect("it is of this table");
             assert!(lease.checkpoint.is_shard_end());
             self.rows.leases.retain(|lease| lease.key != key);

@@ -67,21 +67,25 @@ impl Mismatch {
 pub(crate) fn mismatches(listing: &[ListedShard], rows: &Rows) -> Vec<Mismatch> {
     let shards: BTreeMap<&ShardId, &ListedShard> = listing.iter().map(|shard| (&shard.id, shard)).collect();
     let judge = |lease: &Lease| {
-        let key = lease.key.clone();
         if let Some(stream) = lease.stream.clone() {
-            return Some(Mismatch::OfSeveralStreams { key, stream });
+            return Some(Mismatch::OfSeveralStreams { key: lease.key.clone(), stream });
         }
-        let shard = shards.get(&lease.key.shard())?;
-        if let Some(leased) = lease.range.filter(|range| *range != shard.range) {
-            return Some(Mismatch::OtherHashKeys { key, leased, shard: shard.id.clone(), listed: shard.range });
-        }
-        let Checkpoint::At(position) = &lease.checkpoint else { return None };
-        (position.sequence_number < shard.starting).then(|| Mismatch::CheckpointBeforeStart {
-            key,
-            checkpoint: position.clone(),
-            shard: shard.id.clone(),
-            starting: shard.starting.clone(),
-        })
+        mismatch(shards.get(&lease.key.shard())?, lease)
     };
     rows.leases.iter().filter_map(judge).collect()
+}
+
+/// Why the lease of a shard does not fit it.
+pub(crate) fn mismatch(shard: &ListedShard, lease: &Lease) -> Option<Mismatch> {
+    let key = lease.key.clone();
+    if let Some(leased) = lease.range.filter(|range| *range != shard.range) {
+        return Some(Mismatch::OtherHashKeys { key, leased, shard: shard.id.clone(), listed: shard.range });
+    }
+    let Checkpoint::At(position) = &lease.checkpoint else { return None };
+    (position.sequence_number < shard.starting).then(|| Mismatch::CheckpointBeforeStart {
+        key,
+        checkpoint: position.clone(),
+        shard: shard.id.clone(),
+        starting: shard.starting.clone(),
+    })
 }

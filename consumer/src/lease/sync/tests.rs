@@ -303,7 +303,7 @@ fn checkpoint(name: &str) -> Checkpoint {
 
 fn at(number: &str) -> Checkpoint {
     let sequence_number = number.parse().expect("a number");
-    Checkpoint::At(crate::record::Position { sequence_number, sub_sequence: 0 })
+    Checkpoint::At(crate::record::Position { sequence_number, sub_sequence: 0, shard: "shardId-000000000000".into() })
 }
 
 fn shard_id(id: u32) -> ShardId {

@@ -113,7 +113,7 @@ async fn a_call_without_an_answer_ends() {
 async fn a_stream_that_is_not_there_is_said_at_once() {
     let cloud = Cloud::new();
     let discover = discover(&cloud, "clicks").await;
-    for result in [discover.wait_until_active().await, discover.list(ListFilter::All).await.map(drop)] {
+    for result in [discover.wait_until_active().await.map(drop), discover.list(ListFilter::All).await.map(drop)] {
         let error = result.expect_err("no such stream");
         assert!(matches!(&error, DiscoverError::NoStream { stream, .. } if stream == "clicks"), "{error:?}");
         assert_eq!(error.to_string(), "the stream clicks does not exist in us-east-1 at http://cloud.test");

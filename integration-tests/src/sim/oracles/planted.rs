@@ -21,7 +21,8 @@ const PARENT: &str = "shardId-000000000000";
 const CHILD: &str = "shardId-000000000001";
 
 fn position(number: u32) -> Position {
-    Position { sequence_number: (1000 + number).to_string().parse().expect("a number"), sub_sequence: 0 }
+    let sequence_number = (1000 + number).to_string().parse().expect("a number");
+    Position { sequence_number, sub_sequence: 0, shard: PARENT.into() }
 }
 
 fn put(number: u32) -> Put {

@@ -107,7 +107,7 @@ fn a_pending_checkpoint_keeps_its_state() {
     let mut lease = Lease::new(LeaseKey::from("shardId-000000000000"), Checkpoint::TrimHorizon);
     let sequence_number = "49593949378240586316257100628612811999143984124999500051".parse().expect("a number");
     lease.pending = Some(PendingCheckpoint {
-        checkpoint: Checkpoint::At(Position { sequence_number, sub_sequence: 3 }),
+        checkpoint: Checkpoint::At(Position { sequence_number, sub_sequence: 3, shard: lease.key.shard() }),
         state: Some(Bytes::from_static(b"\x00\xff")),
     });
     let item = from_lease(&lease);

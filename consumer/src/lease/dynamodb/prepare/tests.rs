@@ -14,7 +14,7 @@ use aws_smithy_types::body::SdkBody;
 use kinesis_testkit::{Cloud, Fault};
 
 use super::*;
-use crate::lease::{Checkpoint, Lease, LeaseKey, LeaseStore, TableOptions, Written};
+use crate::lease::{Checkpoint, EpochTime, Lease, LeaseKey, LeaseStore, TableOptions, WorkerId, Written};
 
 const NOW: EpochTime = EpochTime(1_700_000_000);
 
@@ -71,7 +71,7 @@ async fn refusal(cloud: &Cloud, store: &DynamoDbLeaseStore) -> String {
     let before =
         (tables().await, if tables().await.contains(&"app".to_owned()) { rows(&client, "app").await } else { vec![] });
     cloud.clear_calls("me");
-    let outcome = store.prepare(&me(), NOW).await;
+    let outcome = store.prepare(Entry::of(&me(), NOW)).await;
     for write in ["CreateTable", "UpdateTable", "PutItem", "UpdateItem", "DeleteItem"] {
         assert_eq!(cloud.calls("me").count(write), 0, "{write}");
     }
@@ -90,7 +90,7 @@ async fn a_new_application_gets_table_index_and_version_in_one_go() {
     let cloud = Cloud::new();
     let store = store(&cloud).await;
     let start = Instant::now();
-    store.prepare(&me(), NOW).await.expect("nothing is in the way");
+    store.prepare(Entry::of(&me(), NOW)).await.expect("nothing is in the way");
     assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
     assert_eq!(cloud.calls("me").count("CreateTable"), 1);
     assert_eq!(cloud.calls("me").count("UpdateTable"), 0);
@@ -122,7 +122,7 @@ async fn a_new_application_gets_table_index_and_version_in_one_go() {
 
     // A second start, and a second worker, find everything there.
     cloud.clear_calls("me");
-    store.prepare(&WorkerId::from("another"), NOW).await.expect("it is ours");
+    store.prepare(Entry::of(&WorkerId::from("another"), NOW)).await.expect("it is ours");
     assert_eq!(cloud.calls("me").count("PutItem") + cloud.calls("me").count("CreateTable"), 0);
 }
 
@@ -134,7 +134,7 @@ async fn workers_that_start_together_on_a_new_application_all_succeed() {
         let name = format!("worker-{number}");
         let store = DynamoDbLeaseStore::new(cloud.connect(&name).await.dynamodb, "app");
         starts.spawn(async move {
-            store.prepare(&WorkerId::from(name.as_str()), NOW).await.expect("all of one kind");
+            store.prepare(Entry::of(&WorkerId::from(name.as_str()), NOW)).await.expect("all of one kind");
             // The first one makes leases while others still look.
             let lease = Lease::new(LeaseKey::from("shardId-000000000000"), Checkpoint::TrimHorizon);
             assert!(matches!(store.create(&lease).await, Ok(Written::Accepted(_) | Written::Refused(_))));
@@ -148,7 +148,7 @@ async fn workers_that_start_together_on_a_new_application_all_succeed() {
 async fn options_apply_to_a_new_table() {
     let cloud = Cloud::new();
     let options = TableOptions::default().provisioned(7, 8).deletion_protection().tag("team", "data");
-    store(&cloud).await.table_options(options).prepare(&me(), NOW).await.expect("nothing is in the way");
+    store(&cloud).await.table_options(options).prepare(Entry::of(&me(), NOW)).await.expect("nothing is in the way");
     let client = cloud.outside().dynamodb;
     let described =
         client.describe_table().table_name("app").send().await.expect("it is there").table.expect("a table");
@@ -217,7 +217,7 @@ async fn the_three_table_layout_is_refused_until_it_has_been_left() {
     put(&client, "app", &moving("TABLE_MIGRATION_STATUS_PENDING")).await;
     refusal(&cloud, &store).await;
     put(&client, "app", &moving("TABLE_MIGRATION_STATUS_COMPLETE")).await;
-    store.prepare(&me(), NOW).await.expect("the old tables stay behind when the move is done");
+    store.prepare(Entry::of(&me(), NOW)).await.expect("the old tables stay behind when the move is done");
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,7 +230,7 @@ async fn a_kcl_3_table_that_lacks_its_index_gets_it() {
     owned.push(("leaseOwner", s("me")));
     put(&client, "app", &owned).await;
     let store = store(&cloud).await;
-    store.prepare(&me(), NOW).await.expect("the fleet is of version 3");
+    store.prepare(Entry::of(&me(), NOW)).await.expect("the fleet is of version 3");
     assert_eq!(store.owned_by(&me()).await.expect("the index is there"), [LeaseKey::from("shardId-000000000000")]);
 }
 
@@ -238,7 +238,7 @@ async fn a_kcl_3_table_that_lacks_its_index_gets_it() {
 async fn an_empty_kcl_table_is_a_new_application() {
     let cloud = Cloud::new();
     bare_table(&cloud.outside().dynamodb, "app", "leaseKey").await;
-    store(&cloud).await.prepare(&me(), NOW).await.expect("nobody works on it");
+    store(&cloud).await.prepare(Entry::of(&me(), NOW)).await.expect("nobody works on it");
     assert_eq!(rows(&cloud.outside().dynamodb, "app").await.len(), 1);
 }
 
@@ -246,7 +246,7 @@ async fn an_empty_kcl_table_is_a_new_application() {
 async fn a_worker_cannot_be_named_like_a_row_of_the_protocol() {
     let cloud = Cloud::new();
     for name in ["Leader", "Migration3.0", "TableMigration3.5", ""] {
-        match store(&cloud).await.prepare(&WorkerId::from(name), NOW).await {
+        match store(&cloud).await.prepare(Entry::of(&WorkerId::from(name), NOW)).await {
             Err(PrepareError::Refused { reason, .. }) => assert!(reason.contains(name), "{reason}"),
             other => panic!("{other:?}"),
         }
@@ -261,7 +261,7 @@ async fn answers_that_are_lost_cost_time_only() {
     for operation in ["DescribeTable", "CreateTable", "GetItem", "Scan", "PutItem"] {
         cloud.faults("me").dynamodb().next(operation, Fault::LoseResponse);
     }
-    store.prepare(&me(), NOW).await.expect("each step can be repeated");
+    store.prepare(Entry::of(&me(), NOW)).await.expect("each step can be repeated");
     assert_eq!(rows(&cloud.outside().dynamodb, "app").await.len(), 1);
 }
 
@@ -271,7 +271,7 @@ async fn a_table_that_is_out_of_reach_is_given_up_with_the_reason() {
     let store = store(&cloud).await;
     cloud.faults("me").black_hole();
     let start = Instant::now();
-    match store.prepare(&me(), NOW).await {
+    match store.prepare(Entry::of(&me(), NOW)).await {
         Err(PrepareError::Unavailable { call, source: StoreError::Unknown { .. } }) => {
             let text = call.to_string();
             assert!(text.starts_with("describe_table of the lease table app in us-east-1"), "{text}");
@@ -289,7 +289,10 @@ async fn a_table_is_waited_for_while_it_is_being_made() {
     let slow = Instead::of(table, 5, 200, r#"{"Table":{"TableName":"app","TableStatus":"CREATING"}}"#);
     let config = connection.dynamodb_config().interceptor(slow).build();
     let start = Instant::now();
-    DynamoDbLeaseStore::new(Client::from_conf(config), "app").prepare(&me(), NOW).await.expect("it becomes active");
+    DynamoDbLeaseStore::new(Client::from_conf(config), "app")
+        .prepare(Entry::of(&me(), NOW))
+        .await
+        .expect("it becomes active");
     assert!(start.elapsed() > Duration::from_millis(100), "{:?}", start.elapsed());
 }
 
@@ -306,7 +309,7 @@ async fn not_being_allowed_to_look_for_the_other_layout_is_no_refusal_by_itself(
     );
     let config = connection.dynamodb_config().interceptor(denied).build();
     let store = DynamoDbLeaseStore::new(Client::from_conf(config), "app");
-    store.prepare(&me(), NOW).await.expect("the application is new");
+    store.prepare(Entry::of(&me(), NOW)).await.expect("the application is new");
     // Leases without a version row: of either older kind, and the reason says why it cannot be told which.
     let client = cloud.outside().dynamodb;
     client.delete_item().table_name("app").key("leaseKey", s(VERSION_KEY)).send().await.expect("it is there");
