@@ -161,7 +161,7 @@ impl Belonging {
         let mut pause = FIRST_PAUSE;
         loop {
             match call().await {
-                Err(error) if error.is_retryable() && pause <= LAST_PAUSE => {
+                Err(error) if error.may_pass() && pause <= LAST_PAUSE => {
                     tracing::warn!(
                         table = self.table,
                         error = &error as &dyn std::error::Error,
