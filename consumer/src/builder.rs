@@ -205,6 +205,11 @@ impl ConsumerBuilder {
     /// # Errors
     /// See [`BuildError`]. Nothing is written before the settings are checked and the stream is found.
     pub async fn build(self) -> Result<Consumer, BuildError> {
+        // A start is large as a future, and happens once.
+        Box::pin(self.start()).await
+    }
+
+    async fn start(self) -> Result<Consumer, BuildError> {
         let kinesis = self.kinesis.ok_or(BuildError::Missing { what: "Kinesis client", method: "kinesis" })?;
         let time = kinesis.config().time_source().unwrap_or_else(SharedTimeSource::default);
         self.settings.validate(time.now())?;

@@ -61,7 +61,7 @@ pub enum Event {
 #[derive(Debug)]
 #[must_use = "unless the end is completed, the children of the shard never start"]
 pub struct End {
-    held: HeldLease,
+    held: Box<HeldLease>,
     children: Vec<ListedShard>,
     discover: Arc<Discover>,
 }
@@ -125,7 +125,7 @@ impl Shard {
                 }
                 (Output::Ended, Some(Fetched::End(children))) => {
                     let discover = Arc::clone(&self.context.discover);
-                    return Some(Event::Ended(End { held: self.held.clone(), children, discover }));
+                    return Some(Event::Ended(End { held: Box::new(self.held.clone()), children, discover }));
                 }
                 (Output::Failed, Some(Fetched::Failed(error))) => {
                     self.held.fail(&error);

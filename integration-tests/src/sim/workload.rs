@@ -129,7 +129,7 @@ pub(crate) async fn settle(recorder: Recorder, put: u32, delivery: Delivery) {
             let position = kinesis_consumer::Position {
                 sequence_number,
                 sub_sequence: receipt.sub_sequence,
-                shard: receipt.shard.as_str().into(),
+                shard: (&*receipt.shard).into(),
             };
             recorder.add(PRODUCER, &receipt.shard, What::Acked { put, position, attempts: receipt.attempts });
         }

@@ -295,7 +295,8 @@ fn a_released_lease_goes_to_who_has_not_released_it_and_then_waits_longer_and_lo
     }
     // Progress makes all that forgotten.
     let sequence_number = "7".parse().expect("a number");
-    world.lease(0).checkpoint = Checkpoint::At(crate::record::Position { sequence_number, sub_sequence: 0 });
+    let shard = key(0).shard();
+    world.lease(0).checkpoint = Checkpoint::At(crate::record::Position { sequence_number, sub_sequence: 0, shard });
     world.live(&["a", "b", "c"], 5);
     assert!(world.lease(0).owner.is_some());
     assert_eq!(world.round().refused, []);

@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
         eprintln!("worker: --mode fan-out is not there yet; use --mode polling");
         return ExitCode::from(2);
     }
-    match run(args).await {
+    match Box::pin(run(args)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("worker: {error:#}");
