@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::{Builder, Handle};
@@ -32,16 +33,20 @@ impl Home {
     /// Runs a future there and waits for its output; `None` when the worker and its thread are gone.
     ///
     /// Cancel safe in that the future is then dropped too, a moment later if it is on another thread.
-    pub(crate) async fn run<F>(&self, future: F) -> Option<F::Output>
-    where
-        F: Future<Output: Send> + Send + 'static,
-    {
-        let Some(thread) = &self.0 else { return Some(future.await) };
-        let mut task = AbortOnDrop(thread.spawn(future));
-        match (&mut task.0).await {
-            Ok(output) => Some(output),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => None,
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = Option<T>> + Send {
+        // Without its type: what is called here is large and deep, and would make the futures of user code so.
+        let future: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(future);
+        async move {
+            let Some(thread) = &self.0 else { return Some(future.await) };
+            let mut task = AbortOnDrop(thread.spawn(future));
+            match (&mut task.0).await {
+                Ok(output) => Some(output),
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => None,
+            }
         }
     }
 }

@@ -25,8 +25,7 @@ impl HeldLease {
     /// leader, who may move it later.
     pub(crate) async fn end(&self, children: &[ListedShard], discover: &Arc<Discover>) -> Result<(), CheckpointError> {
         let (held, children, discover) = (self.clone(), children.to_vec(), Arc::clone(discover));
-        let ending = async move { held.end_here(&children, &discover).await };
-        let ended = Box::pin(self.context().home.run(ending)).await;
+        let ended = self.context().home.run(async move { held.end_here(&children, &discover).await }).await;
         ended.unwrap_or_else(|| Err(self.lost(LostReason::Dropped)))
     }
 

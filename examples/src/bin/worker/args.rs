@@ -17,6 +17,12 @@ pub(crate) struct Args {
     /// The application, which is the name of its lease table; the table is made if it does not exist.
     #[arg(long)]
     pub(crate) app: String,
+    /// The table served this other stream, as the error names it: delete its leases, and serve --stream from now on.
+    #[arg(long, value_name = "STREAM", conflicts_with = "adopt_table")]
+    pub(crate) start_over_from: Option<String>,
+    /// The table is this stream's, though nothing in it tells.
+    #[arg(long)]
+    pub(crate) adopt_table: bool,
     /// The worker's name, unique in the application. Default: host name and random digits.
     #[arg(long)]
     pub(crate) worker: Option<String>,

@@ -66,6 +66,12 @@ async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(worker) = &args.worker {
         builder = builder.worker_id(worker);
     }
+    if let Some(other) = &args.start_over_from {
+        builder = builder.start_over_from(other);
+    }
+    if args.adopt_table {
+        builder = builder.adopt_table();
+    }
     let mut consumer = builder.build().await?;
     let handle = consumer.handle();
     let printer = Printer::new(args, handle.worker_id().as_str());
@@ -102,6 +108,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
         }
     }
     printer.print_cost("end")?;
+    // The stream was deleted and made again while this worker ran.
+    if let Some(other) = handle.other_stream() {
+        return Err(other.into());
+    }
     failed.map_or(Ok(()), Err)
 }
 
