@@ -185,6 +185,7 @@ impl Stage {
         let mut shape = Shape::of(0);
         // A script says itself how soon, and whose user code fails.
         (shape.failing_calls, shape.slowest_call) = (0, Duration::ZERO);
+        shape.record_ttl = self.writer.profile().ttl.unwrap_or(shape.record_ttl);
         shape.lease_duration = self.workers.profiles().map(|profile| profile.lease_duration).max().unwrap_or_default();
         shape.handoff_time = self.workers.profiles().map(|profile| profile.handoff_time).max().unwrap_or_default();
         let (mut events, puts) = self.recorder.finish();

@@ -42,6 +42,10 @@ impl Writer {
         writer
     }
 
+    pub(super) fn profile(&self) -> ProducerProfile {
+        *self.profile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn set_profile(&self, profile: ProducerProfile) -> Result<(), String> {
         *self.profile.lock().unwrap_or_else(PoisonError::into_inner) = profile;
         if self.producer.initialized() { Err("the producer has put already".to_owned()) } else { Ok(()) }
@@ -80,7 +84,7 @@ impl Writer {
 
     async fn producer(&self) -> &Producer {
         let start = async || {
-            let ProducerProfile { plain, ttl } = *self.profile.lock().unwrap_or_else(PoisonError::into_inner);
+            let ProducerProfile { plain, ttl } = self.profile();
             let connection = self.cloud.connect(PRODUCER).await;
             let config = connection.kinesis_config().time_source(self.dates.of(PRODUCER, &connection));
             let client = aws_sdk_kinesis::Client::from_conf(config.build());

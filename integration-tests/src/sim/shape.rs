@@ -20,6 +20,8 @@ pub struct Shape {
     pub rate_limit: Option<u64>,
     /// That the producer may hold.
     pub buffered_bytes: u64,
+    /// After which the producer gives a record up.
+    pub record_ttl: Duration,
     /// That a worker may have read and not processed.
     pub read_bytes: u64,
     /// Bytes of each record.
@@ -89,6 +91,7 @@ impl Shape {
             burst,
             rate_limit,
             buffered_bytes,
+            record_ttl: RECORD_TTL,
             read_bytes,
             record_bytes: rng.usize(40..=longest),
             keys: rng.u64(1..=40),
@@ -170,3 +173,6 @@ const SETTINGS: u64 = 0x5ea1_0000_0000_0008;
 
 /// Keeps the shape's chance apart from that of the schedule and the cloud.
 const SALT: u64 = 0x5ea1_0000_0000_0001;
+
+/// The producer's default.
+const RECORD_TTL: Duration = Duration::from_secs(30);

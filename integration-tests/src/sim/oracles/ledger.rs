@@ -77,7 +77,7 @@ pub(crate) fn puts(history: &History) -> Vec<Violation> {
             What::Closing { .. } => closing = true,
             What::Acked { put, .. } | What::GivenUp { put, .. } => match pending.remove(&put) {
                 None => violations.push(broken("P1", event.at, format!("put #{put} is resolved twice"))),
-                Some(began) if event.at - began > RESOLVED_WITHIN => {
+                Some(began) if event.at - began > history.shape.record_ttl + REQUEST_TIMEOUT => {
                     violations.push(broken(
                         "P1",
                         event.at,
@@ -85,7 +85,9 @@ pub(crate) fn puts(history: &History) -> Vec<Violation> {
                     ));
                 }
                 Some(began)
-                    if matches!(event.what, What::GivenUp { .. }) && !closing && event.at < began + TRIED_FOR =>
+                    if matches!(event.what, What::GivenUp { .. })
+                        && !closing
+                        && event.at + LAST_PAUSE < began + history.shape.record_ttl =>
                 {
                     let what =
                         format!("put #{put} is given up after {:?}, and nothing was wrong with it", event.at - began);
@@ -194,8 +196,8 @@ fn broken(promise: &'static str, at: Duration, what: String) -> Violation {
     Violation::new(promise, at, "", what)
 }
 
-/// Nearly the producer's record TTL: a sum of pauses may leave no room for another try.
-const TRIED_FOR: Duration = Duration::from_secs(25);
+/// A sum of pauses may leave no room for another try.
+const LAST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The producer's record TTL and one request timeout, by default 30 s and 6 s.
-const RESOLVED_WITHIN: Duration = Duration::from_secs(36);
+/// The producer's default.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(6);
