@@ -24,6 +24,7 @@ pub(crate) mod lane;
 mod renew;
 mod shard_end;
 pub(crate) mod shutdown;
+mod starting;
 mod throughput;
 
 pub(crate) use self::hints::Hints;

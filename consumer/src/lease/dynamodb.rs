@@ -120,6 +120,10 @@ impl DynamoDbLeaseStore {
 
 #[async_trait]
 impl LeaseStore for DynamoDbLeaseStore {
+    fn place(&self) -> String {
+        self.place.to_string()
+    }
+
     fn apart(&self) -> Option<Arc<dyn LeaseStore>> {
         let apart = Arc::new(Apart::new());
         let own = self.client.config();

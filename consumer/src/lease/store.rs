@@ -27,6 +27,11 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Where the table is, for errors: region and endpoint, say.
+    fn place(&self) -> String {
+        "a lease store of the program's own".to_owned()
+    }
+
     /// Makes the table ready for use, creating it if there is none, and joins the protocol's version row. Where there is
     /// no such row yet it is written, bound to the stream of `entry` if that is known.
     ///

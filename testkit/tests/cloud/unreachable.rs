@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::StalledStreamProtectionConfig;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::error::{ConnectorError, SdkError};
@@ -210,7 +211,11 @@ async fn credentials_can_expire() {
 async fn without_a_connect_timeout_a_connection_that_hangs_is_waited_for() {
     let (cloud, _stream, _) = clicks(1).await;
     let timeouts = TimeoutConfig::disabled();
-    let a = Client::from_conf(cloud.connect("a").await.kinesis_config().timeout_config(timeouts).build());
+    // The SDK's watch over slow uploads, on by default, would end the call after some seconds.
+    let patient = StalledStreamProtectionConfig::disabled();
+    let config = cloud.connect("a").await.kinesis_config().timeout_config(timeouts).stalled_stream_protection(patient);
+    let a = Client::from_conf(config.build());
     cloud.faults("a").always_for("ListStreams", Fault::HangConnection);
-    assert!(timeout(Duration::from_secs(3600), a.list_streams().send()).await.is_err());
+    let called = timeout(Duration::from_secs(3600), a.list_streams().send()).await;
+    assert!(called.is_err(), "{called:?}");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Belonging, ClaimError, TableOf, Told, UNNAMED, misfit};
+use crate::lease::starting::Starting;
 use crate::lease::store::{Binding, Claim, Entry, PrepareError, Rows, StoreError, Written};
 use crate::lease::{EpochTime, OtherStream, WorkerId};
 use crate::shard::absence::LookUp;
@@ -52,14 +53,14 @@ impl Belonging {
         listing: &[ListedShard],
         word: &Word,
     ) -> Result<(), EntryError> {
-        let found = self.find_out(listing, word).await?;
+        let found = self.find_out(worker, listing, word).await?;
         let entry = Entry { worker, now, stream: self.text.as_deref() };
         self.store.prepare(entry).await.map_err(EntryError::Table)?;
         if let Found::StartOver { in_place_of } = &found {
-            self.start_over(in_place_of.as_deref()).await?;
+            self.start_over(worker, in_place_of.as_deref()).await?;
         }
         // Another worker may have been faster, and of another stream.
-        match self.patiently(|| self.store.binding()).await? {
+        match self.patiently(worker, || self.store.binding()).await? {
             Binding::To(stream) => self.judge(stream).map_err(EntryError::from)?,
             Binding::New | Binding::Unbound => {
                 if matches!(found, Found::Proven) {
@@ -77,9 +78,9 @@ impl Belonging {
         Ok(())
     }
 
-    async fn find_out(&self, listing: &[ListedShard], word: &Word) -> Result<Found, EntryError> {
+    async fn find_out(&self, worker: &WorkerId, listing: &[ListedShard], word: &Word) -> Result<Found, EntryError> {
         let is_said = |stream: &str| matches!(word, Word::StartOverFrom(said) if said == stream);
-        match self.patiently(|| self.store.binding()).await? {
+        match self.patiently(worker, || self.store.binding()).await? {
             Binding::New => Ok(Found::Settled),
             Binding::To(stream) => match self.judge(stream.clone()) {
                 Ok(()) => Ok(Found::Settled),
@@ -87,7 +88,7 @@ impl Belonging {
                 Err(error) => Err(error.into()),
             },
             Binding::Unbound => {
-                let rows = self.patiently(|| self.store.scan()).await?;
+                let rows = self.patiently(worker, || self.store.scan()).await?;
                 let told = self.told(&rows).await.map_err(EntryError::Stream)?;
                 let told = match told {
                     Told::Nothing => self.fits(listing, &rows).await.map_err(EntryError::Stream)?,
@@ -129,16 +130,16 @@ impl Belonging {
 
     /// Empties the table of another stream and binds it to this one. The leases go first: a start that dies on the way begins again.
     /// Whoever does the same beside us deletes none that is made after the binding, for those say so.
-    async fn start_over(&self, in_place_of: Option<&str>) -> Result<(), EntryError> {
+    async fn start_over(&self, worker: &WorkerId, in_place_of: Option<&str>) -> Result<(), EntryError> {
         let Some(text) = &self.text else { return Ok(()) };
         tracing::warn!(table = self.table, from = in_place_of.unwrap_or(UNNAMED), stream = %text, "starting over: the leases of the other stream are deleted");
         loop {
-            let rows = self.patiently(|| self.store.scan()).await?;
+            let rows = self.patiently(worker, || self.store.scan()).await?;
             let keys = rows.leases.iter().map(|lease| lease.key.clone());
             let keys: Vec<_> = keys.chain(rows.unreadable.iter().map(|(key, _)| key.as_str().into())).collect();
             let mut deleted = 0;
             for key in keys {
-                let written = self.patiently(|| self.store.delete_foreign(&key, text)).await?;
+                let written = self.patiently(worker, || self.store.delete_foreign(&key, text)).await?;
                 deleted += usize::from(matches!(written, Written::Accepted(_)));
             }
             if deleted == 0 {
@@ -149,28 +150,24 @@ impl Belonging {
         self.standing.send_replace(TableOf::Unknown);
         self.findings.mended(FindingKind::OtherStream, &self.table);
         // Refused: another worker has done the same, or something else; what is bound then is looked at next.
-        self.patiently(|| self.store.bind(claim)).await?;
+        self.patiently(worker, || self.store.bind(claim)).await?;
         Ok(())
     }
 
     /// Repeats a call that failed for its moment, a few times.
-    async fn patiently<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, EntryError>
+    async fn patiently<T, F>(&self, worker: &WorkerId, mut call: impl FnMut() -> F) -> Result<T, EntryError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let mut pause = FIRST_PAUSE;
+        let seed = worker.as_str().bytes().fold(0, |seed: u64, byte| seed.rotate_left(9) ^ u64::from(byte));
+        let mut starting = Starting::new(seed);
         loop {
             match call().await {
-                Err(error) if error.may_pass() && pause <= LAST_PAUSE => {
-                    tracing::warn!(
-                        table = self.table,
-                        error = &error as &dyn std::error::Error,
-                        "looking at the lease table failed; trying again"
-                    );
-                    sleep(pause).await;
-                    pause *= 2;
+                Ok(outcome) => return Ok(outcome),
+                Err(error) => {
+                    let failed = starting.failed(error, &self.table, &self.store.place()).await;
+                    failed.map_err(EntryError::Table)?;
                 }
-                outcome => return outcome.map_err(|error| EntryError::Table(error.into())),
             }
         }
     }
@@ -189,6 +186,3 @@ impl From<ClaimError> for EntryError {
 /// A listing lags behind a reshard by a second or two, and another stream is to be told within five.
 const LISTINGS: u32 = 3;
 const BETWEEN_LISTINGS: Duration = Duration::from_secs(1);
-/// As for making the table ready.
-const FIRST_PAUSE: Duration = Duration::from_millis(400);
-const LAST_PAUSE: Duration = Duration::from_millis(3200);

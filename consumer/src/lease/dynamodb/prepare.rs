@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{AttributeValue, TableDescription};
-use kinesis_service_errors::Causes;
 use tokio::time::{Instant, sleep};
 
 use super::DynamoDbLeaseStore;
@@ -14,8 +13,7 @@ use super::answer::{Failure, call, condition_held};
 use super::item::{self, Item, Row, n, s, text};
 use super::refused;
 use super::table::{self, State};
-use crate::backoff::{Backoff, Patience};
-use crate::failed_call::FailedCall;
+use crate::lease::starting::Starting;
 use crate::lease::{Binding, Claim, Entry, PrepareError, StoreError};
 
 /// What the version row says about who may work on the table.
@@ -31,32 +29,13 @@ impl DynamoDbLeaseStore {
     /// Makes the table ready. Every step can be taken twice, so a call that failed for its moment starts them anew.
     pub(super) async fn make_ready(&self, entry: Entry<'_>) -> Result<(), PrepareError> {
         let (worker, now) = (entry.worker, entry.now);
-        let (since, mut patience) = (Instant::now(), Patience::of(PATIENCE));
-        // A fleet that starts in one moment does not come again in one moment.
         let seed = worker.as_str().bytes().fold(now.0, |seed, byte| seed.rotate_left(9) ^ u64::from(byte));
-        let mut pauses = RETRIES.pauses(fastrand::Rng::with_seed(seed));
+        let mut starting = Starting::new(seed);
         loop {
-            let attempt = Instant::now();
-            let error = match self.try_make_ready(entry).await {
-                Err(PrepareError::Store(error)) if error.may_pass() => error,
+            match self.try_make_ready(entry).await {
+                Err(PrepareError::Store(error)) => starting.failed(error, &self.table, &self.place).await?,
                 outcome => return outcome,
-            };
-            let (pause, code, operation) = (pauses.draw(), error.code().map(str::to_owned), error.operation());
-            // The next attempt may take as long as this one.
-            let again = patience.failed(since.elapsed(), pause.saturating_add(attempt.elapsed().min(A_CALL)));
-            let (table, place, failures) = (&self.table, &self.place, patience.failures());
-            if !again {
-                let (of, place, operation) =
-                    (format!("the lease table {table}"), place.to_string(), operation.to_owned());
-                let call = FailedCall { operation, of, place, attempts: failures, spent: since.elapsed(), code };
-                return Err(PrepareError::Unavailable { call: Box::new(call), source: error });
             }
-            if failures == 1 {
-                tracing::warn!(table, %place, operation, code, error = %Causes(&error), "the start waits: trying again for {PATIENCE:?}");
-            } else {
-                tracing::debug!(table, %place, operation, code, failures, ?pause, error = %Causes(&error), "trying again");
-            }
-            sleep(pause).await;
         }
     }
 
@@ -145,7 +124,7 @@ impl DynamoDbLeaseStore {
 
     /// What the version row says of the stream of the table.
     pub(super) async fn bound_to(&self) -> Result<Binding, StoreError> {
-        let row = match self.get("binding", VERSION_KEY).await {
+        let row = match self.get("GetItem", VERSION_KEY).await {
             Ok(Some(row)) => row,
             Ok(None) | Err(StoreError::NoTable(_)) => return Ok(Binding::New),
             Err(error) => return Err(error),
@@ -308,11 +287,6 @@ const RESERVED: [&str; 3] = [item::LEADER_KEY, VERSION_KEY, "TableMigration3.5"]
 /// How long the KCL waits for a table, and for an index that DynamoDB fills from a large table.
 const TABLE_WITHIN: Duration = Duration::from_secs(600);
 const INDEX_WITHIN: Duration = Duration::from_secs(3600);
-/// Long enough for a hiccup, for new keys to be known everywhere, for a token to be renewed.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Longer attempts have waited for a table that is being made.
-const A_CALL: Duration = Duration::from_secs(10);
-const RETRIES: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(5));
 /// An engine in the process has the table at once, the service in some seconds.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_secs(1);
