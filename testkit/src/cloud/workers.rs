@@ -10,7 +10,7 @@ impl Cloud {
     /// The worker `name` stands still from now on, as a process does that is stopped or collects garbage: it makes no call,
     /// sees no answer, and its timers do not run out. What it had sent arrives.
     ///
-    /// The worker is what uses its [`Connection`]s, and what [`Connection::run`] runs: other code of the program cannot be
+    /// The worker is what uses its [`Connection`](crate::Connection)s, and what [`Connection::run`](crate::Connection::run) runs: other code of the program cannot be
     /// held. When it [thaws](Self::thaw) its clocks have gone on.
     pub fn freeze(&self, name: &str) {
         self.worker(name).freezing.freeze(Freeze::Process, self.clock.elapsed());
