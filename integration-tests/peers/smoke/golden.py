@@ -28,6 +28,7 @@ _ENCODINGS = {
     "recordVersionNumber": [("uuid", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")],
     "lut": [("epoch seconds", _SECONDS)],
     "slu": [("epoch seconds", _SECONDS)],
+    "boundToStream": [("stream", r"arn:[^ ]+:stream/[^ ]+ [0-9.]+")],
     "mb": [("worker", r".+")],
     "mts": [("epoch milliseconds", _MILLIS)],
 }

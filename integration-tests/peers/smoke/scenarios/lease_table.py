@@ -21,9 +21,11 @@ _LINES = 2_000
 # States that pass too quickly to be seen in every run, or that only one of the two goes through.
 _MAY_BE_MISSED = {"lease of a root, unowned", "lease of a child, unowned", "lease of a root, owned", "lease of a child, owned"}
 
-# The one thing that our rows have and the KCL's do not: how often a worker shows life, in the map of texts that the KCL
-# reserves in its workers' rows, reads, and does nothing with.
-_OURS_ALONE = ("WORKER_METRIC_STATS", "properties", {"M": {"version": {"S": "1"}, "heartbeatIntervalMillis": {"S": "5000"}}})
+# What our rows have and the KCL's do not: what a worker announces, in the map of texts that the KCL reserves in its workers' rows,
+# reads, and does nothing with; and the stream that the table belongs to, in the version row and in the leases that we make.
+_ANNOUNCED = {"version": "1", "heartbeatIntervalMillis": "5000", "handoffTimeMillis": "30000"}
+_PROPERTIES = {"M": {name: {"S": text} for name, text in _ANNOUNCED.items()}}
+_BOUND = {"S": "<stream>"}
 
 
 def body(run):
@@ -41,8 +43,10 @@ def body(run):
         run.check(shapes.table == expected["table"], f"the {kind} worker's table has the KCL's keys and index")
         rows = copy.deepcopy(expected["rows"])
         if kind == "rust":
-            state, name, value = _OURS_ALONE
-            rows[state]["always"][name] = value
+            rows["WORKER_METRIC_STATS"]["always"]["properties"] = _PROPERTIES
+            for state, row in rows.items():
+                if state.startswith("lease") or state == "CLIENT_VERSION_MIGRATION":
+                    row["always"]["boundToStream"] = _BOUND
         wrong = shapes.against(rows)
         run.check(not wrong, f"the {kind} worker's rows are the KCL's", wrong)
         missed = expected["rows"].keys() - shapes.rows.keys() - _MAY_BE_MISSED
