@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use self::ledger::{Grant, Ledger, ShareId};
 
@@ -21,6 +23,8 @@ struct Shared {
     /// A std mutex: held for a few operations on maps, never across an await.
     books: Mutex<Books>,
     next_share: AtomicU64,
+    /// The largest record that any shard has had.
+    largest_record: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -48,12 +52,28 @@ pub(crate) struct Permit {
 impl Budget {
     pub(crate) fn new(bytes: u64) -> Self {
         let books = Books { ledger: Ledger::new(bytes), waiting: BTreeMap::new() };
-        Self { shared: Arc::new(Shared { books: Mutex::new(books), next_share: AtomicU64::new(0) }) }
+        Self {
+            shared: Arc::new(Shared {
+                books: Mutex::new(books),
+                next_share: AtomicU64::new(0),
+                largest_record: AtomicU64::new(USUAL_RECORD),
+            }),
+        }
     }
 
     /// The bytes that are taken.
     pub(crate) fn held(&self) -> u64 {
         self.shared.books().ledger.used()
+    }
+
+    /// How large a record can be, as far as is known.
+    pub(crate) fn largest_record(&self) -> u64 {
+        self.shared.largest_record.load(Ordering::Relaxed)
+    }
+
+    /// Records the size of the largest record of an answer: a stream may allow larger ones than usual.
+    pub(crate) fn saw_record(&self, bytes: u64) {
+        self.shared.largest_record.fetch_max(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn share(&self) -> Share {
@@ -63,17 +83,26 @@ impl Budget {
 }
 
 impl Share {
-    /// Takes bytes for an answer that is expected to be so large, as soon as this shard may have them. Cancel safe.
-    pub(crate) async fn reserve(&mut self, bytes: u64) -> Permit {
-        let (sender, granted) = oneshot::channel();
+    /// Takes `want` bytes, as many as the answer can hold at most, as soon as this shard may have them; after `patience` fewer, but
+    /// never less than `least`. Cancel safe.
+    pub(crate) async fn reserve(&mut self, least: u64, want: u64, patience: Duration) -> Permit {
+        let (sender, mut granted) = oneshot::channel();
         {
             let mut books = self.shared.books();
-            books.ledger.ask(self.id, bytes);
+            books.ledger.ask(self.id, least, want);
             books.waiting.insert(self.id, sender);
         }
         self.shared.grant();
-        let _asking = Asking(self);
-        granted.await.expect("a sender leaves the books only to send, or when the ask is withdrawn by the guard above")
+        let asking = Asking(self);
+        let permit = match timeout(patience, &mut granted).await {
+            Ok(permit) => permit,
+            Err(_) => {
+                asking.0.shared.books().ledger.make_urgent(asking.0.id);
+                asking.0.shared.grant();
+                granted.await
+            }
+        };
+        permit.expect("a sender leaves the books only to send, or when the ask is withdrawn by the guard above")
     }
 }
 
@@ -93,6 +122,10 @@ impl Drop for Asking<'_> {
 }
 
 impl Permit {
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Corrects the amount to what the answer really takes. More than was reserved is taken too: it is in memory already.
     pub(crate) fn settle(&mut self, bytes: u64) {
         self.shared.books().ledger.settle(self.bytes, bytes);
@@ -130,35 +163,38 @@ impl Shared {
     }
 }
 
+/// The service takes records of up to 1 MiB, unless a stream is set to more.
+const USUAL_RECORD: u64 = 1 << 20;
+
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_permit_dropped_lets_the_next_one_in() {
         let budget = Budget::new(100);
         let (mut a, mut b) = (budget.share(), budget.share());
-        let first = a.reserve(80).await;
+        let first = a.reserve(80, 80, Duration::MAX).await;
         assert_eq!(budget.held(), 80);
-        assert!(b.reserve(30).now_or_never().is_none());
+        assert!(b.reserve(30, 30, Duration::MAX).now_or_never().is_none());
         drop(first);
-        let mut second = b.reserve(30).await;
+        let mut second = b.reserve(30, 30, Duration::MAX).await;
         second.settle(100);
         assert_eq!(budget.held(), 100);
-        assert!(a.reserve(1).now_or_never().is_none());
+        assert!(a.reserve(1, 1, Duration::MAX).now_or_never().is_none());
         second.settle(99);
-        assert!(a.reserve(1).now_or_never().is_some());
+        assert!(a.reserve(1, 1, Duration::MAX).now_or_never().is_some());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_ask_that_is_dropped_makes_room_for_those_behind_it() {
         let budget = Budget::new(100);
         let (mut a, mut b, mut c) = (budget.share(), budget.share(), budget.share());
-        let _held = a.reserve(60).await;
-        let large = Box::pin(b.reserve(90));
-        let mut small = Box::pin(c.reserve(10));
+        let _held = a.reserve(60, 60, Duration::MAX).await;
+        let large = Box::pin(b.reserve(90, 90, Duration::MAX));
+        let mut small = Box::pin(c.reserve(10, 10, Duration::MAX));
         let mut large = Some(large);
         assert!(large.as_mut().is_some_and(|ask| ask.now_or_never().is_none()));
         // First come, first served: the small one waits although it would fit.
@@ -167,17 +203,29 @@ mod tests {
         assert!(small.now_or_never().is_some());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_grant_that_nobody_waits_for_any_more_is_given_back() {
         let budget = Budget::new(100);
         let (mut a, mut b) = (budget.share(), budget.share());
-        let held = a.reserve(100).await;
+        let held = a.reserve(100, 100, Duration::MAX).await;
         {
-            let mut ask = Box::pin(b.reserve(100));
+            let mut ask = Box::pin(b.reserve(100, 100, Duration::MAX));
             assert!(ask.as_mut().now_or_never().is_none());
             drop(held);
             // Granted by now, but dropped before it was looked at.
         }
-        assert!(a.reserve(100).now_or_never().is_some());
+        assert!(a.reserve(100, 100, Duration::MAX).now_or_never().is_some());
+    }
+
+    /// Q13: a shard that holds nothing gets its turn beside one that holds nearly all and does not come on.
+    #[tokio::test(start_paused = true)]
+    async fn a_share_that_waits_is_given_a_part_after_its_patience() {
+        let budget = Budget::new(100);
+        let (mut stuck, mut healthy) = (budget.share(), budget.share());
+        let _held = stuck.reserve(90, 90, Duration::MAX).await;
+        let asked = tokio::time::Instant::now();
+        let permit = healthy.reserve(2, 50, Duration::from_secs(1)).await;
+        assert_eq!((permit.bytes(), asked.elapsed()), (2, Duration::from_secs(1)));
+        assert_eq!(budget.held(), 92);
     }
 }

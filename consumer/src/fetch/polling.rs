@@ -24,7 +24,7 @@ pub(crate) struct Polling {
     /// How long to wait after the next answer without records.
     idle: Duration,
     max_idle: Duration,
-    /// How large the next answer is expected to be at most.
+    /// How large the next answer can be, if it is asked for as soon as that may be.
     expected: u64,
     /// The number to start at, once it was taken for expired: everything that is still there must be newer.
     expired: Option<SequenceNumber>,
@@ -75,8 +75,6 @@ pub(crate) struct Answered {
     pub(crate) first: Option<SequenceNumber>,
     /// The number of the last Kinesis record in it.
     pub(crate) last: Option<SequenceNumber>,
-    /// The bytes of data in it.
-    pub(crate) bytes: u64,
     /// How far its end lies behind the newest record, if the service says so.
     pub(crate) behind_latest: Option<Duration>,
     pub(crate) next: Option<String>,
@@ -143,7 +141,7 @@ impl Polling {
 
     /// GetRecords, sent at `sent`, was answered.
     pub(crate) fn answered(&mut self, sent: Tick, now: Tick, answer: Answered) -> Result<(), Box<Foreign>> {
-        let Answered { first, last, bytes, behind_latest, next, children } = answer;
+        let Answered { first, last, behind_latest, next, children } = answer;
         if let (Some(place), Some(first)) = (&self.expired, first)
             && first <= *place
         {
@@ -155,7 +153,6 @@ impl Polling {
             self.expired = None;
             self.idle = SPACING;
         }
-        self.expected = (2 * bytes).clamp(A_SECOND_OF_WRITES, LARGEST_ANSWER);
         let caught_up = behind_latest.map_or(empty, |behind| behind.is_zero());
         let pause = match (caught_up, empty) {
             // There is more. Answers without records are normal where records are far apart in time.
@@ -168,6 +165,11 @@ impl Polling {
             }
         };
         self.ready = (now + pause).max(sent + SPACING);
+        self.expected = behind_latest.map_or(LARGEST_ANSWER, |behind| {
+            // And a second's burst.
+            let written = written_in(behind.saturating_add(self.ready.since(sent)));
+            written.saturating_add(A_SECOND_OF_WRITES).min(LARGEST_ANSWER)
+        });
         self.iterator = next;
         if self.iterator.is_none() {
             self.ready = now;
@@ -301,13 +303,19 @@ impl Polling {
     }
 }
 
+/// The bytes that can come into a shard in so long a time.
+pub(crate) fn written_in(time: Duration) -> u64 {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    millis.saturating_mul(A_SECOND_OF_WRITES) / 1000
+}
+
 /// The service allows five GetRecords a second and shard. Also the shortest pause of a reader that has caught up.
 pub(crate) const SPACING: Duration = Duration::from_millis(200);
 
 /// GetRecords returns up to 10 MiB (API reference).
 pub(crate) const LARGEST_ANSWER: u64 = 10 << 20;
 
-/// A shard takes 1 MiB a second, and one that has caught up is polled at least that often.
+/// A shard takes 1 MiB a second (API reference).
 const A_SECOND_OF_WRITES: u64 = 1 << 20;
 
 /// A listing lags behind a reshard by seconds. After half a minute of pauses the children are left to shard sync, which

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
-use aws_sdk_kinesis::types::ChildShard;
 use aws_smithy_async::time::SharedTimeSource;
 use kinesis_aggregation::HashKeyRange;
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
 use super::budget::{Budget, Permit, Share};
+use super::children::{lowest, parse_children};
 use super::counts::Counters;
 use super::deaggregate::Unfolder;
-use super::polling::{Answered, Foreign, Polling, Step};
+use super::polling::{Answered, Foreign, LARGEST_ANSWER, Polling, Step, written_in};
 use super::position::{Nowhere, Place, done_before};
 use crate::backoff::{Backoff, Pauses};
 use crate::clock::{Clock, Tick};
@@ -23,6 +23,7 @@ use crate::lease::{Epoch, Lease, OtherStream};
 use crate::record::SequenceNumber;
 use crate::shard::discover::{Discover, ListFilter, is_foreign_number};
 use crate::shard::failure::Failure;
+use crate::shard::lineage::{are_whole, children_of};
 use crate::shard::stream::Stream;
 use crate::shard::{ListedShard, ShardId};
 use crate::watch::{FindingKind, Findings, Report};
@@ -106,6 +107,8 @@ pub(crate) struct Reader {
     pauses: Pauses,
     /// Failures in a row.
     failures: u32,
+    /// Whether there has been an answer.
+    has_read: bool,
 }
 
 impl Reader {
@@ -127,7 +130,7 @@ impl Reader {
         let range = lease.range.filter(|range| *range != HashKeyRange::FULL);
         let unfolder = Unfolder::new(shard.clone(), range, done_before(&lease.checkpoint));
         let (share, pauses) = (context.budget.share(), BACKOFF.pauses(rng));
-        Ok(Self { context, shard, epoch, polling, unfolder, share, pauses, failures: 0 })
+        Ok(Self { context, shard, epoch, polling, unfolder, share, pauses, failures: 0, has_read: false })
     }
 
     /// Reads until the shard ends, fails, or nobody listens any more.
@@ -145,7 +148,7 @@ impl Reader {
                 Step::GetRecords { iterator, expected } => self.get_records(iterator, expected).await,
                 Step::Confirm(since) => self.confirm(since).await.err().map(Fetched::Failed),
                 Step::List => self.list().await.err().map(Fetched::Failed),
-                Step::End(children) => Some(Fetched::End(children)),
+                Step::End(children) => Some(Fetched::End(self.listed_children(children).await)),
             };
             let Some(fetched) = fetched else { continue };
             let last = !matches!(fetched, Fetched::Batch(_));
@@ -204,11 +207,11 @@ impl Reader {
     }
 
     async fn get_records(&mut self, iterator: String, expected: u64) -> Option<Fetched> {
-        // While an answer is read it is there twice: as data, and as base64 a third longer.
-        let permit = self.share.reserve(expected + expected * 4 / 3).await;
-        let stream = &self.context.stream;
-        let request = stream.client().get_records().set_stream_arn(stream.arn()).shard_iterator(iterator);
+        let (permit, limit) = self.room(expected).await;
         let sent = self.context.clock.now();
+        let stream = &self.context.stream;
+        let request =
+            stream.client().get_records().set_stream_arn(stream.arn()).shard_iterator(iterator).set_limit(limit);
         let result = Box::pin(request.send()).await;
         match result {
             Ok(answer) => self.take(sent, answer, permit),
@@ -221,8 +224,33 @@ impl Reader {
         }
     }
 
+    /// Waits for room for an answer that can be so large; returns how many records to ask for if there is not room for all.
+    async fn room(&mut self, expected: u64) -> (Permit, Option<i32>) {
+        // A first read waits for nothing: it may begin with a part of what it could use.
+        let patience = if self.has_read { PATIENCE } else { Duration::ZERO };
+        let largest = self.context.budget.largest_record();
+        let ready = self.polling.ready();
+        let possible = |at: Tick| expected.saturating_add(written_in(at.since(ready))).min(LARGEST_ANSWER);
+        let mut asked_again = false;
+        loop {
+            let asked = self.context.clock.now();
+            let permit = self.share.reserve(while_read(largest), while_read(possible(asked)), patience).await;
+            let now = self.context.clock.now();
+            let is_whole = permit.bytes() >= while_read(possible(asked));
+            // Less than a second's writes more is what the expectation has to spare.
+            let is_outdated = now.since(asked) >= PATIENCE && possible(now) > possible(asked);
+            if is_whole && is_outdated && !asked_again {
+                asked_again = true;
+                continue;
+            }
+            let limit = (!is_whole || is_outdated).then(|| records_in(permit.bytes(), largest));
+            return (permit, limit);
+        }
+    }
+
     fn take(&mut self, sent: Tick, answer: GetRecordsOutput, mut permit: Permit) -> Option<Fetched> {
-        let bytes = answer.records.iter().map(|record| record.data.as_ref().len() as u64).sum();
+        let largest = answer.records.iter().map(|record| record.data.as_ref().len() as u64).max().unwrap_or_default();
+        self.context.budget.saw_record(largest);
         let millis_behind = answer.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok());
         let behind_latest = millis_behind.map(Duration::from_millis);
         let now = self.context.clock.now();
@@ -236,6 +264,7 @@ impl Reader {
             }
         };
         self.succeeded();
+        self.has_read = true;
         permit.settle(unfolded.bytes_held);
         self.context.counters.add(&unfolded.counts);
         if let Some(len) = unfolded.checkpoint_beyond {
@@ -244,7 +273,6 @@ impl Reader {
         let answered = Answered {
             first: unfolded.first,
             last: unfolded.last,
-            bytes,
             behind_latest,
             next: answer.next_shard_iterator.filter(|iterator| !iterator.is_empty()),
             children: parse_children(answer.child_shards.unwrap_or_default()),
@@ -271,6 +299,30 @@ impl Reader {
                 Ok(())
             }
         }
+    }
+
+    /// Returns the children as the listing has them. A lease is made for no shard that an answer alone names: it may be no child of
+    /// this one. A listing that lags behind is asked again; after half a minute the children are left to shard sync.
+    async fn listed_children(&mut self, children: Vec<ListedShard>) -> Vec<ListedShard> {
+        let are_named = children.iter().any(|child| child.starting == lowest());
+        let mut listed = if are_named { Vec::new() } else { children };
+        for _ in 0..if are_named { MOST_LOOKS } else { 0 } {
+            let failure = match Box::pin(self.context.discover.list(ListFilter::All)).await {
+                Ok(listing) => {
+                    listed = children_of(&self.shard, &listing);
+                    if are_whole(&listed) {
+                        self.succeeded();
+                        return listed;
+                    }
+                    tracing::debug!(shard = %self.shard, known = listed.len(), "not all children are listed yet");
+                    None
+                }
+                Err(error) => Some(self.pause_after("ListShards", Failure::Transient, &Chain(&error))),
+            };
+            let pause = failure.unwrap_or_else(|| self.pauses.draw());
+            tokio::time::sleep(pause).await;
+        }
+        listed
     }
 
     fn foreign(&self, foreign: Foreign) -> ReadError {
@@ -317,24 +369,14 @@ impl Drop for Reader {
     }
 }
 
-/// The children named beside the last records, in the form of a listing; `None` if one of them lacks something.
-fn parse_children(children: Vec<ChildShard>) -> Option<Vec<ListedShard>> {
-    let lowest: SequenceNumber = "0".parse().expect("a digit is a number");
-    children
-        .into_iter()
-        .map(|child| {
-            let range = child.hash_key_range?;
-            let parents: Vec<_> = child.parent_shards.iter().map(|id| ShardId::from(id.as_str())).collect();
-            Some(ListedShard {
-                id: ShardId::from(child.shard_id),
-                parents: (!parents.is_empty()).then_some(parents)?,
-                range: HashKeyRange::parse(&range.starting_hash_key, &range.ending_hash_key).ok()?,
-                // Not said here; and no number is lower.
-                starting: lowest.clone(),
-                ending: None,
-            })
-        })
-        .collect()
+/// The bytes that an answer with so much data takes while it is read: it is there twice, as data, and as base64 a third longer.
+const fn while_read(data: u64) -> u64 {
+    data + data * 4 / 3
+}
+
+/// How many records surely fit into a permit.
+fn records_in(permit: u64, largest: u64) -> i32 {
+    i32::try_from((permit / while_read(largest)).clamp(1, MOST_RECORDS)).expect("within the service's bounds")
 }
 
 /// An error and its sources in one line.
@@ -354,6 +396,15 @@ impl std::fmt::Display for Chain<'_> {
 
 /// Up to 5 s: a shard whose answer was 10 MB is throttled that long (2 MB a second, API reference).
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+
+/// A shard that holds nothing waits for so long for room for a whole answer, and is then given a part.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A listing lags behind a reshard by seconds; with pauses of up to 5 s this is half a minute.
+const MOST_LOOKS: u32 = 15;
+
+/// The largest `Limit` of GetRecords (API reference).
+const MOST_RECORDS: u64 = 10_000;
 
 /// Other readers of the shard make a throttled call now and then; several in a row are worth a word. As the KCL.
 const LOUD: u32 = 5;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The books of the budget, and its rule:
 ///
-/// - a shard that holds nothing is served first come, first served, as soon as its bytes fit;
+/// - a shard that holds nothing is served first come, first served, as soon as its bytes fit; a large ask leaves the last
+///   [`KEPT_BACK`] of the budget to small ones;
+/// - one that has waited for long (it is [urgent](Ledger::make_urgent)) is given what there is, in quarters, down to the least that it
+///   can use: shards whose user code stands still cannot keep the others from reading (the rule *the budget*);
 /// - a shard that holds something reads ahead only while half of the budget would stay free after it, and holds at most
 ///   [`HELD_MAX`] answers: shards whose user code is slow cannot take all bytes from those whose user code is not;
 /// - when nothing is taken at all, any ask is granted, whatever its size.
@@ -15,6 +18,8 @@ pub(super) struct Ledger {
     shares: BTreeMap<ShareId, Standing>,
     /// Asks of shards that hold nothing, in order of arrival.
     needed: BTreeSet<(Ticket, ShareId)>,
+    /// Those of them that have waited for long.
+    urgent: BTreeSet<(Ticket, ShareId)>,
     /// Asks of shards that hold something and may hold more.
     ahead: BTreeSet<(Ticket, ShareId)>,
     next_ticket: Ticket,
@@ -35,7 +40,11 @@ struct Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Ask {
     ticket: Ticket,
-    bytes: u64,
+    /// The smallest grant that is of use.
+    least: u64,
+    /// All that can be used.
+    want: u64,
+    urgent: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +60,7 @@ impl Ledger {
             used: 0,
             shares: BTreeMap::new(),
             needed: BTreeSet::new(),
+            urgent: BTreeSet::new(),
             ahead: BTreeSet::new(),
             next_ticket: 0,
         }
@@ -60,11 +70,21 @@ impl Ledger {
         self.used
     }
 
-    /// A share asks, replacing what it asked before.
-    pub(super) fn ask(&mut self, share: ShareId, bytes: u64) {
-        let ask = Ask { ticket: self.next_ticket, bytes: bytes.min(self.capacity) };
+    /// A share asks for `want` bytes, or for `least` of them should it wait for long; this replaces what it asked before.
+    pub(super) fn ask(&mut self, share: ShareId, least: u64, want: u64) {
+        let (least, want) = (least.min(self.capacity), want.min(self.capacity));
+        let ask = Ask { ticket: self.next_ticket, least: least.min(want), want, urgent: false };
         self.next_ticket += 1;
         self.change(share, |standing| standing.ask = Some(ask));
+    }
+
+    /// The share's ask has waited for long: part of it will do.
+    pub(super) fn make_urgent(&mut self, share: ShareId) {
+        self.change(share, |standing| {
+            if let Some(ask) = &mut standing.ask {
+                ask.urgent = true;
+            }
+        });
     }
 
     pub(super) fn withdraw(&mut self, share: ShareId) {
@@ -82,17 +102,30 @@ impl Ledger {
 
     /// Grants the next ask that may be granted now.
     pub(super) fn next_grant(&mut self) -> Option<Grant> {
-        let fits = |ask: Ask, limit: u64| self.used == 0 || self.used + ask.bytes <= limit;
-        let (share, ask) = match self.first(&self.needed) {
-            Some((share, ask)) => fits(ask, self.capacity).then_some((share, ask))?,
-            None => self.first(&self.ahead).filter(|(_, ask)| fits(*ask, self.capacity / 2))?,
+        let need = |(share, ask): (ShareId, Ask)| Some((share, self.share_of(ask)?));
+        let (share, bytes) = match self.first(&self.needed) {
+            Some(first) => need(first).or_else(|| self.first(&self.urgent).and_then(need))?,
+            None => {
+                let fits = |ask: Ask| self.used == 0 || self.used + ask.want <= self.capacity / 2;
+                self.first(&self.ahead).filter(|(_, ask)| fits(*ask)).map(|(share, ask)| (share, ask.want))?
+            }
         };
-        self.used += ask.bytes;
+        self.used += bytes;
         self.change(share, |standing| {
             standing.ask = None;
             standing.held += 1;
         });
-        Some(Grant { share, bytes: ask.bytes })
+        Some(Grant { share, bytes })
+    }
+
+    /// What a share that holds nothing may have now.
+    fn share_of(&self, ask: Ask) -> Option<u64> {
+        let free = self.capacity.saturating_sub(self.used);
+        let kept_back = if ask.want > ask.least { self.capacity / KEPT_BACK } else { 0 };
+        if self.used == 0 || ask.want + kept_back <= free {
+            return Some(ask.want);
+        }
+        (ask.urgent && ask.least <= free).then(|| ask.want.min(ask.least.max(free / 4)))
     }
 
     fn first(&self, queue: &BTreeSet<(Ticket, ShareId)>) -> Option<(ShareId, Ask)> {
@@ -105,12 +138,18 @@ impl Ledger {
         let standing = self.shares.entry(share).or_default();
         if let Some(ask) = standing.ask {
             self.needed.remove(&(ask.ticket, share));
+            self.urgent.remove(&(ask.ticket, share));
             self.ahead.remove(&(ask.ticket, share));
         }
         change(standing);
         match (standing.held, standing.ask) {
             (0, None) => drop(self.shares.remove(&share)),
-            (0, Some(ask)) => drop(self.needed.insert((ask.ticket, share))),
+            (0, Some(ask)) => {
+                self.needed.insert((ask.ticket, share));
+                if ask.urgent {
+                    self.urgent.insert((ask.ticket, share));
+                }
+            }
             (1..HELD_MAX, Some(ask)) => drop(self.ahead.insert((ask.ticket, share))),
             // Enough is waiting for this shard's user code; its ask rests until some of it is done.
             _ => {}
@@ -120,6 +159,9 @@ impl Ledger {
 
 /// One answer in the processor's hands, one ready for it, one under way: enough that neither side waits for the other.
 const HELD_MAX: usize = 3;
+
+/// The part of the budget that is kept for small asks: an eighth, which is six reads of one record of the default 128 MiB.
+const KEPT_BACK: u64 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -134,12 +176,12 @@ mod tests {
     #[test]
     fn shards_without_anything_come_first_and_in_order() {
         let mut ledger = Ledger::new(100);
-        ledger.ask(ShareId(1), 40);
+        ledger.ask(ShareId(1), 40, 40);
         assert_eq!(granted(&mut ledger), [(1, 40)]);
         // One that holds something wants to read ahead, two need something.
-        ledger.ask(ShareId(1), 5);
-        ledger.ask(ShareId(2), 70);
-        ledger.ask(ShareId(3), 10);
+        ledger.ask(ShareId(1), 5, 5);
+        ledger.ask(ShareId(2), 70, 70);
+        ledger.ask(ShareId(3), 10, 10);
         // The larger one was first, and nobody may pass it.
         assert_eq!(granted(&mut ledger), []);
         // With its answer done, the first shard holds nothing again, and stands at its old place in the row.
@@ -150,13 +192,13 @@ mod tests {
     #[test]
     fn reading_ahead_leaves_half_of_the_budget_to_others() {
         let mut ledger = Ledger::new(100);
-        ledger.ask(ShareId(1), 30);
+        ledger.ask(ShareId(1), 30, 30);
         assert_eq!(granted(&mut ledger), [(1, 30)]);
-        ledger.ask(ShareId(1), 20);
+        ledger.ask(ShareId(1), 20, 20);
         assert_eq!(granted(&mut ledger), [(1, 20)]);
-        ledger.ask(ShareId(1), 1);
+        ledger.ask(ShareId(1), 1, 1);
         assert_eq!(granted(&mut ledger), []);
-        ledger.ask(ShareId(2), 50);
+        ledger.ask(ShareId(2), 50, 50);
         assert_eq!(granted(&mut ledger), [(2, 50)]);
     }
 
@@ -164,23 +206,57 @@ mod tests {
     fn a_shard_holds_no_more_than_a_few_answers() {
         let mut ledger = Ledger::new(1000);
         for _ in 0..HELD_MAX {
-            ledger.ask(ShareId(1), 1);
+            ledger.ask(ShareId(1), 1, 1);
             assert_eq!(granted(&mut ledger), [(1, 1)]);
         }
-        ledger.ask(ShareId(1), 1);
+        ledger.ask(ShareId(1), 1, 1);
         assert_eq!(granted(&mut ledger), []);
         ledger.release(ShareId(1), 1);
         assert_eq!(granted(&mut ledger), [(1, 1)]);
     }
 
+    /// Q13: shards that stand still hold nearly all.
+    #[test]
+    fn an_ask_that_waits_for_long_is_given_a_part() {
+        let mut ledger = Ledger::new(128);
+        ledger.ask(ShareId(0), 108, 108);
+        assert_eq!(granted(&mut ledger), [(0, 108)]);
+        ledger.ask(ShareId(1), 2, 24);
+        ledger.ask(ShareId(2), 2, 24);
+        ledger.ask(ShareId(3), 4, 4);
+        assert_eq!(granted(&mut ledger), [], "the first waits, and nobody passes it");
+        ledger.make_urgent(ShareId(2));
+        assert_eq!(granted(&mut ledger), [(2, 5)]);
+        ledger.make_urgent(ShareId(1));
+        assert_eq!(granted(&mut ledger), [(1, 3), (3, 4)]);
+        // Whatever they ask: never more than there is.
+        for share in 4..20 {
+            ledger.ask(ShareId(share), 2, 24);
+            ledger.make_urgent(ShareId(share));
+        }
+        assert_eq!(granted(&mut ledger).iter().map(|(_, bytes)| bytes).sum::<u64>(), 8);
+        assert_eq!(ledger.used(), 128);
+    }
+
+    #[test]
+    fn a_large_ask_leaves_the_last_part_to_small_ones() {
+        let mut ledger = Ledger::new(128);
+        ledger.ask(ShareId(0), 2, 100);
+        ledger.ask(ShareId(1), 2, 20);
+        assert_eq!(granted(&mut ledger), [(0, 100)]);
+        ledger.withdraw(ShareId(1));
+        ledger.ask(ShareId(2), 20, 20);
+        assert_eq!(granted(&mut ledger), [(2, 20)]);
+    }
+
     #[test]
     fn an_ask_larger_than_the_budget_is_granted_when_nothing_is_taken() {
         let mut ledger = Ledger::new(100);
-        ledger.ask(ShareId(1), 1000);
+        ledger.ask(ShareId(1), 1000, 1000);
         assert_eq!(granted(&mut ledger), [(1, 100)]);
         // The answer was larger still.
         ledger.settle(100, 700);
-        ledger.ask(ShareId(2), 1);
+        ledger.ask(ShareId(2), 1, 1);
         assert_eq!(granted(&mut ledger), []);
         ledger.release(ShareId(1), 700);
         assert_eq!(granted(&mut ledger), [(2, 1)]);
@@ -193,17 +269,20 @@ mod tests {
         /// once the others let go, and the books are empty in the end.
         #[test]
         fn never_over_the_budget_and_nobody_starves(
-            steps in proptest::collection::vec((0_u64..6, 0_u64..130, any::<bool>()), 1..200)
+            steps in proptest::collection::vec((0_u64..6, 0_u64..130, any::<bool>(), any::<bool>()), 1..200)
         ) {
             let mut ledger = Ledger::new(100);
             let mut held: Vec<(u64, u64)> = Vec::new();
             let mut asking = BTreeSet::new();
-            for (share, bytes, release) in steps {
+            for (share, bytes, release, urgent) in steps {
                 if release && let Some(at) = held.iter().position(|(holder, _)| *holder == share) {
                     let (_, bytes) = held.remove(at);
                     ledger.release(ShareId(share), bytes);
                 } else if asking.insert(share) {
-                    ledger.ask(ShareId(share), bytes);
+                    ledger.ask(ShareId(share), bytes / 10, bytes);
+                }
+                if urgent {
+                    ledger.make_urgent(ShareId(share));
                 }
                 for (share, bytes) in granted(&mut ledger) {
                     prop_assert!(asking.remove(&share));

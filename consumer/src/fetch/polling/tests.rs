@@ -35,7 +35,6 @@ fn answer() -> Answered {
     Answered {
         first: None,
         last: None,
-        bytes: 0,
         behind_latest: Some(Duration::ZERO),
         next: Some("i2".to_owned()),
         children: Some(Vec::new()),
@@ -43,7 +42,7 @@ fn answer() -> Answered {
 }
 
 fn records(last: u64) -> Answered {
-    Answered { first: Some(number(last)), last: Some(number(last)), bytes: 100, ..answer() }
+    Answered { first: Some(number(last)), last: Some(number(last)), ..answer() }
 }
 
 #[test]
@@ -60,7 +59,7 @@ fn gets_an_iterator_then_records() {
             place: Place::After(number(11)),
             iterator: Some("i2".to_owned()),
             ready: at(225),
-            expected: A_SECOND_OF_WRITES,
+            expected: A_SECOND_OF_WRITES * 122 / 100,
             ..Polling::starting(Place::TrimHorizon, 1000 * MS, at(0))
         }
     );
@@ -105,12 +104,18 @@ fn a_service_that_does_not_say_how_far_behind_is_asked_again_at_once_after_recor
     assert_eq!(polling.ready(), at(800));
 }
 
+/// C9: what can have been written since the last answer, and what that left behind.
 #[test]
-fn large_answers_are_expected_after_large_ones() {
+fn an_answer_can_hold_what_was_written_since_the_last_one() {
     let mut polling = reading();
-    assert_eq!(polling.answered(at(0), at(0), Answered { bytes: 3 << 20, ..records(11) }), Ok(()));
-    assert_eq!(polling.expected, 6 << 20);
-    assert_eq!(polling.answered(at(0), at(0), Answered { bytes: 9 << 20, ..records(12) }), Ok(()));
+    assert_eq!(polling.answered(at(0), at(50), records(11)), Ok(()));
+    assert_eq!(polling.expected, A_SECOND_OF_WRITES * 5 / 4);
+    let behind = |seconds: u64| Answered { behind_latest: Some(Duration::from_secs(seconds)), ..records(12) };
+    assert_eq!(polling.answered(at(0), at(1000), behind(3)), Ok(()));
+    assert_eq!(polling.expected, 5 * A_SECOND_OF_WRITES);
+    assert_eq!(polling.answered(at(0), at(1000), behind(3600)), Ok(()));
+    assert_eq!(polling.expected, LARGEST_ANSWER);
+    assert_eq!(polling.answered(at(0), at(0), Answered { behind_latest: None, ..records(13) }), Ok(()));
     assert_eq!(polling.expected, LARGEST_ANSWER);
 }
 

@@ -165,8 +165,8 @@ async fn a_split_ends_the_shard_after_its_last_record_with_both_children() {
         assert_eq!((child.range.start.as_u128(), child.range.end.as_u128()), shard.hash_keys.into_inner());
     }
     assert!(reading.fetched.recv().await.is_none());
-    // Nothing had to be looked up.
-    assert_eq!(cloud.calls("w").count("ListShards"), 0);
+    // One look: an answer alone is no proof of children.
+    assert_eq!(cloud.calls("w").count("ListShards"), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,8 +319,8 @@ async fn answers_are_counted_against_the_budget_until_their_batch_is_dropped() {
     assert!(timeout(Duration::from_secs(60), reading.fetched.recv()).await.is_err());
     let mut other = reading.budget.share();
     let rest = (24 << 20) - bytes - 8192;
-    assert!(timeout(Duration::from_secs(1), other.reserve(rest)).await.is_ok());
-    assert!(timeout(Duration::from_secs(1), other.reserve(rest + 8192)).await.is_err());
+    assert!(timeout(Duration::from_secs(1), other.reserve(rest, rest, Duration::MAX)).await.is_ok());
+    assert!(timeout(Duration::from_secs(1), other.reserve(rest + 8192, rest + 8192, Duration::MAX)).await.is_err());
     let again = first.clone();
     drop(first);
     assert!(timeout(Duration::from_secs(60), reading.fetched.recv()).await.is_err());
@@ -362,7 +362,47 @@ async fn a_number_that_is_none_is_asked_for_again_and_never_passed_over() {
     let lease = Lease::new(LeaseKey::from(SHARD), Checkpoint::TrimHorizon);
     let mut reader = Reader::new(context, &lease, Epoch(1), fastrand::Rng::with_seed(1)).expect("a place to start");
     reader.polling.iterator("i1".to_owned(), SystemTime::UNIX_EPOCH);
-    let permit = reader.share.reserve(1).await;
+    let permit = reader.share.reserve(1, 1, Duration::MAX).await;
     assert!(reader.take(reader.context.clock.now(), bad, permit).is_none());
     assert!(matches!(reader.polling.step(), Step::GetRecords { iterator, .. } if iterator == "i1"));
+}
+
+/// Q53: an answer that names children is no proof of them.
+#[tokio::test(start_paused = true)]
+async fn children_that_the_listing_lacks_get_no_lease() {
+    for is_split in [true, false] {
+        let (cloud, stream) = cloud_of(1).await;
+        if is_split {
+            stream.split(0).await;
+        }
+        let connection = cloud.connect("w").await;
+        let stream = Stream::new(&connection.kinesis, "clicks");
+        let (clock, discover) =
+            (Arc::new(Clock::start()), Arc::new(Discover::new(stream.clone(), fastrand::Rng::with_seed(1))));
+        let context = ReadContext {
+            belonging: belonging(Arc::clone(&discover), Arc::clone(&clock)).await,
+            discover,
+            stream,
+            budget: Budget::new(1 << 30),
+            counters: Arc::default(),
+            clock,
+            time: SharedTimeSource::default(),
+            findings: Findings::new(Arc::new(Clock::start()), "w"),
+            start_at: None,
+            max_idle_poll: Duration::from_secs(1),
+        };
+        let lease = Lease::new(LeaseKey::from(SHARD), Checkpoint::TrimHorizon);
+        let mut reader = Reader::new(context, &lease, Epoch(1), fastrand::Rng::with_seed(1)).expect("a place to start");
+        let named = ["shardId-000000000098", "shardId-000000000099"].map(|id| ListedShard {
+            id: ShardId::from(id),
+            parents: vec![ShardId::from(SHARD)],
+            range: HashKeyRange::FULL,
+            starting: lowest(),
+            ending: None,
+        });
+        let listed = reader.listed_children(named.to_vec()).await;
+        let ids: Vec<String> = listed.iter().map(|child| child.id.to_string()).collect();
+        let expected: &[&str] = if is_split { &["shardId-000000000001", "shardId-000000000002"] } else { &[] };
+        assert_eq!(ids, expected);
+    }
 }
