@@ -90,7 +90,7 @@ impl Consumer {
     /// # Errors
     /// [`RunError::Read`] when a shard cannot be read and [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard)
     /// is set; otherwise the other shards go on, and [`findings`](ConsumerHandle::findings) tells of it. Errors returned by the
-    /// closure do not end this call.
+    /// closure do not end this call. [`RunError::LeaseTableGone`] when the lease table has not existed for 30 s.
     pub async fn run<H, F, E>(self, closure: H) -> Result<(), RunError>
     where
         H: Fn(Batch) -> F + Send + Sync + 'static,
@@ -114,7 +114,8 @@ impl Consumer {
     /// # Errors
     /// [`RunError::Read`] when a shard cannot be read and [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard)
     /// is set; otherwise the other shards go on, and [`findings`](ConsumerHandle::findings) tells of it. Errors returned by the
-    /// closure do not end this call. [`RunError::Setting`] for more lanes than 10 000.
+    /// closure do not end this call. [`RunError::Setting`] for more lanes than 10 000. [`RunError::LeaseTableGone`] when the lease table
+    /// has not existed for 30 s.
     pub async fn run_records<H, F, E>(self, concurrency: Concurrency, closure: H) -> Result<(), RunError>
     where
         H: Fn(Record) -> F + Send + Sync + 'static,
@@ -129,7 +130,8 @@ impl Consumer {
 
     /// The next shard that this worker has taken, as a value of your own. `None` when the worker was shut down and has
     /// left the fleet, which it also does by itself when the lease table turns out to be
-    /// [another stream's](ConsumerHandle::other_stream). Shards come and go for as long as it runs: keep asking.
+    /// [another stream's](ConsumerHandle::other_stream), or has not existed for 30 s, which the
+    /// [findings](ConsumerHandle::findings) say. Shards come and go for as long as it runs: keep asking.
     ///
     /// Cancel safe.
     pub async fn next_shard(&mut self) -> Option<Shard> {
@@ -186,6 +188,7 @@ impl Consumer {
         }
         match failed {
             Some(error) => Err(error.into()),
+            None if control.has_lost_table() => Err(RunError::LeaseTableGone),
             None if control.is_shutting_down() => Ok(()),
             None => Err(RunError::Stopped),
         }

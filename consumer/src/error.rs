@@ -66,6 +66,10 @@ pub enum RunError {
     /// under its name. The shards were brought to a good end before this was returned, and nothing was skipped.
     #[error(transparent)]
     OtherStream(OtherStream),
+    /// The lease table has not existed for 30 s: somebody has deleted it, and the checkpoints with it. It is not made anew beside a
+    /// running fleet, since that would start over from the configured position. A worker that is started makes it anew.
+    #[error("the lease table does not exist any more")]
+    LeaseTableGone,
     /// The worker's own tasks have ended: a bug in this crate, or a runtime that is shutting down. Its leases run out.
     #[error("the worker's tasks have ended")]
     Stopped,

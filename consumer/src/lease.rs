@@ -14,6 +14,7 @@ pub(crate) mod leader;
 mod memory;
 #[cfg(test)]
 mod model;
+pub(crate) mod odd;
 mod parents;
 mod sync;
 

@@ -165,6 +165,7 @@ mod apart;
 mod backoff;
 mod failed_call;
 mod settings;
+mod text;
 mod thread;
 
 mod watch;

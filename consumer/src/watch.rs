@@ -2,7 +2,6 @@
 
 mod book;
 mod findings;
-mod text;
 
 pub(crate) use self::findings::{Findings, Report};
 

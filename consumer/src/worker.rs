@@ -5,6 +5,8 @@ mod hold;
 mod lookout;
 mod offers;
 mod report;
+mod table_watch;
+mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -22,15 +24,17 @@ use self::hold::{Ended, hold};
 use self::lookout::Lookout;
 use self::offers::{Offers, Taker};
 use self::report::report;
+use self::table_watch::TableWatch;
 
 use crate::lease::find::{Find, Finder};
 use crate::lease::held::{HeldLease, HoldContext};
 use crate::lease::leader::{self, LeaderContext};
+use crate::lease::odd;
 use crate::lease::shutdown::Shutdown;
 use crate::lease::{Lease, LeaseKey, LostReason, StoreError};
 use crate::process::left::Left;
 use crate::thread::{AbortOnDrop, LeaseThread};
-use crate::watch::{FindingKind, Report};
+use crate::watch::FindingKind;
 
 /// What a worker is made of.
 pub(crate) struct WorkerContext {
@@ -62,6 +66,7 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
     let WorkerContext { hold, leader, max_leases } = context;
     let wall_clock = Arc::clone(&leader.wall_clock);
     let shutdown = Shutdown::default();
+    let lost_table = Arc::new(AtomicBool::new(false));
     let (stopped, has_stopped) = watch::channel(false);
     let (stop_leading, stop) = watch::channel(false);
     // A program that asks for no shard gets none: a lease without a reader must not look alive.
@@ -85,6 +90,9 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
         wanted: Arc::clone(&wanted),
         unwanted: BTreeSet::new(),
         lookout: Lookout::new(hold.clone()),
+        odd: BTreeSet::new(),
+        table: TableWatch::default(),
+        lost_table: Arc::clone(&lost_table),
         hold: hold.clone(),
         max_leases,
         shutdown: shutdown.clone(),
@@ -102,7 +110,7 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
         reporting.join().await;
         stopped.send_replace(true);
     }));
-    let control = WorkerControl { hold, shutdown, stopped: has_stopped, thread: ended, left };
+    let control = WorkerControl { hold, shutdown, lost_table, stopped: has_stopped, thread: ended, left };
     WorkerHandle { leases, wanted, asked: Asked::Nothing, control, tasks: vec![keeping] }
 }
 
@@ -161,6 +169,10 @@ struct Keeper {
     /// Leases named as ours that the program has not asked for.
     unwanted: BTreeSet<LeaseKey>,
     lookout: Lookout,
+    /// Rows that name us and cannot be used.
+    odd: BTreeSet<LeaseKey>,
+    table: TableWatch,
+    lost_table: Arc<AtomicBool>,
     max_leases: usize,
     shutdown: Shutdown,
     /// What is not finished of the shards.
@@ -278,31 +290,19 @@ impl Keeper {
         self.finder.lost(self.hold.clock.now(), ended.key, &ended.lost, ended.counter);
     }
 
-    /// Reports a shard that this worker could not go on with, by the rule *one shard that cannot begin*.
-    fn parked(&mut self, key: &LeaseKey, why: &str) {
-        let until = self.finder.refused(self.hold.clock.now(), key.clone());
-        let next = "its lease is released for other workers; this one takes it again after the cool-down";
-        self.hold.findings.report(Report::new(FindingKind::ShardParked, key, why, next).again_at(until));
-    }
-
-    fn note_left(&self, ended: &Ended) {
-        let at_its_end =
-            matches!(self.held.get(&ended.key), Some(Slot::Busy { finished }) if finished.load(Ordering::Relaxed));
-        let leaves = self.shutdown.deadline().is_some() && !at_its_end;
-        let released = ended.lost == LostReason::Released;
-        // A shard that failed has said so.
-        self.left.note(&ended.key.shard(), leaves, released, released && ended.failed.why().is_none());
-    }
-
     /// Looks at the leases that may have become ours: those hinted at, and all that the index names.
     async fn find(&mut self, with_index: bool) {
         let mut keys = self.hold.hints.take();
         if with_index {
-            match self.hold.store.owned_by(&self.hold.me).await {
+            let owned = self.hold.store.owned_by(&self.hold.me).await;
+            self.watch_table(&owned);
+            match owned {
                 Ok(owned) => {
                     self.finder.named(&owned);
+                    self.forget_odd(|key| owned.contains(key));
                     keys.extend(owned);
                 }
+                Err(StoreError::NoTable(_)) => {}
                 Err(error) => log(&error, "looking for our leases failed"),
             }
         }
@@ -312,18 +312,24 @@ impl Keeper {
         let mut rows = stream::iter(keys)
             .map(|key| {
                 let store = Arc::clone(&store);
-                async move { store.read(&key).await }
+                async move {
+                    let row = store.read(&key).await;
+                    (key, row)
+                }
             })
             .buffered(READS_AT_A_TIME);
         let mut give_back = Vec::new();
-        while let Some(row) = rows.next().await {
+        while let Some((key, row)) = rows.next().await {
             match row {
-                Ok(Some(lease)) => match self.finder.judge(self.hold.clock.now(), &lease) {
-                    Find::Adopt if self.lookout.admits(&lease) => self.consider(lease),
-                    Find::GiveBack => give_back.push(lease),
-                    Find::Adopt | Find::Wait | Find::NotOurs => {}
+                Ok(Some(lease)) => match (self.finder.judge(self.hold.clock.now(), &lease), odd::oddity(&lease)) {
+                    (Find::Wait | Find::NotOurs, _) => {}
+                    (_, Some(problem)) => self.left_alone(key, &problem),
+                    (Find::Adopt, None) if self.lookout.admits(&lease) => self.consider(lease),
+                    (Find::Adopt, None) => {}
+                    (Find::GiveBack, None) => give_back.push(lease),
                 },
                 Ok(None) => {}
+                Err(StoreError::Unreadable { problem }) => self.left_alone(key, &problem),
                 Err(error) => log(&error, "reading a lease failed"),
             }
         }
@@ -340,6 +346,7 @@ impl Keeper {
     }
 
     fn consider(&mut self, lease: Lease) {
+        self.forget_odd(|key| *key != lease.key);
         // A finished lease needs no reader: it is only kept alive until clean-up. Neither does one that is let go at once.
         let finished = lease.checkpoint.is_shard_end();
         let place = match &self.offers {

@@ -1,5 +1,6 @@
 //! What is wrong with one thing stops nothing else (C12): the rules of `docs/rules.md`, section "What may stop what".
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -200,5 +201,263 @@ async fn a_poison_record_is_tried_less_and_less_often() {
         assert!((4..=12).contains(&tries), "{workers} workers: tried {tries} times in ten minutes");
         let handles: Vec<&ConsumerHandle> = running.iter().map(|(handle, _)| handle).collect();
         assert_eq!(of_kind(&handles, FindingKind::LeaseRefused).len(), 1);
+    }
+}
+
+fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// Changes one attribute of a row, as an operator would.
+fn edit(cloud: &Cloud, key: &str, attribute: &str, value: AttributeValue) {
+    let table = cloud.table("app");
+    let mut item = table.item(key).expect("a row");
+    item.insert(attribute.to_owned(), value);
+    table.put(item);
+}
+
+/// Q10 (t16): one row whose range is off by one, then a worker dies: all other shards are read, the row is left alone and named.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_does_not_fit_the_stream_stops_neither_assignment_nor_clean_up() {
+    let (cloud, stream, ledger) = cloud_of(4).await;
+    let (_a, a_running) = run_noting(&cloud, "a", &ledger).await;
+    let (b, b_running) = run_noting(&cloud, "b", &ledger).await;
+    sleep(40 * SECOND).await;
+    put_each(&stream, 0..4, "1").await;
+    sleep(5 * SECOND).await;
+    let odd =
+        (0..4).map(shard_id).find(|id| cloud.table("app").item(id.as_str()).expect("a row")["leaseOwner"] == text("a"));
+    let odd = odd.expect("a has two");
+    let item = cloud.table("app").item(odd.as_str()).expect("a row");
+    let AttributeValue::S(end) = &item["endingHashKey"] else { panic!("a text") };
+    let right = end.parse::<u128>().expect("a number");
+    edit(&cloud, &odd, "endingHashKey", text((right - 1).to_string()));
+    sleep(40 * SECOND).await;
+    a_running.abort();
+    cloud.faults("a").black_hole();
+    let before = ledger.all().len();
+    put_each(&stream, 0..4, "2").await;
+    sleep(90 * SECOND).await;
+    assert_eq!(ledger.all().len() - before, 3, "all but the one row");
+    let found: Vec<_> = b.findings().into_iter().map(|finding| (finding.kind, finding.subject)).collect();
+    assert_eq!(found, [(FindingKind::LeaseMismatch, odd.clone())]);
+
+    // Sync and clean-up go on as well: a shard that is split is finished, followed and cleaned up.
+    let split = (0..4).find(|number| shard_id(*number) != odd).expect("one of the others");
+    stream.split(split).await;
+    put_each(&stream, 4..6, "3").await;
+    sleep(2 * MINUTE).await;
+    assert_eq!(ledger.all().len() - before, 5);
+    assert!(row(&cloud, &shard_id(split)).await.is_none(), "the finished lease is deleted");
+    // Corrected, the row is used.
+    edit(&cloud, &odd, "endingHashKey", text(right.to_string()));
+    sleep(30 * SECOND).await;
+    assert_eq!(ledger.all().len() - before, 6);
+    assert_eq!(b.findings(), []);
+    assert!(!b_running.is_finished());
+}
+
+/// Q10 (x5): one checkpoint that lies before its shard.
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_is_not_the_stream_s_stops_its_own_shard_only() {
+    let (cloud, stream, ledger) = cloud_of(4).await;
+    let (a, a_running) = run_noting(&cloud, "a", &ledger).await;
+    let (_b, b_running) = run_noting(&cloud, "b", &ledger).await;
+    sleep(30 * SECOND).await;
+    put_each(&stream, 0..4, "1").await;
+    sleep(5 * SECOND).await;
+    let table = cloud.table("app");
+    let mut item = table.item(shard_id(1).as_str()).expect("a row");
+    item.insert("checkpoint".to_owned(), text("1"));
+    item.remove("leaseOwner");
+    table.put(item);
+    sleep(MINUTE).await;
+    b_running.abort();
+    sleep(MINUTE).await;
+    let before = ledger.all().len();
+    put_each(&stream, 0..4, "2").await;
+    sleep(MINUTE).await;
+    assert_eq!(ledger.all().len() - before, 3);
+    let found: Vec<_> = a.findings().into_iter().map(|finding| (finding.kind, finding.subject)).collect();
+    assert_eq!(found, [(FindingKind::LeaseMismatch, shard_id(1))]);
+    assert!(!a_running.is_finished());
+}
+
+/// Q8 and Q49: rows that no program of the KCL writes. Each is left as it is and named; the others are used.
+#[tokio::test(start_paused = true)]
+async fn odd_rows_are_left_alone_and_named_and_the_others_are_used() {
+    let (cloud, stream, ledger) = cloud_of(8).await;
+    let (old, old_running) = run_noting(&cloud, "old", &ledger).await;
+    sleep(10 * SECOND).await;
+    put_each(&stream, 0..8, "1").await;
+    sleep(5 * SECOND).await;
+    old.shutdown(SECOND).await;
+    old_running.await.expect("no panic").expect("no error");
+
+    let table = cloud.table("app");
+    edit(&cloud, &shard_id(0), "startingHashKey", text("zero"));
+    edit(&cloud, &shard_id(1), "startingHashKey", text("340282366920938463463374607431768211455"));
+    edit(&cloud, &shard_id(2), "leaseCounter", number(i64::MAX as u64 - 10));
+    edit(&cloud, &shard_id(3), "parentShardId", AttributeValue::Ss(vec![shard_id(3)]));
+    edit(&cloud, &shard_id(4), "parentShardId", AttributeValue::Ss(vec![shard_id(5)]));
+    edit(&cloud, &shard_id(5), "parentShardId", AttributeValue::Ss(vec![shard_id(4)]));
+    edit(&cloud, &shard_id(6), "checkpoint", text("x".repeat(300_000)));
+    let forged = "shardId-\n2026-01-01T00:00:00Z ERROR forged";
+    for (key, owner) in [("orders-0", "a"), (forged, "a"), ("Orders", "nobody")] {
+        let mut item = table.item(shard_id(7).as_str()).expect("a row");
+        item.insert("leaseKey".to_owned(), text(key));
+        item.insert("leaseOwner".to_owned(), text(owner));
+        table.put(item);
+    }
+    let odd: Vec<String> = (0..7).map(shard_id).chain(["orders-0", forged, "Orders"].map(str::to_owned)).collect();
+    let before: Vec<_> = odd.iter().map(|key| table.item(key.as_str())).collect();
+
+    let (a, a_running) = run_noting(&cloud, "a", &ledger).await;
+    let delivered = ledger.all().len();
+    put_each(&stream, 0..8, "2").await;
+    sleep(3 * MINUTE).await;
+    assert_eq!(ledger.all().len() - delivered, 1, "of shard 7");
+    assert_eq!(odd.iter().map(|key| table.item(key.as_str())).collect::<Vec<_>>(), before, "left as they are");
+    let found = a.findings();
+    assert!(found.iter().all(|finding| finding.kind == FindingKind::RowUnusable), "{found:#?}");
+    let named: BTreeSet<&str> = found.iter().map(|finding| finding.subject.as_str()).collect();
+    let escaped = forged.replace('\n', "\\n");
+    let expected: BTreeSet<&str> =
+        odd.iter().map(|key| if key == forged { escaped.as_str() } else { key.as_str() }).collect();
+    assert_eq!(named, expected);
+    let longest = found.iter().map(|finding| finding.seen.len()).max();
+    assert!(longest < Some(700), "{longest:?}");
+
+    edit(&cloud, &shard_id(0), "startingHashKey", text("0"));
+    sleep(20 * SECOND).await;
+    assert_eq!(ledger.all().len() - delivered, 2, "a corrected row is used");
+    assert!(a.findings().iter().all(|finding| finding.subject != shard_id(0)));
+    assert!(!a_running.is_finished());
+}
+
+/// Q8 and Q49: a row that stands where the leader's lock belongs, and a lock that claims to last for ever.
+#[tokio::test(start_paused = true)]
+async fn what_stands_in_the_lock_s_place_keeps_nobody_from_leading_for_long() {
+    let lock = |extra: &[(&str, &str)]| -> Vec<(String, AttributeValue)> {
+        let own = [("leaseKey", "Leader")].into_iter().chain(extra.iter().copied());
+        own.map(|(name, value)| (name.to_owned(), text(value))).collect()
+    };
+    let cases = [
+        (lock(&[("entityType", "LEASE"), ("checkpoint", "LATEST")]), 30),
+        (
+            lock(&[
+                ("entityType", "LEADER"),
+                ("ownerName", "x"),
+                ("leaseDuration", "18446744073709551615"),
+                ("recordVersionNumber", "v"),
+            ]),
+            330,
+        ),
+        (
+            lock(&[
+                ("entityType", "LEADER"),
+                ("ownerName", "x"),
+                ("leaseDuration", "soon"),
+                ("recordVersionNumber", "v"),
+            ]),
+            330,
+        ),
+        (lock(&[("entityType", "LEADER"), ("leaseDuration", "10000"), ("recordVersionNumber", "v")]), 30),
+    ];
+    for (row, within) in cases {
+        let (cloud, stream, ledger) = cloud_of(2).await;
+        // Makes the table.
+        let maker = builder(&cloud, "maker").await.build().await.expect("built");
+        maker.handle().shutdown(SECOND).await;
+        for number in 0..2 {
+            cloud.table("app").delete(shard_id(number).as_str());
+        }
+        cloud.table("app").put(row.iter().cloned().collect());
+        let (_a, _running) = run_noting(&cloud, "a", &ledger).await;
+        put_each(&stream, 0..2, "1").await;
+        sleep(Duration::from_secs(within)).await;
+        assert_eq!(ledger.all().len(), 2, "{row:?}");
+    }
+}
+
+/// Q12: the lease table is deleted under a fleet. It is said at once, and the worker ends within a minute with an error.
+#[tokio::test(start_paused = true)]
+async fn a_deleted_table_is_said_at_once_and_ends_the_run_within_a_minute() {
+    let (cloud, stream, ledger) = cloud_of(2).await;
+    let (a, running) = run_noting(&cloud, "a", &ledger).await;
+    sleep(20 * SECOND).await;
+    let delete = async || cloud.outside().dynamodb.delete_table().table_name("app").send().await.expect("a table");
+    delete().await;
+    sleep(5 * SECOND).await;
+    let found = of_kind(&[&a], FindingKind::TableGone);
+    assert_eq!(found.len(), 1);
+    let ended = timeout(MINUTE - 5 * SECOND, running).await.expect("it ends").expect("no panic");
+    assert!(matches!(ended, Err(RunError::LeaseTableGone)), "{ended:?}");
+    sleep(10 * SECOND).await;
+    cloud.clear_calls("a");
+    sleep(MINUTE).await;
+    assert_eq!(cloud.calls("a").len(), 0, "nothing is left of it");
+
+    // Started again, it makes the table anew and reads from the configured start.
+    put_each(&stream, 0..2, "1").await;
+    let (b, _running) = run_noting(&cloud, "b", &ledger).await;
+    ledger.wait_for(2).await;
+    assert_eq!(b.findings(), []);
+}
+
+/// Q13: shards whose user code stands still hold all that they can; those whose user code does not are read all the same.
+#[tokio::test(start_paused = true)]
+async fn shards_that_stand_still_do_not_keep_others_from_reading() {
+    let cloud = Cloud::builder().latency(Duration::from_millis(10)).build();
+    let stream = cloud.create_stream("clicks", 14).await;
+    let all = stream.shards();
+    let mib = bytes::Bytes::from(vec![b'x'; (1 << 20) - 100]);
+    for _ in 0..9 {
+        for shard in &all[..12] {
+            stream.put_with_hash_key("stuck", *shard.hash_keys.start(), mib.clone()).await;
+        }
+        sleep(2 * SECOND).await;
+    }
+    let consumer = builder(&cloud, "a").await.build().await.expect("built");
+    let handle = consumer.handle();
+    let good = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&good);
+    let _running = tokio::spawn(consumer.run(move |batch: Batch| {
+        let count = Arc::clone(&count);
+        async move {
+            if batch.records()[0].partition_key() == "stuck" {
+                std::future::pending::<()>().await;
+            }
+            count.fetch_add(batch.records().len(), Ordering::Relaxed);
+            Ok::<(), std::io::Error>(())
+        }
+    }));
+    let watched = handle.clone();
+    let most = tokio::spawn(async move {
+        let mut most = 0;
+        for _ in 0..1300 {
+            sleep(Duration::from_millis(100)).await;
+            most = most.max(watched.buffered_bytes());
+        }
+        most
+    });
+    sleep(30 * SECOND).await;
+    for _ in 0..100 {
+        put_each_with(&stream, 12..14, "good").await;
+        sleep(SECOND).await;
+    }
+    assert!(good.load(Ordering::Relaxed) >= 196, "{} of 200", good.load(Ordering::Relaxed));
+    let most = most.await.expect("no panic");
+    assert!(most <= 128 << 20, "C9: {most}");
+}
+
+async fn put_each_with(stream: &Stream, shards: std::ops::Range<usize>, key: &str) {
+    let all = stream.shards();
+    for number in shards {
+        stream.put_with_hash_key(key, *all[number].hash_keys.start(), "x").await;
     }
 }

@@ -12,6 +12,7 @@ const ORDER: &[(&str, u32)] = &[
     ("backoff", 0),
     ("failed_call", 0),
     ("settings", 0),
+    ("text", 0),
     ("watch", 1),
     ("record", 1),
     ("shard", 2),

@@ -1,12 +1,12 @@
 //! The loop that reads one shard: calls, waits, and hands batches on.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_smithy_async::time::SharedTimeSource;
 use kinesis_aggregation::HashKeyRange;
+use kinesis_service_errors::Causes;
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
@@ -183,7 +183,7 @@ impl Reader {
             },
             Err(error) => {
                 let failure = Failure::of(&error);
-                let pause = self.pause_after("GetShardIterator", failure, &Chain(&error));
+                let pause = self.pause_after("GetShardIterator", failure, &Causes(&error));
                 self.polling.iterator_failed(self.context.clock.now(), failure, is_foreign_number(&error), pause);
             }
         }
@@ -217,7 +217,7 @@ impl Reader {
             Ok(answer) => self.take(sent, answer, permit),
             Err(error) => {
                 let failure = Failure::of(&error);
-                let pause = self.pause_after("GetRecords", failure, &Chain(&error));
+                let pause = self.pause_after("GetRecords", failure, &Causes(&error));
                 self.polling.records_failed(self.context.clock.now(), failure, pause);
                 None
             }
@@ -294,7 +294,7 @@ impl Reader {
                 listed.map_err(|foreign| self.foreign(*foreign))
             }
             Err(error) => {
-                let pause = self.pause_after("ListShards", Failure::Denied, &Chain(&error));
+                let pause = self.pause_after("ListShards", Failure::Denied, &Causes(&error));
                 self.polling.listing_failed(self.context.clock.now(), pause);
                 Ok(())
             }
@@ -317,7 +317,7 @@ impl Reader {
                     tracing::debug!(shard = %self.shard, known = listed.len(), "not all children are listed yet");
                     None
                 }
-                Err(error) => Some(self.pause_after("ListShards", Failure::Transient, &Chain(&error))),
+                Err(error) => Some(self.pause_after("ListShards", Failure::Transient, &Causes(&error))),
             };
             let pause = failure.unwrap_or_else(|| self.pauses.draw());
             tokio::time::sleep(pause).await;
@@ -377,21 +377,6 @@ const fn while_read(data: u64) -> u64 {
 /// How many records surely fit into a permit.
 fn records_in(permit: u64, largest: u64) -> i32 {
     i32::try_from((permit / while_read(largest)).clamp(1, MOST_RECORDS)).expect("within the service's bounds")
-}
-
-/// An error and its sources in one line.
-struct Chain<'a>(&'a dyn Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
-    }
 }
 
 /// Up to 5 s: a shard whose answer was 10 MB is throttled that long (2 MB a second, API reference).

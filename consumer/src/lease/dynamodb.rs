@@ -95,7 +95,7 @@ impl DynamoDbLeaseStore {
         &self.table
     }
 
-    fn update(&self, key: impl ToString, expression: &str, condition: &str) -> UpdateItemFluentBuilder {
+    fn update(&self, key: &str, expression: &str, condition: &str) -> UpdateItemFluentBuilder {
         self.client
             .update_item()
             .table_name(&self.table)
@@ -152,7 +152,7 @@ impl LeaseStore for DynamoDbLeaseStore {
             .client
             .delete_item()
             .table_name(&self.table)
-            .key(item::KEY, s(key))
+            .key(item::KEY, s(key.as_str()))
             .condition_expression(IS_FOREIGN)
             .expression_attribute_values(":stream", s(stream))
             .expression_attribute_values(":lease", s(item::LEASE))
@@ -202,7 +202,7 @@ impl LeaseStore for DynamoDbLeaseStore {
 
     async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
         let Some(item) = self.get("read", key.as_str()).await? else { return Ok(None) };
-        item::lease(&item).map(Some).map_err(|problem| refused("read", problem))
+        item::lease(&item).map(Some).map_err(|problem| StoreError::Unreadable { problem: problem.to_string() })
     }
 
     async fn create(&self, lease: &Lease) -> Result<Written, StoreError> {
@@ -222,7 +222,8 @@ impl LeaseStore for DynamoDbLeaseStore {
 
     async fn renew(&self, renewal: Renewal<'_>) -> Result<Written, StoreError> {
         let holds = if renewal.in_handoff { is_held() } else { is_held_for_itself() };
-        let update = self.update(renewal.key, "SET leaseCounter = :next", &format!("leaseCounter = :seen AND {holds}"));
+        let update =
+            self.update(renewal.key.as_str(), "SET leaseCounter = :next", &format!("leaseCounter = :seen AND {holds}"));
         self.send("renew", with_renewal(update, renewal)).await
     }
 
@@ -233,7 +234,7 @@ impl LeaseStore for DynamoDbLeaseStore {
              ownerSwitchesSinceCheckpoint = :zero \
              REMOVE pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState";
         let update = self
-            .update(renewal.key, expression, &format!("leaseCounter = :seen AND {}", is_held()))
+            .update(renewal.key.as_str(), expression, &format!("leaseCounter = :seen AND {}", is_held()))
             .expression_attribute_values(":checkpoint", checkpoint)
             .expression_attribute_values(":sub", sub)
             .expression_attribute_values(":zero", n(0));
@@ -247,7 +248,7 @@ impl LeaseStore for DynamoDbLeaseStore {
         let switches = if from_another || back_again { ", ownerSwitchesSinceCheckpoint :one" } else { "" };
         let expression = format!("SET leaseOwner = :to REMOVE checkpointOwner ADD leaseCounter :one{switches}");
         let update = self
-            .update(key, &expression, &is_as_seen(seen))
+            .update(key.as_str(), &expression, &is_as_seen(seen))
             .expression_attribute_values(":to", s(to.as_str()))
             .expression_attribute_values(":one", n(1));
         self.send("assign", with_seen(update, seen)).await
@@ -256,7 +257,7 @@ impl LeaseStore for DynamoDbLeaseStore {
     async fn start_handoff(&self, key: &LeaseKey, from: &WorkerId, to: &WorkerId) -> Result<Written, StoreError> {
         let seen = Owners { owner: Some(from.clone()), checkpoint_owner: None };
         let update = self
-            .update(key, "SET leaseOwner = :to, checkpointOwner = :owner", &owners_are(&seen))
+            .update(key.as_str(), "SET leaseOwner = :to, checkpointOwner = :owner", &owners_are(&seen))
             .expression_attribute_values(":to", s(to.as_str()));
         self.send("start_handoff", with_owners(update, &seen)).await
     }
@@ -264,7 +265,8 @@ impl LeaseStore for DynamoDbLeaseStore {
     async fn evict(&self, key: &LeaseKey, seen: &Seen) -> Result<Written, StoreError> {
         let remove = if seen.owners.checkpoint_owner.is_some() { "checkpointOwner" } else { "leaseOwner" };
         let expression = format!("REMOVE {remove} ADD leaseCounter :one");
-        let update = self.update(key, &expression, &is_as_seen(seen)).expression_attribute_values(":one", n(1));
+        let update =
+            self.update(key.as_str(), &expression, &is_as_seen(seen)).expression_attribute_values(":one", n(1));
         self.send("evict", with_seen(update, seen)).await
     }
 
@@ -274,7 +276,7 @@ impl LeaseStore for DynamoDbLeaseStore {
         holder: &WorkerId,
         children: &[ShardId],
     ) -> Result<Written, StoreError> {
-        let mut update = with_holder(self.update(key, "", &is_held()).set_update_expression(None), holder);
+        let mut update = with_holder(self.update(key.as_str(), "", &is_held()).set_update_expression(None), holder);
         if let Some(children) = item::from_shards(children) {
             update = update
                 .update_expression("SET childShardIds = :children")
@@ -288,7 +290,7 @@ impl LeaseStore for DynamoDbLeaseStore {
             .client
             .delete_item()
             .table_name(&self.table)
-            .key(item::KEY, s(key))
+            .key(item::KEY, s(key.as_str()))
             .condition_expression("attribute_not_exists(leaseKey) OR checkpoint = :end")
             .expression_attribute_values(":end", s(item::SHARD_END))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
@@ -301,7 +303,7 @@ impl LeaseStore for DynamoDbLeaseStore {
         let expression = "SET entityType = :worker, lut = :now, sts = :none, opr = :none, sup = :supported, slu = :now, \
                           properties = :properties";
         let update = self
-            .update(&report.worker, expression, WORKER_ROW)
+            .update(report.worker.as_str(), expression, WORKER_ROW)
             .expression_attribute_values(":worker", s(item::WORKER))
             .expression_attribute_values(":now", n(report.now.0))
             .expression_attribute_values(":none", AttributeValue::M(Item::new()))
@@ -317,7 +319,7 @@ impl LeaseStore for DynamoDbLeaseStore {
             .client
             .delete_item()
             .table_name(&self.table)
-            .key(item::KEY, s(worker))
+            .key(item::KEY, s(worker.as_str()))
             .condition_expression(unchanged)
             .expression_attribute_values(":worker", s(item::WORKER));
         if let Some(seen) = last_update {
@@ -330,17 +332,16 @@ impl LeaseStore for DynamoDbLeaseStore {
 
     async fn leader(&self) -> Result<Option<LeaderLock>, StoreError> {
         let Some(item) = self.get("leader", item::LEADER_KEY).await? else { return Ok(None) };
-        match Row::read(&item) {
-            Ok(Row::Lock(lock)) => Ok(Some(lock)),
-            Ok(_) => Err(refused("leader", "the row of the leader's lock holds something else")),
-            Err(problem) => Err(refused("leader", problem)),
-        }
+        Ok(item::lock(&item))
     }
 
     async fn take_leadership(&self, lock: &LeaderLock, seen: Option<&LeaderLock>) -> Result<bool, StoreError> {
         let mut put = self.client.put_item().table_name(&self.table).set_item(Some(item::from_lock(lock)));
         put = match seen {
-            None => put.condition_expression("attribute_not_exists(leaseKey)"),
+            None => put
+                .condition_expression(NO_LOCK)
+                .expression_attribute_values(":text", s("S"))
+                .expression_attribute_values(":empty", s("")),
             Some(seen) => put
                 .condition_expression("recordVersionNumber = :seen")
                 .expression_attribute_values(":seen", s(&seen.version)),
@@ -359,7 +360,7 @@ impl LeaseStore for DynamoDbLeaseStore {
             .expression_attribute_values(":duration", item::from_lock_duration(next.duration))
             .expression_attribute_values(":next", s(&next.version))
             .expression_attribute_values(":held", s(&held.version))
-            .expression_attribute_values(":me", s(&held.owner));
+            .expression_attribute_values(":me", s(held.owner.as_str()));
         condition_held("renew_leadership", call(self.call_timeout, "renew_leadership", update.send()).await)
     }
 
@@ -371,7 +372,7 @@ impl LeaseStore for DynamoDbLeaseStore {
             .key(item::KEY, s(item::LEADER_KEY))
             .condition_expression(LOCK_IS_HELD)
             .expression_attribute_values(":held", s(&held.version))
-            .expression_attribute_values(":me", s(&held.owner));
+            .expression_attribute_values(":me", s(held.owner.as_str()));
         condition_held("release_leadership", call(self.call_timeout, "release_leadership", delete.send()).await)
     }
 }
@@ -399,6 +400,9 @@ const WORKER_ROW: &str = "attribute_not_exists(leaseKey) OR entityType = :worker
 /// A lease, of whatever kind of worker, that is not of the stream.
 const IS_FOREIGN: &str = "(attribute_not_exists(boundToStream) OR boundToStream <> :stream) \
      AND (attribute_not_exists(entityType) OR entityType = :lease)";
+/// No lock, or a row without a version: nobody can hold such a one, and nobody could ever lead beside it.
+const NO_LOCK: &str = "attribute_not_exists(leaseKey) OR NOT attribute_type(recordVersionNumber, :text) \
+                       OR recordVersionNumber = :empty";
 const LOCK_IS_HELD: &str = "attribute_exists(leaseKey) AND recordVersionNumber = :held AND ownerName = :me";
 /// The support code of a worker that knows the single-table layout (KCL 3.5).
 const SINGLE_TABLE_SUPPORT: u8 = 1;

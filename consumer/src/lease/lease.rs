@@ -8,6 +8,7 @@ use kinesis_aggregation::HashKeyRange;
 
 use crate::record::Position;
 use crate::shard::ShardId;
+use crate::text::escaped;
 
 /// The key of a lease: the shard id, or `account:stream:epoch:shard` where one table serves several streams.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +36,7 @@ macro_rules! text_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
+                fmt::Display::fmt(&escaped(&self.0), f)
             }
         }
 

@@ -291,6 +291,12 @@ pub enum StoreError {
     /// The table does not exist (any more). Nothing was written.
     #[error("the lease table does not exist")]
     NoTable(#[source] BoxError),
+    /// The row cannot be read as what it should be. Nothing was written.
+    #[error("a row of the lease table cannot be read: {problem}")]
+    Unreadable {
+        /// The attribute, and what is wrong with it.
+        problem: String,
+    },
     /// No answer came, or one that does not tell: the write may have happened.
     #[error("{operation} on the lease table ended without an answer")]
     Unknown {
@@ -319,6 +325,7 @@ impl StoreError {
         let source = match self {
             Self::Throttled(source) | Self::NoTable(source) => source,
             Self::Refused { source, .. } | Self::Denied { source, .. } | Self::Unknown { source, .. } => source,
+            Self::Unreadable { .. } => return None,
         };
         source.downcast_ref().map(|Answered { code, .. }| code.as_str())
     }
@@ -329,6 +336,7 @@ impl StoreError {
             Self::Refused { operation, .. } | Self::Denied { operation, .. } | Self::Unknown { operation, .. } => {
                 operation
             }
+            Self::Unreadable { .. } => "read",
             Self::Throttled(_) | Self::NoTable(_) => "a call",
         }
     }

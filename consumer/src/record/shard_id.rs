@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::text::escaped;
+
 /// The id of a shard, such as `shardId-000000000007`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(Arc<str>);
@@ -23,7 +25,7 @@ impl<T: Into<Arc<str>>> From<T> for ShardId {
 
 impl fmt::Display for ShardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        fmt::Display::fmt(&escaped(&self.0), f)
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::book::{Book, Say};
-use super::text::escaped;
 use crate::clock::{Clock, Tick};
+use crate::text::escaped;
 
 /// Something that is wrong now. It stays on the list of [`ConsumerHandle::findings`](crate::ConsumerHandle::findings) until it is
 /// mended; everything that it does not concern goes on. What each kind stops, and what mends it, is in `docs/rules.md`.

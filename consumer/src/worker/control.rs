@@ -1,6 +1,7 @@
 //! The handle by which a worker is stopped.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -17,6 +18,7 @@ use crate::thread::{AbortOnDrop, Ended};
 pub(crate) struct WorkerControl {
     pub(super) hold: HoldContext,
     pub(super) shutdown: Shutdown,
+    pub(super) lost_table: Arc<AtomicBool>,
     pub(super) stopped: watch::Receiver<bool>,
     /// The thread of the leases, if there is one.
     pub(super) thread: Option<Ended>,
@@ -35,6 +37,11 @@ impl WorkerControl {
         let limit = self.hold.duration.min(LONG);
         let watch = watched.clone().watch(Handle::current(), Arc::clone(&self.hold.clock), limit);
         Some(AbortOnDrop(self.hold.home.spawn(watch)))
+    }
+
+    /// Whether the worker ends, or has ended, because the lease table is gone.
+    pub(crate) fn has_lost_table(&self) -> bool {
+        self.lost_table.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_shutting_down(&self) -> bool {

@@ -27,7 +27,7 @@ pub(super) fn is_held_for_itself() -> String {
 }
 
 pub(super) fn with_holder(update: UpdateItemFluentBuilder, holder: &WorkerId) -> UpdateItemFluentBuilder {
-    with_nobody(update).expression_attribute_values(":holder", s(holder))
+    with_nobody(update).expression_attribute_values(":holder", s(holder.as_str()))
 }
 
 /// The condition that there is a row, and that it is as a writer saw it. [`with_seen`] brings its values.
@@ -57,10 +57,10 @@ pub(super) fn owners_are(seen: &Owners) -> String {
 
 pub(super) fn with_owners(mut update: UpdateItemFluentBuilder, seen: &Owners) -> UpdateItemFluentBuilder {
     if let Some(owner) = &seen.owner {
-        update = update.expression_attribute_values(":owner", s(owner));
+        update = update.expression_attribute_values(":owner", s(owner.as_str()));
     }
     if let Some(holder) = &seen.checkpoint_owner {
-        update = update.expression_attribute_values(":holder", s(holder));
+        update = update.expression_attribute_values(":holder", s(holder.as_str()));
     }
     if seen.owner.is_none() || seen.checkpoint_owner.is_none() {
         update = with_nobody(update);

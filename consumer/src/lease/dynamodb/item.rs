@@ -14,6 +14,12 @@ use crate::lease::{
 };
 use crate::record::Position;
 use crate::shard::ShardId;
+use crate::text::escaped;
+
+use self::lock::check_lock;
+pub(super) use self::lock::lock;
+
+mod lock;
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
@@ -41,10 +47,10 @@ impl Row {
         match text(item, ENTITY_TYPE)? {
             None | Some(LEASE) => Ok(Self::Lease(Box::new(lease(item)?))),
             Some(WORKER) => Ok(Self::Worker(worker(item)?)),
-            Some(LEADER) => Ok(Self::Lock(lock(item)?)),
+            Some(LEADER) => Ok(Self::Lock(check_lock(item)?)),
             Some("CLIENT_VERSION_MIGRATION" | "TABLE_MIGRATION" | "STREAM") => Ok(Self::Other),
             // Some later version's. Java's lease reader passes over it too; not knowing what it means, we must not own it.
-            Some(unknown) => Err(malformed(ENTITY_TYPE, format!("is {unknown:?}, which is not known"))),
+            Some(unknown) => Err(malformed(ENTITY_TYPE, format!("is {}, which is not known", escaped(unknown)))),
         }
     }
 }
@@ -61,7 +67,7 @@ pub(super) fn lease(item: &Item) -> Result<Lease, Malformed> {
     lease.pending = pending(item, &of_shard)?;
     lease.parents = shards(item, PARENTS)?;
     lease.children = shards(item, CHILDREN)?;
-    lease.range = range(text(item, RANGE_START)?, text(item, RANGE_END)?);
+    lease.range = range(text(item, RANGE_START)?, text(item, RANGE_END)?)?;
     lease.throughput_kib_per_s = number(item, THROUGHPUT)?;
     lease.stream = text(item, STREAM)?.map(str::to_owned);
     lease.shard = text(item, SHARD)?.map(ShardId::from);
@@ -103,8 +109,8 @@ pub(super) fn from_lease(lease: &Lease) -> Item {
         put(CHILDREN, children);
     }
     if let Some(range) = lease.range {
-        put(RANGE_START, s(range.start));
-        put(RANGE_END, s(range.end));
+        put(RANGE_START, s(range.start.to_string()));
+        put(RANGE_END, s(range.end.to_string()));
     }
     if let Some(throughput) = lease.throughput_kib_per_s.and_then(from_throughput) {
         put(THROUGHPUT, throughput);
@@ -116,7 +122,7 @@ pub(super) fn from_lease(lease: &Lease) -> Item {
         put(SHARD, s(shard.as_str()));
     }
     if let Some(stream) = &lease.bound_to {
-        put(BOUND_TO, s(stream));
+        put(BOUND_TO, s(&**stream));
     }
     item
 }
@@ -162,11 +168,12 @@ pub(super) fn from_lock(lock: &LeaderLock) -> Item {
 
 /// The lock client keeps this number as text.
 pub(super) fn from_lock_duration(duration: Duration) -> AttributeValue {
-    s(duration.as_millis())
+    s(duration.as_millis().to_string())
 }
 
-pub(super) fn s(text: impl ToString) -> AttributeValue {
-    AttributeValue::S(text.to_string())
+/// Not for IDs, which show themselves escaped: their text is wanted.
+pub(super) fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
 }
 
 pub(super) fn n(number: impl ToString) -> AttributeValue {
@@ -202,7 +209,8 @@ fn parse_checkpoint(
         LATEST => Checkpoint::Latest,
         SHARD_END => Checkpoint::ShardEnd,
         number => {
-            let sequence_number = number.parse().map_err(|e| malformed(attribute, format!("is no checkpoint: {e}")))?;
+            let sequence_number =
+                number.parse().map_err(|_| malformed(attribute, format!("is no checkpoint: {}", escaped(number))))?;
             Checkpoint::At(Position { sequence_number, sub_sequence, shard: shard.clone() })
         }
     })
@@ -223,11 +231,18 @@ fn shards(item: &Item, attribute: &'static str) -> Result<Vec<ShardId>, Malforme
 }
 
 /// The hash keys from `start` to `end`, if both are there. An end beyond the last hash key means the last.
-fn range(start: Option<&str>, end: Option<&str>) -> Option<HashKeyRange> {
-    let decimal = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let start: u128 = start.filter(|text| decimal(text))?.parse().ok()?;
-    let end: u128 = end.filter(|text| decimal(text))?.parse().unwrap_or(u128::MAX);
-    (start <= end).then(|| HashKeyRange::new(HashKey::new(start), HashKey::new(end)))
+fn range(start: Option<&str>, end: Option<&str>) -> Result<Option<HashKeyRange>, Malformed> {
+    let parse = |attribute, text: Option<&str>| match text {
+        None => Ok(None),
+        Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(Some(text.parse().unwrap_or(u128::MAX))),
+        Some(text) => Err(malformed(attribute, format!("is no hash key: {}", escaped(text)))),
+    };
+    let (start, end) = (parse(RANGE_START, start)?, parse(RANGE_END, end)?);
+    let (Some(start), Some(end)) = (start, end) else { return Ok(None) };
+    if start > end {
+        return Err(malformed(RANGE_START, format!("is {start}, above the end of the range, {end}")));
+    }
+    Ok(Some(HashKeyRange::new(HashKey::new(start), HashKey::new(end))))
 }
 
 fn worker(item: &Item) -> Result<WorkerRow, Malformed> {
@@ -251,8 +266,11 @@ fn announced(item: &Item, name: &str) -> Option<Duration> {
 }
 
 pub(super) fn from_report(report: &WorkerReport) -> AttributeValue {
-    let properties = [(PROPERTIES_VERSION, s(VERSION)), (HEARTBEAT_INTERVAL, s(report.heartbeat_interval.as_millis()))];
-    let handoff_time = report.handoff_time.map(|time| (HANDOFF_TIME, s(time.as_millis())));
+    let properties = [
+        (PROPERTIES_VERSION, s(VERSION.to_string())),
+        (HEARTBEAT_INTERVAL, s(report.heartbeat_interval.as_millis().to_string())),
+    ];
+    let handoff_time = report.handoff_time.map(|time| (HANDOFF_TIME, s(time.as_millis().to_string())));
     AttributeValue::M(
         properties.into_iter().chain(handoff_time).map(|(name, value)| (name.to_owned(), value)).collect(),
     )
@@ -274,15 +292,6 @@ fn is_fit(item: &Item) -> bool {
     })
 }
 
-fn lock(item: &Item) -> Result<LeaderLock, Malformed> {
-    let owner = WorkerId::from(required(LOCK_OWNER, text(item, LOCK_OWNER)?)?);
-    let version = required(LOCK_VERSION, text(item, LOCK_VERSION)?)?.to_owned();
-    let millis = required(LOCK_DURATION, text(item, LOCK_DURATION)?)?;
-    let millis = millis.parse().map_err(|e| malformed(LOCK_DURATION, format!("is no number: {e}")))?;
-    let released = text(item, LOCK_RELEASED)? == Some("1");
-    Ok(LeaderLock { owner, duration: Duration::from_millis(millis), version, released })
-}
-
 /// An empty text stands for none: no row of the KCL holds one, and a worker named by it owns nothing.
 pub(super) fn text<'a>(item: &'a Item, attribute: &'static str) -> Result<Option<&'a str>, Malformed> {
     match item.get(attribute) {
@@ -300,7 +309,7 @@ where
     match item.get(attribute) {
         None => Ok(None),
         Some(AttributeValue::N(text)) => {
-            text.parse().map(Some).map_err(|e| malformed(attribute, format!("is {text}: {e}")))
+            text.parse().map(Some).map_err(|e| malformed(attribute, format!("is {}: {e}", escaped(text))))
         }
         Some(other) => Err(unexpected(attribute, other)),
     }
@@ -311,7 +320,20 @@ fn required<T>(attribute: &'static str, value: Option<T>) -> Result<T, Malformed
 }
 
 fn unexpected(attribute: &'static str, value: &AttributeValue) -> Malformed {
-    malformed(attribute, format!("has the wrong type: {value:?}"))
+    let kind = match value {
+        AttributeValue::S(_) => "S",
+        AttributeValue::N(_) => "N",
+        AttributeValue::B(_) => "B",
+        AttributeValue::Ss(_) => "SS",
+        AttributeValue::Ns(_) => "NS",
+        AttributeValue::Bs(_) => "BS",
+        AttributeValue::M(_) => "M",
+        AttributeValue::L(_) => "L",
+        AttributeValue::Bool(_) => "BOOL",
+        AttributeValue::Null(_) => "NULL",
+        _ => "unknown",
+    };
+    malformed(attribute, format!("has the wrong type, {kind}"))
 }
 
 const fn malformed(attribute: &'static str, problem: String) -> Malformed {

@@ -163,13 +163,14 @@ impl DynamoDbLeaseStore {
 
     /// Writes the version row of a new application. Its history has one entry, as the KCL's has: the state before the first.
     async fn found(&self, Entry { worker, now, stream }: Entry<'_>) -> Result<(), PrepareError> {
-        let before = [("cv", s("CLIENT_VERSION_INIT")), ("mb", s(worker)), ("mts", n(now.0.saturating_mul(1000)))];
+        let before =
+            [("cv", s("CLIENT_VERSION_INIT")), ("mb", s(worker.as_str())), ("mts", n(now.0.saturating_mul(1000)))];
         let before = before.map(|(name, value)| (name.to_owned(), value)).into();
         let row = [
             (item::KEY, s(VERSION_KEY)),
             (item::ENTITY_TYPE, s("CLIENT_VERSION_MIGRATION")),
             ("cv", s(VERSION_3)),
-            ("mb", s(worker)),
+            ("mb", s(worker.as_str())),
             ("mts", n(now.0.saturating_mul(1000))),
             ("h", AttributeValue::L(vec![AttributeValue::M(before)])),
         ];

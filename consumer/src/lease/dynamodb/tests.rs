@@ -31,7 +31,8 @@ async fn prepared(cloud: &Cloud) -> (DynamoDbLeaseStore, Client) {
 }
 
 async fn raw(client: &Client, key: impl ToString) -> Item {
-    let row = client.get_item().table_name("app").key("leaseKey", s(key)).consistent_read(true).send().await;
+    let row =
+        client.get_item().table_name("app").key("leaseKey", s(key.to_string())).consistent_read(true).send().await;
     row.expect("the table is there").item.expect("the row is there")
 }
 
@@ -186,7 +187,7 @@ async fn rows_that_cannot_be_read_are_reported_and_others_used() {
     let [(key, problem)] = &rows.unreadable[..] else { panic!("{:?}", rows.unreadable) };
     assert_eq!(key, "shardId-000000000001");
     assert!(problem.contains("leaseCounter is missing"), "{problem}");
-    assert!(matches!(store.read(&LeaseKey::from(key.as_str())).await, Err(StoreError::Refused { .. })));
+    assert!(matches!(store.read(&LeaseKey::from(key.as_str())).await, Err(StoreError::Unreadable { .. })));
 }
 
 #[tokio::test(start_paused = true)]

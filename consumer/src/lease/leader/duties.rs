@@ -14,6 +14,7 @@ use crate::clock::Tick;
 use crate::lease::assign::{Assignment, Move, Refused, Round};
 use crate::lease::belonging::ClaimError;
 use crate::lease::cleanup;
+use crate::lease::odd::Judged;
 use crate::lease::store::LeaseStore;
 use crate::lease::{Checkpoint, Lease, LeaseKey, Mismatch, Rows, StoreError, WorkerRow, Written};
 use crate::watch::{FindingKind, Report};
@@ -77,7 +78,7 @@ impl Duties {
         if !matches!(standing, Standing::Leading { .. }) {
             self.shards.stop();
             self.just_made.clear();
-            self.report(&Rows::default(), &[], &Round::default());
+            self.report(&Judged::default(), &Round::default());
             self.context.hold.findings.replace(FindingKind::EndedOpen, []);
             self.knows_the_table = false;
         }
@@ -110,9 +111,11 @@ impl Duties {
             }
         };
         self.add_just_made(asked, &mut rows);
-        self.assignment.observe(clock.now(), (self.context.wall_clock)(), &rows);
+        // Only what can be used is assigned, balanced, cleaned up and synced: one bad row stops nothing else (C12).
+        let judged = self.shards.judge(rows);
+        self.assignment.observe(clock.now(), (self.context.wall_clock)(), &judged.usable);
         if self.leads() && self.is_our_table().await {
-            self.lead(asked, &rows).await;
+            self.lead(asked, &judged).await;
         }
         let next = (asked + ROUND).max(clock.now() + RETRY);
         Some(self.assignment.next_expiry(asked).map_or(next, |expiry| next.min(expiry)))
@@ -150,20 +153,20 @@ impl Duties {
         }
     }
 
-    async fn lead(&mut self, asked: Tick, rows: &Rows) {
-        let mismatches = self.shards.mismatches(rows);
+    async fn lead(&mut self, asked: Tick, judged: &Judged) {
+        let rows = &judged.usable;
         let mut round = Round::default();
-        if mismatches.is_empty() {
+        if !judged.is_foreign {
             round = self.assignment.round(asked);
             self.make(std::mem::take(&mut round.moves)).await;
             self.clean(rows).await;
         }
-        self.report(rows, &mismatches, &round);
+        self.report(judged, &round);
         let ended_open = self.shards.ended_open(rows);
         self.context.hold.findings.replace(FindingKind::EndedOpen, ended_open.iter().map(ended_open_lease));
         self.bury(&rows.workers).await;
         if self.leads() {
-            self.shards.look(rows);
+            self.shards.look(judged);
         }
     }
 
@@ -240,25 +243,22 @@ impl Duties {
     }
 
     /// Reports what a leader sees and cannot put right by itself. A worker that does not lead reports nothing of this.
-    fn report(&self, rows: &Rows, mismatches: &[Mismatch], round: &Round) {
+    fn report(&self, judged: &Judged, round: &Round) {
         let findings = &self.context.hold.findings;
-        let unreadable = rows.unreadable.iter().map(|(key, problem)| odd_row(key, problem));
-        let without_start = rows.leases.iter().filter(|lease| lease.checkpoint == Checkpoint::Missing);
-        let odd = unreadable.chain(without_start.map(|lease| odd_row(lease.key.as_str(), NO_START)));
+        let odd = judged.odd.iter().map(|(key, problem)| odd_row(key, problem));
+        let without_start = judged.usable.leases.iter().filter(|lease| lease.checkpoint == Checkpoint::Missing);
+        let odd = odd.chain(without_start.map(|lease| odd_row(lease.key.as_str(), NO_START)));
         findings.replace(FindingKind::RowUnusable, odd);
-        findings.replace(FindingKind::LeaseMismatch, mismatches.iter().map(foreign_lease));
+        let next = if judged.is_foreign { ALL_LEFT_ALONE } else { LEFT_ALONE };
+        let foreign = |mismatch: &Mismatch| Report::new(FindingKind::LeaseMismatch, mismatch.key(), mismatch, next);
+        findings.replace(FindingKind::LeaseMismatch, judged.mismatches.iter().map(foreign));
         findings.replace(FindingKind::NoRoom, round.spill.iter().map(without_room));
         findings.replace(FindingKind::LeaseRefused, round.refused.iter().map(refused));
     }
 }
 
 fn odd_row(key: &str, problem: &str) -> Report {
-    Report::new(FindingKind::RowUnusable, key, problem, "left alone; it is looked at in every round")
-}
-
-fn foreign_lease(mismatch: &Mismatch) -> Report {
-    let next = "left alone until its row fits; it is compared with the listing in every round";
-    Report::new(FindingKind::LeaseMismatch, mismatch.key(), mismatch, next)
+    Report::new(FindingKind::RowUnusable, key, problem, LEFT_ALONE)
 }
 
 fn refused(Refused { key, times, again_at }: &Refused) -> Report {
@@ -296,6 +296,9 @@ fn log(error: &StoreError, what: &'static str) {
     tracing::warn!(error = error as &dyn std::error::Error, "{what} failed");
 }
 
+const LEFT_ALONE: &str = "left alone until somebody corrects or deletes the row; looked at in every round";
+const ALL_LEFT_ALONE: &str =
+    "nothing in the table shows that it is this stream's: no lease is made or given until that is put right";
 const NO_START: &str = "it has no checkpoint, so where to start is unknown: give it one, and its shard is read";
 /// How often the leader looks at the table: with a lease duration of 10 s, a crash is made good within 22 s (C8).
 const ROUND: Duration = Duration::from_secs(5);

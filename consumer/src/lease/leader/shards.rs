@@ -9,8 +9,9 @@ use super::LeaderContext;
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Tick};
 use crate::lease::belonging::{Belonging, ClaimError, Confirmed};
+use crate::lease::odd::{self, Judged};
 use crate::lease::store::LeaseStore;
-use crate::lease::sync::{self, Mismatch, Plan};
+use crate::lease::sync::{self, Plan};
 use crate::lease::{Checkpoint, Lease, LeaseKey, Rows};
 use crate::shard::absence::{APART, Absence, LookUp};
 use crate::shard::discover::{Discover, ListFilter};
@@ -145,15 +146,16 @@ impl Shards {
         self.ended_open.iter().filter(|(_, since)| listed.since(**since) >= APART).map(|(key, _)| key.clone()).collect()
     }
 
-    /// The leases that do not fit the stream.
-    pub(super) fn mismatches(&self, rows: &Rows) -> Vec<Mismatch> {
-        // The worker had a listing before it could lead; a lease that it made up since is judged by the next.
+    /// Sets apart what cannot be used of the table.
+    pub(super) fn judge(&self, rows: Rows) -> Judged {
+        // Before the first look, by the listing that the worker had before it could lead.
         let known = self.looker.belonging.last_listing();
-        sync::mismatches(self.listing().unwrap_or(&known), rows)
+        let listing = self.listing().or_else(|| (!known.is_empty()).then_some(&known[..]));
+        odd::judge(rows, listing, |lease| self.looker.belonging.is_foreign(lease))
     }
 
     /// Begins a look at the stream if one is due, for the table as just read.
-    pub(super) fn look(&mut self, rows: &Rows) {
+    pub(super) fn look(&mut self, Judged { usable: rows, is_foreign, .. }: &Judged) {
         let is_empty = rows.leases.is_empty() && rows.unreadable.is_empty();
         if is_empty && self.had_leases {
             let next = "not starting over from the configured position: put the leases back, or restart the workers";
@@ -175,8 +177,8 @@ impl Shards {
         let filter = if is_empty { self.first_listing } else { ListFilter::All };
         let mut looker = self.looker.clone();
         self.looker.rng = self.looker.rng.fork();
-        let (rows, missing) = (rows.clone(), self.missing.clone());
-        self.under_way = Some(Box::pin(async move { looker.look(filter, rows, missing).await }));
+        let (rows, missing, may_make) = (rows.clone(), self.missing.clone(), !is_foreign);
+        self.under_way = Some(Box::pin(async move { looker.look(filter, rows, missing, may_make).await }));
     }
 
     /// Resolves when a look that is under way has ended. Cancel safe.
@@ -228,7 +230,14 @@ impl Looker {
         !matches!(self.belonging.confirm(asked).await, Confirmed::Another(_))
     }
 
-    async fn look(&mut self, filter: ListFilter, rows: Rows, seen_missing: BTreeSet<LeaseKey>) -> Synced {
+    /// `may_make`: whether leases are made if any are missing. A table that is to be left alone gets none.
+    async fn look(
+        &mut self,
+        filter: ListFilter,
+        rows: Rows,
+        seen_missing: BTreeSet<LeaseKey>,
+        may_make: bool,
+    ) -> Synced {
         let mut synced = Synced { made: Vec::new(), missing: BTreeSet::new(), listing: None };
         let asked = self.clock.now();
         if !self.is_of_our_stream(asked).await {
@@ -241,7 +250,9 @@ impl Looker {
                 return Synced { missing: seen_missing, ..synced };
             }
         };
-        if sync::mismatches(&listing, &rows).is_empty() {
+        let Judged { usable: rows, is_foreign, .. } =
+            odd::judge(rows, Some(&listing), |lease| self.belonging.is_foreign(lease));
+        if may_make && !is_foreign {
             let Plan { create, waiting } = sync::plan(&listing, &rows, &self.start);
             let is_new = rows.leases.is_empty() && rows.unreadable.is_empty();
             // A read of the table that lags behind can lack leases that are there, or have been there and are done. What
@@ -278,7 +289,8 @@ impl Looker {
 
 /// Whether a finished shard has a child without a lease: its owner died on the way.
 fn lacks_children(rows: &Rows) -> bool {
-    let has_lease = |key: LeaseKey| rows.leases.binary_search_by(|lease| lease.key.cmp(&key)).is_ok();
+    let has_row = |key: &LeaseKey| rows.unreadable.iter().any(|(row, _)| row == key.as_str());
+    let has_lease = |key: LeaseKey| rows.leases.binary_search_by(|lease| lease.key.cmp(&key)).is_ok() || has_row(&key);
     let finished = rows.leases.iter().filter(|lease| lease.checkpoint.is_shard_end());
     finished.flat_map(|lease| &lease.children).any(|child| !has_lease(LeaseKey::of(child)))
 }

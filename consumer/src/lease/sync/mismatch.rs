@@ -49,6 +49,14 @@ pub enum Mismatch {
         /// The stream that it names.
         stream: String,
     },
+    /// The lease says that it is another stream's, or that of one that was deleted and made again under its name.
+    #[error("lease {key} is of the stream {stream}")]
+    OfAnotherStream {
+        /// The lease.
+        key: LeaseKey,
+        /// The stream that it names.
+        stream: String,
+    },
 }
 
 impl Mismatch {
@@ -58,7 +66,8 @@ impl Mismatch {
         match self {
             Self::CheckpointBeforeStart { key, .. }
             | Self::OtherHashKeys { key, .. }
-            | Self::OfSeveralStreams { key, .. } => key,
+            | Self::OfSeveralStreams { key, .. }
+            | Self::OfAnotherStream { key, .. } => key,
         }
     }
 }

@@ -4,13 +4,13 @@ use std::fmt::{self, Write};
 
 /// Shows text from outside (a key, an ID, an attribute, a message of a service) with its control characters escaped, and cut
 /// after [`LONGEST`] characters: it can neither forge a line nor fill the log.
-pub(super) const fn escaped(text: &str) -> Escaped<'_> {
+pub(crate) const fn escaped(text: &str) -> Escaped<'_> {
     Escaped(text)
 }
 
 /// See [`escaped`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Escaped<'a>(&'a str);
+pub(crate) struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,68 @@
+//! What a worker does about trouble with one shard, one row or the table, by the rules of `docs/rules.md`.
+
+use std::sync::atomic::Ordering;
+
+use super::hold::Ended;
+use super::table_watch::Seen;
+use super::{Keeper, Slot};
+use crate::lease::{LeaseKey, LostReason, StoreError};
+use crate::watch::{FindingKind, Report};
+
+impl Keeper {
+    /// Notes how far a shard was brought that this worker has let go.
+    pub(super) fn note_left(&self, ended: &Ended) {
+        let at_its_end =
+            matches!(self.held.get(&ended.key), Some(Slot::Busy { finished }) if finished.load(Ordering::Relaxed));
+        let leaves = self.shutdown.deadline().is_some() && !at_its_end;
+        let released = ended.lost == LostReason::Released;
+        // A shard that failed has said so.
+        self.left.note(&ended.key.shard(), leaves, released, released && ended.failed.why().is_none());
+    }
+
+    /// Reports a shard that this worker could not go on with, by the rule *one shard that cannot begin*.
+    pub(super) fn parked(&mut self, key: &LeaseKey, why: &str) {
+        let until = self.finder.refused(self.hold.clock.now(), key.clone());
+        let next = "its lease is released for other workers; this one takes it again after the cool-down";
+        self.hold.findings.report(Report::new(FindingKind::ShardParked, key, why, next).again_at(until));
+    }
+
+    /// Reports a table that does not exist any more, and ends the worker when it stays away.
+    pub(super) fn watch_table<T>(&mut self, answer: &Result<T, StoreError>) {
+        let now = self.hold.clock.now();
+        let gone =
+            |next: &str| Report::new(FindingKind::TableGone, "table", "the lease table does not exist any more", next);
+        match self.table.looked(now, answer) {
+            Seen::Nothing => {}
+            Seen::Back => self.hold.findings.mended(FindingKind::TableGone, "table"),
+            Seen::Gone { until } => {
+                let next =
+                    "looked for every 2 s; this worker ends if it stays away for 30 s, for a new one would start over";
+                self.hold.findings.report(gone(next).again_at(until));
+            }
+            Seen::Lost => {
+                self.hold.findings.report(gone("this worker ends; when it is started again, it makes the table anew"));
+                self.lost_table.store(true, Ordering::Relaxed);
+                self.shutdown.begin(now);
+            }
+        }
+    }
+
+    /// Reports a row that names us and cannot be used, by the rule *one row*.
+    pub(super) fn left_alone(&mut self, key: LeaseKey, problem: &str) {
+        let next = "not adopted until somebody corrects or deletes the row; looked at every 2 s";
+        self.hold.findings.report(Report::new(FindingKind::RowUnusable, &key, problem, next));
+        self.odd.insert(key);
+    }
+
+    /// Forgets rows that do not name us any more, as far as `still` does not say otherwise.
+    pub(super) fn forget_odd(&mut self, still: impl Fn(&LeaseKey) -> bool) {
+        let findings = &self.hold.findings;
+        self.odd.retain(|key| {
+            let stays = still(key);
+            if !stays {
+                findings.mended(FindingKind::RowUnusable, key);
+            }
+            stays
+        });
+    }
+}
