@@ -155,6 +155,12 @@ impl Belonging {
         }
     }
 
+    /// For tests that are about something else: whose the table is cannot be found out.
+    #[cfg(test)]
+    pub(crate) fn unsettled(store: Arc<dyn LeaseStore>, clock: Arc<Clock>) -> Self {
+        Self { standing: watch::channel(TableOf::Unknown).0, ..Self::settled(store, clock) }
+    }
+
     /// Whether the table is known to be this stream's.
     pub(crate) fn is_ours(&self) -> bool {
         *self.standing.borrow() == TableOf::This

@@ -45,13 +45,18 @@ pub(crate) struct Judged {
     pub(crate) odd: Vec<(String, String)>,
     /// Leases that do not fit the stream.
     pub(crate) mismatches: Vec<Mismatch>,
-    /// Nothing in the table shows that it belongs to this stream, and something shows that it does not: all of it is left alone.
+    /// Nothing shows that the table belongs to this stream, and something in it shows that it does not: all of it is left alone.
     pub(crate) is_foreign: bool,
 }
 
 /// Sets rows apart that cannot be used. Without a listing, only those that are odd by themselves, or say that they are another
-/// stream's (`is_anothers`).
-pub(crate) fn judge(mut rows: Rows, listing: Option<&[ListedShard]>, is_anothers: impl Fn(&Lease) -> bool) -> Judged {
+/// stream's (`is_anothers`). `is_bound`: the table is bound to this stream, so that no row makes it another's.
+pub(crate) fn judge(
+    mut rows: Rows,
+    listing: Option<&[ListedShard]>,
+    is_bound: bool,
+    is_anothers: impl Fn(&Lease) -> bool,
+) -> Judged {
     let mut odd = rows.unreadable.clone();
     let circles = circles(&rows);
     let mut mismatches = listing.map_or_else(Vec::new, |listing| mismatches(listing, &rows));
@@ -61,7 +66,7 @@ pub(crate) fn judge(mut rows: Rows, listing: Option<&[ListedShard]>, is_anothers
         key: lease.key.clone(),
         stream: lease.bound_to.as_deref().unwrap_or_default().to_owned(),
     }));
-    let is_foreign = listing.is_some_and(|listing| is_foreign(listing, &rows, &mismatches));
+    let is_foreign = !is_bound && listing.is_some_and(|listing| is_foreign(listing, &rows, &mismatches));
     let unfit: BTreeSet<&str> = mismatches.iter().map(|mismatch| mismatch.key().as_str()).collect();
     let mut apart = Vec::new();
     rows.leases.retain(|lease| {

@@ -17,18 +17,9 @@ mod mismatch;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Plan {
     /// Leases to create, the oldest shards first.
-    pub(crate) create: Vec<Planned>,
+    pub(crate) create: Vec<Lease>,
     /// Open shards without a lease that get one when their parents end.
     pub(crate) waiting: Vec<ShardId>,
-}
-
-/// A lease to create.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Planned {
-    pub(crate) lease: Lease,
-    /// Whether it follows from a finished parent. Otherwise it follows from the absence of leases, which a read that
-    /// lags behind, or that went on while leases were deleted, can make up.
-    pub(crate) follows: bool,
 }
 
 /// Plans the leases for the shards of `listing` that nobody reads or will read: the oldest unread shard of each line of
@@ -60,7 +51,7 @@ pub(crate) fn plan(listing: &[ListedShard], rows: &Rows, start: &Checkpoint) -> 
     let waiting = planner.shards.values().filter(is_waiting).map(|shard| shard.id.clone()).collect();
     let mut create: Vec<_> = planner.create.into_values().collect();
     create.sort_by(|(a, _), (b, _)| (&a.starting, &a.id).cmp(&(&b.starting, &b.id)));
-    Plan { create: create.into_iter().map(|(_, planned)| planned).collect(), waiting }
+    Plan { create: create.into_iter().map(|(_, lease)| lease).collect(), waiting }
 }
 
 /// The lease of a shard that has not been read, to start at `checkpoint`.
@@ -89,7 +80,7 @@ struct Planner<'a> {
     leases: BTreeMap<ShardId, Fate>,
     past: BTreeSet<ShardId>,
     fates: BTreeMap<&'a ShardId, Fate>,
-    create: BTreeMap<&'a ShardId, (&'a ListedShard, Planned)>,
+    create: BTreeMap<&'a ShardId, (&'a ListedShard, Lease)>,
     start: &'a Checkpoint,
 }
 
@@ -126,19 +117,19 @@ impl<'a> Planner<'a> {
             // A merge: the line of one parent is read, that of the other is not.
             for (parent, _) in parents.iter().filter(|(_, fate)| *fate == Fate::Before) {
                 if let Some(parent) = self.shards.get(parent).copied() {
-                    self.plan(parent, self.start.clone(), false);
+                    self.plan(parent, self.start.clone());
                 }
             }
             return Fate::Covered;
         }
         if any(Fate::Finished) {
-            // A finished lease stays until all children have leases, and theirs until it is gone. So this one never had
-            // a lease, though there is one below it: another parent's owner went on without waiting for it.
-            self.plan(shard, Checkpoint::TrimHorizon, !is_past);
+            // A finished lease stays until all children have leases, and theirs until it is gone. So this one had none, or an
+            // operator deleted it, or another parent's owner went on without waiting for it.
+            self.plan(shard, Checkpoint::TrimHorizon);
         } else if shard.is_closed() && *self.start == Checkpoint::Latest {
             return Fate::Before;
         } else {
-            self.plan(shard, self.start.clone(), false);
+            self.plan(shard, self.start.clone());
         }
         Fate::Covered
     }
@@ -149,9 +140,8 @@ impl<'a> Planner<'a> {
         self.leases.get(id).or_else(|| self.fates.get(id)).copied()
     }
 
-    fn plan(&mut self, shard: &'a ListedShard, checkpoint: Checkpoint, follows: bool) {
-        let lease = new_lease(shard, checkpoint);
-        self.create.insert(&shard.id, (shard, Planned { lease, follows }));
+    fn plan(&mut self, shard: &'a ListedShard, checkpoint: Checkpoint) {
+        self.create.insert(&shard.id, (shard, new_lease(shard, checkpoint)));
     }
 }
 

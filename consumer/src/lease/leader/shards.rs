@@ -35,8 +35,8 @@ pub(super) struct Shards {
     absences: BTreeMap<ShardId, Absence>,
     /// Finished leases whose shards are listed open, and since which listing.
     ended_open: BTreeMap<LeaseKey, Tick>,
-    /// Leases whose absence has been seen once.
-    missing: BTreeSet<LeaseKey>,
+    /// Leases that are missing, and since which look.
+    missing: BTreeMap<LeaseKey, Tick>,
     /// Whether the table has had leases since we began to lead.
     had_leases: bool,
     findings: Findings,
@@ -47,8 +47,8 @@ pub(super) struct Shards {
 pub(super) struct Synced {
     /// Leases that are in the table now.
     pub(super) made: Vec<Lease>,
-    /// Leases that are missing for no reason that the table shows; made if they still are at the next look.
-    missing: BTreeSet<LeaseKey>,
+    /// Leases that are missing and were not made, and since which look.
+    missing: BTreeMap<LeaseKey, Tick>,
     /// The listing of the whole stream, if it was that, and when it was asked for.
     listing: Option<(Tick, Vec<ListedShard>)>,
 }
@@ -61,6 +61,8 @@ struct Looker {
     discover: Arc<Discover>,
     clock: Arc<Clock>,
     start: Checkpoint,
+    /// How long an owner may read on that has not been able to renew.
+    duration: Duration,
     rng: fastrand::Rng,
 }
 
@@ -74,6 +76,7 @@ impl Shards {
                 discover: Arc::clone(&context.discover),
                 clock: Arc::clone(&hold.clock),
                 start: context.start.clone(),
+                duration: hold.duration,
                 rng: fastrand::Rng::with_seed(hold.seed ^ SEED),
             },
             clock: Arc::clone(&hold.clock),
@@ -85,7 +88,7 @@ impl Shards {
             listed: Tick::default(),
             absences: BTreeMap::new(),
             ended_open: BTreeMap::new(),
-            missing: BTreeSet::new(),
+            missing: BTreeMap::new(),
             had_leases: false,
             findings: hold.findings.clone(),
         }
@@ -151,7 +154,7 @@ impl Shards {
         // Before the first look, by the listing that the worker had before it could lead.
         let known = self.looker.belonging.last_listing();
         let listing = self.listing().or_else(|| (!known.is_empty()).then_some(&known[..]));
-        odd::judge(rows, listing, |lease| self.looker.belonging.is_foreign(lease))
+        self.looker.judge(rows, listing)
     }
 
     /// Begins a look at the stream if one is due, for the table as just read.
@@ -215,6 +218,10 @@ impl Shards {
 }
 
 impl Looker {
+    fn judge(&self, rows: Rows, listing: Option<&[ListedShard]>) -> Judged {
+        odd::judge(rows, listing, self.belonging.is_ours(), |lease| self.belonging.is_foreign(lease))
+    }
+
     /// Whether the table is still our stream's and the stream still the one that it was, as far as can be told now (rule `binding`).
     async fn is_of_our_stream(&self, asked: Tick) -> bool {
         match self.belonging.look_again().await {
@@ -235,10 +242,10 @@ impl Looker {
         &mut self,
         filter: ListFilter,
         rows: Rows,
-        seen_missing: BTreeSet<LeaseKey>,
+        seen_missing: BTreeMap<LeaseKey, Tick>,
         may_make: bool,
     ) -> Synced {
-        let mut synced = Synced { made: Vec::new(), missing: BTreeSet::new(), listing: None };
+        let mut synced = Synced { made: Vec::new(), missing: BTreeMap::new(), listing: None };
         let asked = self.clock.now();
         if !self.is_of_our_stream(asked).await {
             return Synced { missing: seen_missing, ..synced };
@@ -250,17 +257,17 @@ impl Looker {
                 return Synced { missing: seen_missing, ..synced };
             }
         };
-        let Judged { usable: rows, is_foreign, .. } =
-            odd::judge(rows, Some(&listing), |lease| self.belonging.is_foreign(lease));
+        let Judged { usable: rows, is_foreign, .. } = self.judge(rows, Some(&listing));
         if may_make && !is_foreign {
             let Plan { create, waiting } = sync::plan(&listing, &rows, &self.start);
             let is_new = rows.leases.is_empty() && rows.unreadable.is_empty();
-            // A read of the table that lags behind can lack leases that are there, or have been there and are done. What
-            // follows from a finished parent is certain; of the rest, what two reads lack.
-            let (sure, unsure): (Vec<_>, Vec<_>) = create
-                .into_iter()
-                .partition(|planned| is_new || planned.follows || seen_missing.contains(&planned.lease.key));
-            synced.missing = unsure.into_iter().map(|planned| planned.lease.key).collect();
+            // The rule `missing`: until a lease duration has passed, the lease may have been deleted under an owner who does not
+            // know yet. A read that lags behind can lack leases too, that are there, or have been there and are done.
+            let (sure, unsure): (Vec<_>, Vec<_>) = create.into_iter().partition(|lease| {
+                is_new || seen_missing.get(&lease.key).is_some_and(|since| asked.since(*since) >= self.duration)
+            });
+            let since = |key: &LeaseKey| seen_missing.get(key).copied().unwrap_or(asked);
+            synced.missing = unsure.into_iter().map(|lease| (lease.key.clone(), since(&lease.key))).collect();
             tracing::debug!(
                 shards = listing.len(),
                 create = sure.len(),
@@ -269,7 +276,7 @@ impl Looker {
             );
             let rng = &mut self.rng;
             let bound_to = self.belonging.of_new_leases();
-            let leases = sure.into_iter().map(|planned| Lease { bound_to: bound_to.clone(), ..planned.lease });
+            let leases = sure.into_iter().map(|lease| Lease { bound_to: bound_to.clone(), ..lease });
             let created = sync::create(&*self.store, leases, || BACKOFF.pauses(rng.fork())).await;
             for (lease, error) in &created.failed {
                 tracing::warn!(%lease, error = &**error as &dyn std::error::Error, "creating a lease failed");

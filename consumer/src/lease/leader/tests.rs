@@ -27,6 +27,8 @@ struct World {
     table: Arc<dyn LeaseStore>,
     /// Whether the table is in memory, without a network that could fail.
     in_memory: bool,
+    /// Whether the workers know that the table is their stream's.
+    is_bound: bool,
 }
 
 /// A worker: a candidate for the lead, and an owner that finds its leases, renews them and hands them over. It reads
@@ -57,7 +59,7 @@ impl World {
     async fn of(shards: i32) -> Self {
         let cloud = Cloud::new();
         let stream = cloud.create_stream("clicks", shards).await;
-        Self { cloud, stream, table: Arc::new(MemoryLeaseStore::new()), in_memory: true }
+        Self { cloud, stream, table: Arc::new(MemoryLeaseStore::new()), in_memory: true, is_bound: true }
     }
 
     async fn with_dynamodb(shards: i32) -> Self {
@@ -85,8 +87,9 @@ impl World {
         let seed = name.bytes().map(u64::from).sum();
         let clock = Arc::new(Clock::start());
         let store = self.table_for(&connection);
+        let belonging = if self.is_bound { Belonging::settled } else { Belonging::unsettled };
         let hold = HoldContext {
-            belonging: Arc::new(Belonging::settled(Arc::clone(&store), Arc::clone(&clock))),
+            belonging: Arc::new(belonging(Arc::clone(&store), Arc::clone(&clock))),
             store,
             clock: Arc::clone(&clock),
             me,
@@ -396,7 +399,7 @@ async fn a_lease_that_was_renewed_before_the_leader_s_write_arrived_is_not_given
 
 /// S101: a finished shard whose owner died before it had made both children's leases; then clean-up.
 #[tokio::test(start_paused = true)]
-async fn lost_children_are_made_and_finished_leases_deleted_within_seconds() {
+async fn lost_children_are_made_and_finished_leases_deleted() {
     let world = World::of(1).await;
     let _a = world.start("a").await;
     world.until("a1", Duration::from_secs(5)).await;
@@ -407,8 +410,9 @@ async fn lost_children_are_made_and_finished_leases_deleted_within_seconds() {
     let ids = children.each_ref().map(|id| ShardId::from(id.as_str()));
     let named = world.table.set_children(&key, &WorkerId::from("a"), &ids).await;
     assert!(matches!(named, Ok(Written::Accepted(_))), "{named:?}");
-    let took = world.until("a2", Duration::from_secs(20)).await;
-    assert!(took <= Duration::from_secs(6), "{took:?}");
+    // A child of a finished parent had a lease before its parent was finished: it is missing like any other.
+    let took = world.until("a2", Duration::from_secs(30)).await;
+    assert!(Duration::from_secs(10) <= took && took <= Duration::from_secs(20), "{took:?}");
     for child in &children {
         let lease = world.lease(child).await.expect("it was made");
         assert_eq!((lease.checkpoint, lease.parents.len()), (Checkpoint::TrimHorizon, 1));
@@ -424,7 +428,7 @@ async fn lost_children_are_made_and_finished_leases_deleted_within_seconds() {
     assert!(world.lease(&parent).await.is_none());
 }
 
-/// A lease that went missing is made when two looks at the table lack it.
+/// A lease that went missing is made a lease duration after it was missed first (rule `missing`): its owner may read on for so long.
 #[tokio::test(start_paused = true)]
 async fn a_hole_is_closed() {
     let world = World::of(4).await;
@@ -434,7 +438,7 @@ async fn a_hole_is_closed() {
     world.checkpoint(lost.as_str(), &Checkpoint::ShardEnd).await;
     assert!(matches!(world.table.delete_finished(&lost).await, Ok(Written::Accepted(None))));
     let took = world.until("a4", Duration::from_secs(60)).await;
-    assert!(took <= Duration::from_secs(15), "{took:?}");
+    assert!(Duration::from_secs(10) <= took && took <= Duration::from_secs(20), "{took:?}");
 }
 
 /// The leader is cut off from the stream, not from the table.
@@ -482,8 +486,13 @@ async fn leases_that_vanish_are_not_made_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_made_anew_under_its_name_is_found_out_and_nothing_is_given() {
-    let world = World::of(2).await;
+async fn a_lease_that_does_not_fit_stops_a_table_that_nothing_else_shows_to_be_ours_and_only_itself_in_one_that_is() {
+    for is_bound in [false, true] {
+        a_lease_that_does_not_fit(World { is_bound, ..World::of(2).await }).await;
+    }
+}
+
+async fn a_lease_that_does_not_fit(world: World) {
     let old = crate::record::Position {
         sequence_number: "1".parse().expect("a number"),
         sub_sequence: 0,
@@ -495,7 +504,7 @@ async fn a_stream_made_anew_under_its_name_is_found_out_and_nothing_is_given() {
     let found = a.found(1, Duration::from_secs(10)).await;
     assert_eq!((found[0].kind, &found[0].subject), (FindingKind::LeaseMismatch, &lease.key.to_string()));
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(world.rows().await.leases.len(), 1, "no lease is made");
+    assert_eq!(world.rows().await.leases.len(), if world.is_bound { 2 } else { 1 }, "a lease for the other shard");
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,6 +74,7 @@ fn a_circle_of_parents_is_set_apart_and_what_lies_above_or_below_it_is_not() {
     let judged = judge(
         rows([with(0, &[]), with(1, &[0, 3]), with(2, &[1]), with(3, &[2]), with(4, &[3]), with(6, &[5])]),
         None,
+        false,
         |_| false,
     );
     let used: Vec<String> = judged.usable.leases.iter().map(|lease| lease.key.to_string()).collect();
@@ -87,7 +88,11 @@ fn a_circle_of_parents_is_set_apart_and_what_lies_above_or_below_it_is_not() {
 fn one_lease_that_does_not_fit_is_set_apart_where_another_shows_whose_table_it_is() {
     let listing = [shard(0), shard(1), shard(2)];
     let foreign = |leases: Vec<Lease>| {
-        let judged = judge(rows(leases), Some(&listing), |lease| lease.bound_to.is_some());
+        let is_anothers = |lease: &Lease| lease.bound_to.is_some();
+        let judged = judge(rows(leases.clone()), Some(&listing), false, is_anothers);
+        let bound = judge(rows(leases), Some(&listing), true, is_anothers);
+        assert!(!bound.is_foreign, "a bound table is never another stream's for a row of it");
+        assert_eq!((&bound.usable, &bound.mismatches), (&judged.usable, &judged.mismatches));
         (judged.mismatches.len(), judged.is_foreign, judged.usable.leases.len())
     };
     let at_number = |number: usize, checkpoint: &str| {

@@ -108,7 +108,7 @@ fn makes_what_each_case_calls_for() {
 fn a_second_plan_after_the_first_makes_nothing() {
     for (name, graph, listing, leases, start, _) in CASES {
         let (listing, mut rows, start) = (listed(graph, listing), rows(leases), checkpoint(start));
-        rows.leases.extend(plan(&listing, &rows, &start).create.into_iter().map(|planned| planned.lease));
+        rows.leases.extend(plan(&listing, &rows, &start).create);
         assert_eq!(plan(&listing, &rows, &start).create, [], "{name}");
     }
 }
@@ -122,13 +122,13 @@ fn what_is_left_of_a_plan_is_made_later() {
         for left_out in 0..whole.len() {
             let mut rows = rows.clone();
             let others = whole.iter().enumerate().filter(|(index, _)| *index != left_out);
-            rows.leases.extend(others.map(|(_, planned)| planned.lease.clone()));
+            rows.leases.extend(others.map(|(_, lease)| lease.clone()));
             if rows.leases.is_empty() {
                 continue;
             }
             let rest = plan(&listing, &rows, &start).create;
             assert_eq!(rest.len(), 1, "{name} without {left_out}");
-            assert_eq!(rest[0].lease.key, whole[left_out].lease.key, "{name}");
+            assert_eq!(rest[0].key, whole[left_out].key, "{name}");
         }
     }
 }
@@ -136,11 +136,11 @@ fn what_is_left_of_a_plan_is_made_later() {
 #[test]
 fn a_created_lease_knows_its_parents_and_its_range() {
     let plan = plan(&listed("M", "without 0 1"), &rows("0E 1E"), &Checkpoint::Latest);
-    let [planned] = &plan.create[..] else { panic!("one lease") };
-    assert!(planned.follows);
-    assert_eq!(planned.lease.parents, [shard_id(0), shard_id(1)]);
-    assert_eq!(planned.lease.range, Some(HashKeyRange::FULL));
-    assert_eq!((planned.lease.counter, &planned.lease.owner), (0, &None));
+    let [lease] = &plan.create[..] else { panic!("one lease") };
+    assert_eq!(lease.checkpoint, Checkpoint::TrimHorizon);
+    assert_eq!(lease.parents, [shard_id(0), shard_id(1)]);
+    assert_eq!(lease.range, Some(HashKeyRange::FULL));
+    assert_eq!((lease.counter, &lease.owner), (0, &None));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn leases_are_made_in_order_of_their_shards_age_then_id() {
     let mut listing = listed("G", "without 0");
     listing.reverse();
     let plan = plan(&listing, &rows(""), &Checkpoint::Latest);
-    let keys: Vec<_> = plan.create.iter().map(|planned| planned.lease.key.shard()).collect();
+    let keys: Vec<_> = plan.create.iter().map(|lease| lease.key.shard()).collect();
     assert_eq!(keys, [2, 3, 4].map(shard_id));
 }
 
@@ -217,8 +217,7 @@ fn a_checkpoint_before_the_start_of_its_shard_tells_of_another_stream() {
 #[tokio::test(start_paused = true)]
 async fn leases_that_are_there_already_count_as_created() {
     let store = MemoryLeaseStore::new();
-    let leases: Vec<Lease> =
-        plan(&listed("A", ""), &rows(""), &Checkpoint::TrimHorizon).create.into_iter().map(|p| p.lease).collect();
+    let leases: Vec<Lease> = plan(&listed("A", ""), &rows(""), &Checkpoint::TrimHorizon).create;
     let mut owned = leases[0].clone();
     owned.counter = 7;
     assert!(matches!(store.create(&owned).await, Ok(Written::Accepted(_))));
@@ -278,7 +277,7 @@ fn rows(leases: &str) -> Rows {
 fn described(plan: &Plan) -> String {
     let mut ids: Vec<u32> = Vec::new();
     let mut checkpoints = BTreeSet::new();
-    for Planned { lease, .. } in &plan.create {
+    for lease in &plan.create {
         ids.push(lease.key.as_str()["shardId-".len()..].parse().expect("an id"));
         checkpoints.insert(&lease.checkpoint);
     }
@@ -337,8 +336,7 @@ async fn of_a_torn_listing_no_child_is_planned_beside_its_parent() {
         let children = torn.iter().filter(|shard| !shard.parents.is_empty()).count();
         assert!(children > 100, "and {children} children are there");
 
-        let ids =
-            |plan: Plan| plan.create.into_iter().map(|planned| planned.lease.key.shard()).collect::<BTreeSet<_>>();
+        let ids = |plan: Plan| plan.create.into_iter().map(|lease| lease.key.shard()).collect::<BTreeSet<_>>();
         let rows = Rows { leases, ..Rows::default() };
         assert_eq!(ids(plan(&torn, &rows, &Checkpoint::Latest)), BTreeSet::new(), "all parents have leases");
         let first = plan(&torn, &Rows::default(), &Checkpoint::Latest);
