@@ -48,12 +48,12 @@ def kpl(run, name, kinesis, stream, *flags):
     return Producer(Child(run, name, words), Line.for_kpl, [KPL_WARM_UP])
 
 
-def our_worker(run, name, kinesis, table, stream, app, *flags):
+def our_worker(run, name, kinesis, table, stream, app, *flags, region=None):
     """A worker of ours; its name is its worker id."""
     if run.java_only:
         return java_worker(run, name, kinesis, table, stream, app, *flags)
     words = [run.binaries / "worker", *_worker_flags(name, stream, app), *flags]
-    return Child(run, name, words, _environment(kinesis=kinesis, dynamodb=table))
+    return Child(run, name, words, _environment(kinesis=kinesis, dynamodb=table, region=region or REGION))
 
 
 def java_worker(run, name, kinesis, table, stream, app, *flags):
@@ -78,11 +78,11 @@ def _worker_flags(name, stream, app):
     return ["--stream", stream, "--app", app, "--worker", name, "--base64", *timing]
 
 
-def _environment(kinesis=None, dynamodb=None):
+def _environment(kinesis=None, dynamodb=None, region=REGION):
     """The SDK's own variables, which are all that our programs read, and what to log."""
     variables = {
         "RUST_LOG": "info",
-        "AWS_REGION": REGION,
+        "AWS_REGION": region,
         "AWS_ACCESS_KEY_ID": CREDENTIALS["aws_access_key_id"],
         "AWS_SECRET_ACCESS_KEY": CREDENTIALS["aws_secret_access_key"],
         "AWS_EC2_METADATA_DISABLED": "true",

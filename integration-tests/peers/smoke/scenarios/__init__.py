@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable
 
-from . import cloud_to_kcl, cloud_to_sdks, kpl_to_cloud, kpl_to_workers, lease_table, mixed_fleet, put_to_deaggregators, put_to_kcl
+from . import cloud_to_kcl, cloud_to_sdks, kpl_to_cloud, kpl_to_workers, lease_table, mixed_fleet, put_to_deaggregators, put_to_kcl, which_stream
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ ALL = [
     Scenario("kpl-to-cloud", kpl_to_cloud.TITLE, kpl_to_cloud.body, waits=False),
     Scenario("cloud-to-sdks", cloud_to_sdks.TITLE, cloud_to_sdks.body, waits=False),
     Scenario("kpl-to-workers", kpl_to_workers.TITLE, kpl_to_workers.body, waits=False),
+    Scenario("which-stream", which_stream.TITLE, which_stream.body, waits=False),
     Scenario("cloud-to-polling", cloud_to_kcl.TITLE + ", polling", partial(cloud_to_kcl.body, mode="polling"), waits=True),
     Scenario("cloud-to-fan-out", cloud_to_kcl.TITLE + ", fan-out", partial(cloud_to_kcl.body, mode="fan-out"), waits=True),
     Scenario("java-leads", mixed_fleet.TITLE + ", Java leads", partial(mixed_fleet.body, leader="java"), waits=True),
