@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep_until, timeout};
 
 use super::lock::{Leadership, Look, Outcome, Standing};
@@ -18,6 +18,8 @@ pub(super) struct Campaign {
     clock: Arc<Clock>,
     lock: Leadership,
     standing: watch::Sender<Standing>,
+    /// Notified when this worker cannot do a leader's work.
+    resign: Arc<Notify>,
     rng: fastrand::Rng,
 }
 
@@ -28,6 +30,7 @@ impl Campaign {
             clock: Arc::clone(&hold.clock),
             lock: Leadership::new(hold.me.clone(), LOCK_DURATION),
             standing: watch::channel(Standing::Following).0,
+            resign: Arc::default(),
             rng: fastrand::Rng::with_seed(hold.seed ^ SEED),
         }
     }
@@ -36,16 +39,27 @@ impl Campaign {
         self.standing.subscribe()
     }
 
+    pub(super) fn resign(&self) -> Arc<Notify> {
+        Arc::clone(&self.resign)
+    }
+
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut next = self.clock.now();
+        let (mut next, resign) = (self.clock.now(), Arc::clone(&self.resign));
         loop {
             // The stop first: a heartbeat on the way out would make the next leader wait.
-            tokio::select! { biased;
+            let resigns = tokio::select! { biased;
                 stopped = stop.wait_for(|stop| *stop) => {
                     drop(stopped);
                     break;
                 }
-                () = sleep_until(self.clock.instant(next)) => {}
+                () = resign.notified() => true,
+                () = sleep_until(self.clock.instant(next)) => false,
+            };
+            if resigns {
+                self.release().await;
+                self.lock.forget();
+                next = self.clock.now() + AWAY;
+                continue;
             }
             next = self.step().await;
             self.publish();
@@ -154,6 +168,8 @@ fn version(rng: &mut fastrand::Rng) -> String {
 pub(super) const LOCK_DURATION: Duration = Duration::from_secs(10);
 /// How often a candidate looks, give or take a tenth, so that candidates that started together do not look together.
 const LOOK: Duration = Duration::from_secs(2);
+/// Who could not lead leaves the lock to others for two of their looks. Where there are no others, it tries again.
+const AWAY: Duration = Duration::from_secs(5);
 /// A heartbeat without an answer after this is tried again: three fit into a lock's life.
 const CALL: Duration = Duration::from_secs(2);
 /// The pause after a heartbeat, or a take, that failed.

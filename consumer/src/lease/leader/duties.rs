@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep_until;
 
 use super::LeaderContext;
+use super::campaign::LOCK_DURATION;
 use super::lock::Standing;
 use super::shards::{Shards, Synced};
 use crate::clock::Tick;
@@ -27,11 +28,15 @@ pub(super) struct Duties {
     just_made: Vec<(Tick, Lease)>,
     /// Whether the table's binding has been read since we began to lead.
     knows_the_table: bool,
+    /// Since when this worker leads and cannot read the table.
+    blind_since: Option<Tick>,
+    /// Notified when another worker had better lead.
+    resign: Arc<Notify>,
     context: LeaderContext,
 }
 
 impl Duties {
-    pub(super) fn new(context: LeaderContext, standing: watch::Receiver<Standing>) -> Self {
+    pub(super) fn new(context: LeaderContext, standing: watch::Receiver<Standing>, resign: Arc<Notify>) -> Self {
         let hold = &context.hold;
         Self {
             assignment: Assignment::new(hold.me.clone(), hold.duration, context.max_leases)
@@ -39,6 +44,8 @@ impl Duties {
             shards: Shards::new(&context),
             just_made: Vec::new(),
             knows_the_table: false,
+            blind_since: None,
+            resign,
             standing,
             context,
         }
@@ -107,9 +114,11 @@ impl Duties {
             Ok(rows) => rows,
             Err(error) => {
                 log(&error, "reading the lease table");
+                self.consider_resigning(asked);
                 return Some(clock.now() + RETRY);
             }
         };
+        self.blind_since = None;
         self.add_just_made(asked, &mut rows);
         // Only what can be used is assigned, balanced, cleaned up and synced: one bad row stops nothing else (C12).
         let judged = self.shards.judge(rows);
@@ -119,6 +128,22 @@ impl Duties {
         }
         let next = (asked + ROUND).max(clock.now() + RETRY);
         Some(self.assignment.next_expiry(asked).map_or(next, |expiry| next.min(expiry)))
+    }
+
+    /// A leader that cannot read the table, for its policy lacks Scan, say, would keep the lock and do nothing for it.
+    fn consider_resigning(&mut self, asked: Tick) {
+        if !self.leads() {
+            self.blind_since = None;
+            return;
+        }
+        let now = self.context.hold.clock.now();
+        if now.since(*self.blind_since.get_or_insert(asked)) >= BLIND {
+            tracing::warn!(
+                "this worker leads and cannot read the lease table: it gives up the leader's lock for a while"
+            );
+            self.blind_since = None;
+            self.resign.notify_one();
+        }
     }
 
     /// Whether the table is our stream's, as far as can be told: read again before the first write of a leader (rule `binding`).
@@ -207,6 +232,10 @@ impl Duties {
 
     /// Deletes finished leases, parents first; stops at the first that stays, since its children must then stay too.
     async fn clean(&mut self, rows: &Rows) {
+        // A parent whose second child has no lease yet looks done by its own row alone.
+        if self.shards.listing().is_none() {
+            return;
+        }
         let expired = self.shards.expired(rows);
         for key in cleanup::deletable(rows, self.shards.listing(), &expired) {
             if !self.leads() {
@@ -269,7 +298,7 @@ fn refused(Refused { key, times, again_at }: &Refused) -> Report {
 
 fn ended_open_lease(key: &LeaseKey) -> Report {
     let seen = "its checkpoint is SHARD_END, and two listings of the stream show its shard open";
-    let next = "left as it is: what the shard holds is read when its row gets a checkpoint, or is deleted";
+    let next = "left as it is: what the shard holds is read when its row gets a checkpoint";
     Report::new(FindingKind::EndedOpen, key, seen, next)
 }
 
@@ -304,6 +333,8 @@ const NO_START: &str = "it has no checkpoint, so where to start is unknown: give
 const ROUND: Duration = Duration::from_secs(5);
 /// The pause after a failed read, and the least between two.
 const RETRY: Duration = Duration::from_secs(1);
+/// As long as a leader may be unheard of before another follows it.
+const BLIND: Duration = LOCK_DURATION;
 /// Longer than DynamoDB's eventually consistent reads lag in practice.
 const SCAN_LAG: Duration = Duration::from_secs(5);
 /// A thousand leases change hands in a second or two.

@@ -73,6 +73,11 @@ impl Leadership {
         Self { me, duration, state: State::Unknown, attempt: None }
     }
 
+    /// The lock was given up, or may have been.
+    pub(crate) fn forget(&mut self) {
+        (self.state, self.attempt) = (State::Unknown, None);
+    }
+
     pub(crate) fn standing(&self, now: Tick) -> Standing {
         match &self.state {
             State::Leading { held, .. } if now < self.until(held.sent) => {
