@@ -39,25 +39,37 @@ pub(crate) fn deletable(rows: &Rows, listing: Option<&[ListedShard]>, expired: &
     }
 }
 
+/// What became of a finished lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cleaned {
+    Gone,
+    Stays,
+    /// Somebody has given it a checkpoint: its shard is to be read on.
+    Reopened,
+}
+
 /// Deletes a finished lease of ours if it has served its purpose, by looking at the leases of its family one by one.
-/// Whether it is gone.
-pub(crate) async fn delete_if_done(store: &dyn LeaseStore, key: &LeaseKey) -> Result<bool, StoreError> {
-    let Some(lease) = store.read(key).await? else { return Ok(true) };
-    if !lease.checkpoint.is_shard_end() || lease.children.is_empty() {
-        return Ok(false);
+pub(crate) async fn delete_if_done(store: &dyn LeaseStore, key: &LeaseKey) -> Result<Cleaned, StoreError> {
+    let Some(lease) = store.read(key).await? else { return Ok(Cleaned::Gone) };
+    if !lease.checkpoint.is_shard_end() {
+        return Ok(Cleaned::Reopened);
+    }
+    if lease.children.is_empty() {
+        return Ok(Cleaned::Stays);
     }
     for child in &lease.children {
         match store.read(&LeaseKey::of(child)).await? {
             Some(child) if has_progress(&child) => {}
-            _ => return Ok(false),
+            _ => return Ok(Cleaned::Stays),
         }
     }
     for parent in lease.parents.iter().filter(|parent| **parent != key.shard()) {
         if store.read(&LeaseKey::of(parent)).await?.is_some() {
-            return Ok(false);
+            return Ok(Cleaned::Stays);
         }
     }
-    Ok(matches!(store.delete_finished(key).await?, Written::Accepted(_)))
+    let deleted = matches!(store.delete_finished(key).await?, Written::Accepted(_));
+    Ok(if deleted { Cleaned::Gone } else { Cleaned::Stays })
 }
 
 struct View<'a> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::cleanup;
+use super::cleanup::{self, Cleaned};
 use super::held::{CheckpointError, Command, Expiry, Failed, HeldLease, HoldContext, Standing};
 use super::lease::{Checkpoint, Lease, LeaseKey, Owners};
 use super::renew::{Answer, LostReason, Ownership, Verdict, Write};
@@ -354,10 +354,14 @@ impl Lane {
     }
 
     /// A Java leader leaves clean-up to the owners; one of ours has done it before this comes to it.
-    async fn clean_up(&self) -> Result<(), LostReason> {
+    async fn clean_up(&mut self) -> Result<(), LostReason> {
         match cleanup::delete_if_done(&*self.context.store, self.key()).await {
-            Ok(true) => Err(LostReason::Deleted),
-            Ok(false) => Ok(()),
+            Ok(Cleaned::Gone) => Err(LostReason::Deleted),
+            Ok(Cleaned::Stays) => Ok(()),
+            Ok(Cleaned::Reopened) => {
+                tracing::info!(lease = %self.key(), "a finished lease has a checkpoint again: it is released, to be read on");
+                Err(self.give_up().await)
+            }
             Err(error) => {
                 tracing::warn!(lease = %self.key(), error = &error as &dyn std::error::Error, "cleaning up a finished lease failed");
                 Ok(())

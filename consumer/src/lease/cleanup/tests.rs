@@ -156,12 +156,13 @@ async fn an_owner_deletes_by_looking_at_the_family() {
     create(lease(1, "5", &[0], &[])).await;
     let key = LeaseKey::of(&id(0));
     let done = async || delete_if_done(&store, &key).await.expect("the store answers");
-    assert!(!done().await, "a child has no lease");
+    assert_eq!(done().await, Cleaned::Stays, "a child has no lease");
     create(lease(2, "5", &[0], &[])).await;
-    assert!(!done().await, "its parent is there");
-    assert!(delete_if_done(&store, &LeaseKey::of(&id(7))).await.expect("the store answers"));
-    assert!(done().await);
+    assert_eq!(done().await, Cleaned::Stays, "its parent is there");
+    let parent = delete_if_done(&store, &LeaseKey::of(&id(7))).await.expect("the store answers");
+    assert_eq!((parent, done().await), (Cleaned::Gone, Cleaned::Gone));
     assert_eq!(store.read(&key).await.expect("the store answers"), None);
-    assert!(done().await, "gone is gone");
-    assert!(!delete_if_done(&store, &LeaseKey::of(&id(1))).await.expect("the store answers"), "not finished");
+    assert_eq!(done().await, Cleaned::Gone, "gone is gone");
+    let unfinished = delete_if_done(&store, &LeaseKey::of(&id(1))).await.expect("the store answers");
+    assert_eq!(unfinished, Cleaned::Reopened, "it has a checkpoint");
 }
