@@ -47,7 +47,7 @@ impl Book {
             entry.report = report;
             return Vec::new();
         }
-        if self.entries.len() >= MOST {
+        if self.entries.len() >= MOST && !report.kind.is_of_the_whole_table() {
             return if std::mem::replace(&mut self.said_full, true) { Vec::new() } else { vec![Say::Full] };
         }
         self.entries.insert(key, Entry { report: report.clone(), since: now, said: now, mended: None });
@@ -105,7 +105,7 @@ impl Book {
     }
 }
 
-/// The most findings that are kept. A table of thousands of bad rows has one cause, and a thousand examples show it.
+/// The most findings that are kept of single leases and shards. A table of thousands of bad rows has one cause, and a thousand examples show it.
 const MOST: usize = 1000;
 
 /// How often a finding that stays is said, and for how long one that comes back is not said again.
@@ -121,6 +121,16 @@ mod tests {
 
     fn odd(row: &str) -> Report {
         Report::new(FindingKind::RowUnusable, row, "no counter", "left alone")
+    }
+
+    #[test]
+    fn what_concerns_the_whole_table_always_has_room() {
+        let mut book = Book::default();
+        (0..=MOST).for_each(|row| drop(book.report(at(0), odd(&row.to_string()))));
+        assert_eq!(book.list(at(0)).len(), MOST);
+        let gone = Report::new(FindingKind::TableGone, "app", "gone", "looked for");
+        assert_eq!(book.report(at(1), gone.clone()), [Say::Appeared(gone)]);
+        assert_eq!(book.list(at(1)).len(), MOST + 1);
     }
 
     #[test]

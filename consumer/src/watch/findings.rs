@@ -66,6 +66,11 @@ pub enum Severity {
 }
 
 impl FindingKind {
+    /// Whether there is one at the most, and all else hangs on it.
+    pub(super) const fn is_of_the_whole_table(self) -> bool {
+        matches!(self, Self::TableGone | Self::OtherStream | Self::LeasesGone)
+    }
+
     /// Returns the level at which findings of this kind are said.
     #[must_use]
     pub const fn severity(self) -> Severity {

@@ -1,6 +1,6 @@
 //! A look at the stream before a lease is adopted, whoever has named this worker as its owner.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,22 +19,33 @@ pub(super) struct Lookout {
     /// Under way, and the leases that wait for it.
     look: Option<BoxFuture<'static, Result<(), DiscoverError>>>,
     unsure: BTreeSet<LeaseKey>,
+    /// Leases that could not be judged, and since when.
+    waiting: BTreeMap<LeaseKey, Tick>,
     /// When the last look began.
     looked: Option<Tick>,
 }
 
 impl Lookout {
     pub(super) const fn new(hold: HoldContext) -> Self {
-        Self { hold, look: None, unsure: BTreeSet::new(), looked: None }
+        Self { hold, look: None, unsure: BTreeSet::new(), waiting: BTreeMap::new(), looked: None }
     }
 
     /// Whether the lease is one of our stream. Where that cannot be told yet, it is among those that [`Self::looked`] gives back.
     pub(super) fn admits(&mut self, lease: &Lease) -> bool {
         match self.hold.belonging.judge_lease(lease) {
-            Fit::Ours => return true,
+            Fit::Ours => {
+                if self.waiting.remove(&lease.key).is_some() {
+                    self.hold.findings.mended(FindingKind::LeaseMismatch, lease.key.as_str());
+                }
+                return true;
+            }
             Fit::AskAgain => {
                 self.unsure.insert(lease.key.clone());
                 let now = self.hold.clock.now();
+                let since = *self.waiting.entry(lease.key.clone()).or_insert(now);
+                if now.since(since) >= LONG {
+                    self.hold.findings.report(Report::new(FindingKind::LeaseMismatch, &lease.key, UNTOLD, UNTOLD_NEXT));
+                }
                 if self.look.is_none() && self.looked.is_none_or(|at| now.since(at) >= LOOK_EVERY) {
                     self.looked = Some(now);
                     let belonging = Arc::clone(&self.hold.belonging);
@@ -65,6 +76,13 @@ impl Lookout {
         std::mem::take(&mut self.unsure)
     }
 }
+
+/// What is not known after this is said.
+const LONG: Duration = Duration::from_secs(30);
+const UNTOLD: &str =
+    "the stream does not list its shard, or cannot be listed, and the table is not known to be this stream's";
+const UNTOLD_NEXT: &str = "asked again until it is known: if the table is this stream's, start a worker with `adopt_table`, and allow \
+     kinesis:DescribeStreamSummary and kinesis:ListShards";
 
 /// How often at the most, because of leases of shards that are not known.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
