@@ -183,7 +183,7 @@ impl ConsumerBuilder {
 
     /// Says that the table of another stream is to serve this one from now on: after the stream was deleted and made again
     /// under its name, say. `other` is that stream as [`OtherStream::bound_to`](crate::lease::OtherStream) and the error's
-    /// text name it.
+    /// text name it; where the table names none, the text "that _table_ does not name".
     ///
     /// All its leases are deleted and made anew, at the configured start; [epochs](crate::Epoch) count from the start again. End the
     /// workers of the other stream first. Without effect on a table that belongs to this stream already, so it may stay in
@@ -260,6 +260,7 @@ impl ConsumerBuilder {
             entering.enter(&as_worker, now, &listing, &word).await.map(|()| entering.listed(asked, listing))
         });
         entered.await.expect("the thread runs as long as its handle is there")?;
+        listed.start_is_over();
 
         let worker_id = me.clone();
         let hold = HoldContext {

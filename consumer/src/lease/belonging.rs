@@ -5,6 +5,7 @@
 //! listing fits proves nothing, for two streams of equal shape have equal shard ids and ranges.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, watch};
@@ -104,6 +105,8 @@ pub(crate) struct Belonging {
     /// One question at a time is asked for all of the worker.
     turn: Semaphore,
     known: Mutex<Known>,
+    /// Whether the table has had leases since this worker came up.
+    had_leases: AtomicBool,
 }
 
 impl Belonging {
@@ -133,6 +136,7 @@ impl Belonging {
             confirmed,
             turn,
             known: Mutex::default(),
+            had_leases: AtomicBool::new(false),
         }
     }
 
@@ -152,6 +156,7 @@ impl Belonging {
             confirmed: Mutex::default(),
             turn: Semaphore::new(1),
             known: Mutex::default(),
+            had_leases: AtomicBool::new(false),
         }
     }
 
@@ -159,6 +164,15 @@ impl Belonging {
     #[cfg(test)]
     pub(crate) fn unsettled(store: Arc<dyn LeaseStore>, clock: Arc<Clock>) -> Self {
         Self { standing: watch::channel(TableOf::Unknown).0, ..Self::settled(store, clock) }
+    }
+
+    /// The table has leases, so that an empty one is no new one for as long as this worker lives (rule *the leases*).
+    pub(crate) fn note_leases(&self) {
+        self.had_leases.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn had_leases(&self) -> bool {
+        self.had_leases.load(Ordering::Relaxed)
     }
 
     /// Whether the table is known to be this stream's.
@@ -324,7 +338,7 @@ impl Belonging {
                 None => {}
             }
         }
-        Ok(if refused { Told::Another(UNNAMED.to_owned()) } else { Told::Nothing })
+        Ok(if refused { Told::Another(unnamed(&self.table)) } else { Told::Nothing })
     }
 }
 
@@ -347,12 +361,12 @@ fn names_a_stream(key: &str) -> bool {
 }
 
 /// What in the rows does not fit the listing of the stream, in words.
-fn misfit(listing: &[ListedShard], rows: &Rows) -> Option<String> {
+fn misfit(table: &str, listing: &[ListedShard], rows: &Rows) -> Option<String> {
     if let Some(mismatch) = sync::mismatches(listing, rows).first() {
-        return Some(format!("{UNNAMED} ({mismatch})"));
+        return Some(format!("{} ({mismatch})", unnamed(table)));
     }
     let newer = rows.leases.iter().find(|lease| LookUp::of(&lease.key.shard(), listing) == LookUp::NotYet)?;
-    Some(format!("{UNNAMED} (it has the lease {}, and this stream has no such shard)", newer.key))
+    Some(format!("{} (it has the lease {}, and this stream has no such shard)", unnamed(table), newer.key))
 }
 
 impl fmt::Debug for Belonging {
@@ -364,5 +378,7 @@ impl fmt::Debug for Belonging {
 /// One number tells, if the service knows its shard still; a table has few that tell nothing.
 const ASK_AT_MOST: usize = 20;
 
-/// In place of a stream's ARN.
-pub(crate) const UNNAMED: &str = "that it does not name";
+/// In place of a stream's ARN. It names the table: an operator who says it means this one, and not whichever comes to be configured.
+pub(crate) fn unnamed(table: &str) -> String {
+    format!("that {table} does not name")
+}

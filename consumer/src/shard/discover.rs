@@ -194,6 +194,11 @@ impl Discover {
         }
     }
 
+    /// The worker has started: whoever lists from now on looks again by itself.
+    pub(crate) fn start_is_over(&self) {
+        self.has_listed.store(true, Ordering::Relaxed);
+    }
+
     /// Until a first listing nothing else waits: what somebody can mend is worth half a minute. Later whoever lists looks again by itself.
     fn is_starting(&self) -> bool {
         !self.has_listed.load(Ordering::Relaxed)

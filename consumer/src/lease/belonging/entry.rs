@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Belonging, ClaimError, TableOf, Told, UNNAMED, misfit};
+use super::{Belonging, ClaimError, TableOf, Told, misfit, unnamed};
 use crate::lease::starting::Starting;
 use crate::lease::store::{Binding, Claim, Entry, PrepareError, Rows, StoreError, Written};
 use crate::lease::{EpochTime, OtherStream, WorkerId};
@@ -101,7 +101,9 @@ impl Belonging {
                     Told::Another(which) => {
                         let other =
                             self.settle_on_another(which, self.text.as_deref().unwrap_or(&self.name).to_owned());
-                        if self.text.is_some() && (is_said(&other.bound_to) || is_said(UNNAMED)) {
+                        let unnamed = unnamed(&self.table);
+                        let is_unnamed = other.bound_to.starts_with(&unnamed) && is_said(&unnamed);
+                        if self.text.is_some() && (is_unnamed || is_said(&other.bound_to)) {
                             return Ok(Found::StartOver { in_place_of: None });
                         }
                         Err(ClaimError::Another(other).into())
@@ -125,14 +127,14 @@ impl Belonging {
             sleep(BETWEEN_LISTINGS).await;
             listing = discover.list(ListFilter::All).await?;
         }
-        Ok(misfit(&listing, rows).map_or(Told::Nothing, Told::Another))
+        Ok(misfit(&self.table, &listing, rows).map_or(Told::Nothing, Told::Another))
     }
 
     /// Empties the table of another stream and binds it to this one. The leases go first: a start that dies on the way begins again.
     /// Whoever does the same beside us deletes none that is made after the binding, for those say so.
     async fn start_over(&self, worker: &WorkerId, in_place_of: Option<&str>) -> Result<(), EntryError> {
         let Some(text) = &self.text else { return Ok(()) };
-        tracing::warn!(table = self.table, from = in_place_of.unwrap_or(UNNAMED), stream = %text, "starting over: the leases of the other stream are deleted");
+        tracing::warn!(table = self.table, from = in_place_of, stream = %text, "starting over: the leases of the other stream are deleted");
         loop {
             let rows = self.patiently(worker, || self.store.scan()).await?;
             let keys = rows.leases.iter().map(|lease| lease.key.clone());

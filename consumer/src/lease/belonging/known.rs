@@ -53,6 +53,7 @@ impl Known {
 impl Belonging {
     /// Whether a lease that the table names as this worker's is one of its stream.
     pub(crate) fn judge_lease(&self, lease: &Lease) -> Fit {
+        self.note_leases();
         if self.discover.is_none() {
             return Fit::Ours;
         }
@@ -79,8 +80,9 @@ impl Belonging {
             Ok(listing) => listing,
             Err(error) => {
                 // Work does not stand still because nobody lists shards: what is known is made do with.
-                let mut known = self.known();
-                known.asked = known.asked.map(|_| asked);
+                // From now on, for the tries may have taken longer than what is known stays fresh.
+                let (mut known, now) = (self.known(), self.clock.now());
+                known.asked = known.asked.map(|_| now);
                 return Err(error);
             }
         };

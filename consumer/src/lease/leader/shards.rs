@@ -37,8 +37,6 @@ pub(super) struct Shards {
     ended_open: BTreeMap<LeaseKey, Tick>,
     /// Leases that are missing, and since which look.
     missing: BTreeMap<LeaseKey, Tick>,
-    /// Whether the table has had leases since we began to lead.
-    had_leases: bool,
     findings: Findings,
 }
 
@@ -89,7 +87,6 @@ impl Shards {
             absences: BTreeMap::new(),
             ended_open: BTreeMap::new(),
             missing: BTreeMap::new(),
-            had_leases: false,
             findings: hold.findings.clone(),
         }
     }
@@ -111,7 +108,6 @@ impl Shards {
         self.absences.clear();
         self.ended_open.clear();
         self.missing.clear();
-        self.had_leases = false;
         self.findings.mended(FindingKind::LeasesGone, "table");
     }
 
@@ -160,14 +156,16 @@ impl Shards {
     /// Begins a look at the stream if one is due, for the table as just read.
     pub(super) fn look(&mut self, Judged { usable: rows, is_foreign, .. }: &Judged) {
         let is_empty = rows.leases.is_empty() && rows.unreadable.is_empty();
-        if is_empty && self.had_leases {
+        if is_empty && self.looker.belonging.had_leases() {
             let next = "not starting over from the configured position: put the leases back, or restart the workers";
             let report = Report::new(FindingKind::LeasesGone, "table", "all leases have vanished from the table", next);
             self.findings.report(report);
             return;
         }
         self.findings.mended(FindingKind::LeasesGone, "table");
-        self.had_leases |= !is_empty;
+        if !is_empty {
+            self.looker.belonging.note_leases();
+        }
         if self.under_way.is_some() || !self.is_due(is_empty, rows) {
             return;
         }
@@ -197,7 +195,9 @@ impl Shards {
     pub(super) fn take_in(&mut self, synced: Synced) {
         self.looked = Some(self.clock.now());
         self.missing = synced.missing;
-        self.had_leases |= !synced.made.is_empty();
+        if !synced.made.is_empty() {
+            self.looker.belonging.note_leases();
+        }
         if let Some((asked, listing)) = synced.listing {
             self.listed = asked;
             self.listing = Some(listing);

@@ -1,0 +1,236 @@
+//! What operators and policies do to a fleet that runs: rows deleted and corrected, rights that are missing, a word that stays in
+//! the code. The rules are those of `docs/rules.md`.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use kinesis_consumer::{Batch, BuildError, ConsumerHandle, Finding, FindingKind, RunError};
+use kinesis_testkit::{Cloud, Fault, Stream};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use self::common::{Ledger, builder};
+
+mod common;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+type Running = JoinHandle<Result<(), RunError>>;
+
+async fn start(cloud: &Cloud, worker: &'static str, ledger: &Ledger) -> (ConsumerHandle, Running) {
+    let consumer = builder(cloud, worker).await.build().await.expect("built");
+    let (handle, ledger) = (consumer.handle(), ledger.clone());
+    let running = tokio::spawn(consumer.run(move |batch: Batch| {
+        ledger.note(worker, &batch);
+        async { Ok::<(), std::io::Error>(()) }
+    }));
+    (handle, running)
+}
+
+async fn put(stream: &Stream, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        stream.put(&number.to_string(), number.to_string()).await;
+    }
+}
+
+/// The findings of a kind, once there is one.
+async fn found(handle: &ConsumerHandle, kind: FindingKind, within: Duration) -> Vec<Finding> {
+    let began = Instant::now();
+    loop {
+        let found: Vec<_> = handle.findings().into_iter().filter(|finding| finding.kind == kind).collect();
+        if !found.is_empty() {
+            return found;
+        }
+        assert!(began.elapsed() < within, "no {kind:?} within {within:?}, but {:?}", handle.findings());
+        sleep(SECOND).await;
+    }
+}
+
+fn edit(cloud: &Cloud, key: &str, change: impl Fn(&mut kinesis_testkit::Item)) {
+    let table = cloud.table("app");
+    let mut item = table.item(key).expect("a row");
+    change(&mut item);
+    table.put(item);
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn shard_id(number: usize) -> String {
+    format!("shardId-{number:012}")
+}
+
+fn leases(cloud: &Cloud) -> Vec<String> {
+    let keys = cloud.table("app").items().into_iter().filter(|item| item.contains_key("leaseCounter"));
+    keys.filter_map(|item| item["leaseKey"].as_s().ok().cloned()).collect()
+}
+
+/// The word for a table that names no stream names the table: left in the code, it empties no table of somebody else.
+#[tokio::test(start_paused = true)]
+async fn the_word_that_empties_a_table_without_a_name_is_about_that_table_only() {
+    let cloud = Cloud::new();
+    let others = cloud.create_stream("orders", 2).await;
+    cloud.create_stream("clicks", 2).await;
+    let ledger = Ledger::of(&cloud);
+    put(&others, 0..10).await;
+    let connection = cloud.connect("java").await;
+    let builder = |application: &str, worker: &str, stream: &str| {
+        kinesis_consumer::Consumer::builder(application, stream)
+            .kinesis(connection.kinesis.clone())
+            .dynamodb(connection.dynamodb.clone())
+            .start_at(kinesis_consumer::StartAt::TrimHorizon)
+            .worker_id(worker)
+            .seed(1)
+    };
+    let consumer = builder("theirs", "java", "orders").build().await.expect("built");
+    let (handle, theirs) = (consumer.handle(), ledger.clone());
+    let running = tokio::spawn(consumer.run(move |batch: Batch| {
+        theirs.note("java", &batch);
+        async { Ok::<(), std::io::Error>(()) }
+    }));
+    ledger.wait_for(10).await;
+    handle.shutdown(5 * SECOND).await;
+    running.await.expect("no panic").expect("shut down");
+    // As a Java KCL leaves it.
+    let table = cloud.table("theirs");
+    for mut item in table.items() {
+        item.remove("boundToStream");
+        table.put(item);
+    }
+    let before = table.items();
+    for word in ["that it does not name", "that app does not name"] {
+        let error = builder("theirs", "b", "clicks").start_over_from(word).build().await.expect_err("not this table");
+        let BuildError::OtherStream(other) = error else { panic!("{error:?}") };
+        assert_eq!(other.bound_to, "that theirs does not name");
+        assert_eq!(table.items(), before);
+    }
+    builder("theirs", "b", "clicks")
+        .start_over_from("that theirs does not name")
+        .build()
+        .await
+        .expect("said of this table");
+    assert_ne!(table.items(), before);
+}
+
+/// A policy that lacks Scan does not show in a follower. A leader gives the lock up to one that has it.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_may_not_read_the_table_leaves_the_lead_to_another() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 4).await;
+    let ledger = Ledger::of(&cloud);
+    let _a = start(&cloud, "a", &ledger).await;
+    put(&stream, 0..20).await;
+    ledger.wait_for(20).await;
+    let _b = start(&cloud, "b", &ledger).await;
+    let (_c, running) = start(&cloud, "c", &ledger).await;
+    sleep(30 * SECOND).await;
+    assert_eq!(cloud.table("app").item("Leader").expect("a leader")["ownerName"], text("a"));
+    cloud.faults("a").dynamodb().always_for("Scan", Fault::refuse("AccessDeniedException"));
+    running.abort();
+    put(&stream, 20..60).await;
+    let died = Instant::now();
+    ledger.wait_for(60).await;
+    // The lock's 10 s, two looks of the next leader, and what a death takes.
+    assert!(died.elapsed() <= MINUTE, "{:?}", died.elapsed());
+    assert_eq!(cloud.table("app").item("Leader").expect("a leader")["ownerName"], text("b"));
+}
+
+/// ListShards is throttled for everybody, and for long; a worker dies. Its shards are read by the other.
+#[tokio::test(start_paused = true)]
+async fn leases_change_hands_while_shards_cannot_be_listed() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 4).await;
+    let ledger = Ledger::of(&cloud);
+    let (_a, running) = start(&cloud, "a", &ledger).await;
+    let _b = start(&cloud, "b", &ledger).await;
+    put(&stream, 0..20).await;
+    ledger.wait_for(20).await;
+    sleep(MINUTE).await;
+    for worker in ["a", "b"] {
+        cloud.faults(worker).kinesis().always_for("ListShards", Fault::Throttle);
+    }
+    sleep(MINUTE).await;
+    running.abort();
+    put(&stream, 20..60).await;
+    let died = Instant::now();
+    ledger.wait_for(60).await;
+    // What a death takes, and the half minute for which a listing is tried.
+    assert!(died.elapsed() <= MINUTE, "{:?}", died.elapsed());
+}
+
+/// A Java KCL's table whose shards have all expired tells nothing: no lease of it is taken, and that is said, with what mends it.
+#[tokio::test(start_paused = true)]
+async fn leases_of_which_nothing_can_be_told_are_said() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let ledger = Ledger::of(&cloud);
+    let (handle, running) = start(&cloud, "a", &ledger).await;
+    put(&stream, 0..3).await;
+    ledger.wait_for(3).await;
+    handle.shutdown(5 * SECOND).await;
+    running.await.expect("no panic").expect("shut down");
+    for key in ["Migration3.0", &shard_id(0)] {
+        edit(&cloud, key, |item| drop(item.remove("boundToStream")));
+    }
+    stream.split(0).await;
+    sleep(25 * 60 * MINUTE).await;
+    let (b, _running) = start(&cloud, "b", &ledger).await;
+    let found = found(&b, FindingKind::LeaseMismatch, 2 * MINUTE).await;
+    assert_eq!(found.iter().map(|finding| finding.subject.clone()).collect::<Vec<_>>(), [shard_id(0)]);
+    assert!(found[0].next.contains("adopt_table"), "{found:?}");
+}
+
+/// A shard that was ended by mistake: said, left alone, and read on when an operator gives its row a checkpoint.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_finished_and_open_is_said_and_read_on_when_its_row_gets_a_checkpoint() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 2).await;
+    let ledger = Ledger::of(&cloud);
+    let (a, running) = start(&cloud, "a", &ledger).await;
+    put(&stream, 0..20).await;
+    ledger.wait_for(20).await;
+    a.shutdown(5 * SECOND).await;
+    running.await.expect("no panic").expect("shut down");
+    edit(&cloud, &shard_id(1), |item| drop(item.insert("checkpoint".to_owned(), text("SHARD_END"))));
+    put(&stream, 20..40).await;
+    let (b, _running) = start(&cloud, "b", &ledger).await;
+    let found = found(&b, FindingKind::EndedOpen, 2 * MINUTE).await;
+    assert_eq!(found[0].subject, shard_id(1));
+    assert!(ledger.all().len() < 40, "the shard is left alone");
+    // A Java leader gives finished leases to somebody too, who renews them.
+    edit(&cloud, &shard_id(1), |item| drop(item.insert("leaseOwner".to_owned(), text("b"))));
+    let counter = || cloud.table("app").item(shard_id(1).as_str()).expect("a row")["leaseCounter"].clone();
+    let given = counter();
+    sleep(20 * SECOND).await;
+    assert_ne!(counter(), given, "it is held");
+    edit(&cloud, &shard_id(1), |item| drop(item.insert("checkpoint".to_owned(), text("TRIM_HORIZON"))));
+    let corrected = Instant::now();
+    while b.findings().iter().any(|finding| finding.kind == FindingKind::EndedOpen) {
+        sleep(SECOND).await;
+        assert!(corrected.elapsed() < MINUTE, "{:?}", b.findings());
+    }
+    sleep(MINUTE).await;
+    ledger.check(&stream);
+}
+
+/// All leases are deleted, and the leader dies: the next one does not take the empty table for a new one.
+#[tokio::test(start_paused = true)]
+async fn leases_that_vanish_are_not_made_anew_by_the_next_leader_either() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 2).await;
+    let ledger = Ledger::of(&cloud);
+    let (_a, running) = start(&cloud, "a", &ledger).await;
+    let (b, _b_running) = start(&cloud, "b", &ledger).await;
+    put(&stream, 0..20).await;
+    ledger.wait_for(20).await;
+    sleep(MINUTE).await;
+    for key in leases(&cloud) {
+        cloud.table("app").delete(key.as_str());
+    }
+    running.abort();
+    sleep(3 * MINUTE).await;
+    assert_eq!(leases(&cloud), Vec::<String>::new());
+    found(&b, FindingKind::LeasesGone, SECOND).await;
+}
