@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -41,6 +42,8 @@ pub(crate) struct Dispatcher {
     /// Lanes with something to send, each at most once: they take turns.
     line: VecDeque<Arc<Lane>>,
     flights: JoinSet<Landed>,
+    /// When requests were sent last.
+    launched: Option<Tick>,
     /// Written on shards that the map does not know.
     undecided: Vec<Undecided>,
     /// A listing of shards under way: one at a time.
@@ -69,6 +72,7 @@ impl Dispatcher {
             alarms: BTreeMap::new(),
             line: VecDeque::new(),
             flights: JoinSet::new(),
+            launched: None,
             undecided: Vec::new(),
             listing: None,
             refresh,
@@ -169,14 +173,28 @@ impl Dispatcher {
 
     /// Sends requests while there is something to send and one more may be under way. Tokens are taken only now: what waits for a free
     /// request has not used up its shard's rate, and does not come in one burst later.
+    ///
+    /// What comes shortly after the last request waits for company: one that carries little costs as much CPU as one that is full.
     fn launch(&mut self) {
+        let now = self.pipeline.clock.now();
+        if self.next_launch().is_some_and(|next| now < next) {
+            return;
+        }
         while self.flights.len() < self.pipeline.settings.max_requests_in_flight {
             let request = self.collect();
             if request.is_empty() {
                 break;
             }
+            self.launched = Some(now);
             self.flights.spawn(fly(Arc::clone(&self.pipeline), request.into_cargo(), self.end.subscribe()));
         }
+    }
+
+    /// When what is in line may be sent; `None`: at once, or nothing is.
+    fn next_launch(&self) -> Option<Tick> {
+        let is_paced = !self.line.is_empty() && self.closing.is_none();
+        let pause = self.pipeline.settings.linger.duration() / COMPANY;
+        self.launched.filter(|_| is_paced).map(|launched| launched + pause.min(LONGEST_COMPANY))
     }
 
     fn collect(&mut self) -> Request {
@@ -304,13 +322,15 @@ impl Dispatcher {
 
     fn next_alarm(&self) -> Option<Instant> {
         let lane = self.alarms.first_key_value().map(|((at, _), _)| *at);
+        let has_slots = self.flights.len() < self.pipeline.settings.max_requests_in_flight;
+        let launch = self.next_launch().filter(|_| has_slots);
         let ttl = self.pipeline.settings.record_ttl;
         let undecided = self.undecided.iter().map(|undecided| undecided.opened() + ttl).min();
         // A producer that is not used asks nothing: it does when it is used again.
         let is_used = !self.pipeline.books.ledger.is_empty();
         let refresh = self.refresh.due_at(self.closing.is_some()).filter(|_| is_used);
         let others = [refresh, self.say.due_at()];
-        let next = lane.into_iter().chain(undecided).chain(others.into_iter().flatten()).min()?;
+        let next = lane.into_iter().chain(launch).chain(undecided).chain(others.into_iter().flatten()).min()?;
         Some(self.pipeline.clock.instant(next))
     }
 }
@@ -322,6 +342,11 @@ impl Drop for Dispatcher {
         drop(self.empty_lanes());
     }
 }
+
+/// Of the linger, which is what the user grants for fewer requests, what is ready waits so large a part for company.
+const COMPANY: u32 = 6;
+/// As long as the KPL's collector waits.
+const LONGEST_COMPANY: Duration = Duration::from_millis(20);
 
 /// Waits for the future if there is one, else for ever.
 async fn pending<T>(future: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
