@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ShardIteratorType;
-use kinesis_testkit::{Fault, Item, Lag, Stream};
+use kinesis_testkit::{Cloud, Fault, Item, Lag, Stream};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::fleet::{Fleet, network};
@@ -26,14 +26,16 @@ pub(crate) struct Mend {
 /// Lets one mistake happen, and stay for its time.
 pub(crate) async fn enact(mistake: Mistake, at: Duration, lasts: Duration, fleet: &Fleet, stream: &Stream) {
     match mistake {
-        Mistake::Stranger { shards, split } => {
+        Mistake::Stranger { shards, split, made_again } => {
             let cloud = fleet.cloud();
-            if let Ok(other) = cloud.try_create_stream(OTHER_STREAM, shards).await
+            let elsewhere = made_again.then(|| Cloud::builder().epoch(cloud.clock().now()).build());
+            let (of, name) = elsewhere.as_ref().map_or((cloud, OTHER_STREAM), |elsewhere| (elsewhere, STREAM));
+            if let Ok(other) = of.try_create_stream(name, shards).await
                 && split
             {
                 other.split(0).await;
             }
-            fleet.start_stranger();
+            fleet.start_stranger(name, elsewhere);
         }
         Mistake::Neighbour { calls } => poll(fleet, stream, calls, Instant::now() + lasts).await,
         Mistake::Listing { lag, birth } => {

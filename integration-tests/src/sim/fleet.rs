@@ -14,7 +14,6 @@ use tokio::time::sleep;
 use super::clocks::Clocks;
 use super::enact::Mend;
 use super::history::{Recorder, What};
-use super::mistakes::OTHER_STREAM;
 use super::processor::Processor;
 use super::reader::read_all;
 use super::shape::{Face, Shape};
@@ -70,6 +69,8 @@ struct Who {
     name: String,
     id: String,
     stream: &'static str,
+    /// Where the stream is, if it is not where the table is.
+    elsewhere: Option<Cloud>,
     clocks: Clocks,
     handoff_time: Duration,
     start_at: StartAt,
@@ -148,6 +149,7 @@ impl Fleet {
             name: name.clone(),
             id: place.id.clone(),
             stream: STREAM,
+            elsewhere: None,
             clocks: place.clocks.clone(),
             handoff_time: self.shape.handoff_of(at),
             start_at: self
@@ -162,7 +164,7 @@ impl Fleet {
     }
 
     /// Starts a worker of the application that reads another stream, to the end of the run.
-    pub(crate) fn start_stranger(&self) {
+    pub(crate) fn start_stranger(&self, stream: &'static str, elsewhere: Option<Cloud>) {
         let mut wrong = self.wrong();
         let at = wrong.strangers.len();
         let name = format!("{STRANGER}{at}.0");
@@ -170,7 +172,8 @@ impl Fleet {
             network: format!("{STRANGER}{at}"),
             name: name.clone(),
             id: format!("{STRANGER}{at}-0"),
-            stream: OTHER_STREAM,
+            stream,
+            elsewhere,
             clocks: Clocks::new(0, 0),
             handoff_time: self.shape.handoff_time,
             start_at: StartAt::TrimHorizon,
@@ -302,8 +305,17 @@ impl Fleet {
 
     async fn build(&self, who: &Who, connection: &Connection) -> Result<Consumer, kinesis_consumer::BuildError> {
         let Shape { lease_duration, checkpoint_every, read_bytes, .. } = self.shape;
+        let elsewhere = match &who.elsewhere {
+            Some(cloud) => Some(cloud.connect(&who.network).await),
+            None => None,
+        };
         // The consumer takes the time of day from this client.
-        let kinesis = connection.kinesis_config().time_source(who.clocks.wall_clock(connection.clock())).build();
+        let kinesis = elsewhere
+            .as_ref()
+            .unwrap_or(connection)
+            .kinesis_config()
+            .time_source(who.clocks.wall_clock(connection.clock()))
+            .build();
         let starting = Consumer::builder(APPLICATION, who.stream)
             .clock(who.clocks.monotonic(connection.clock()))
             .kinesis(Client::from_conf(kinesis))

@@ -14,6 +14,8 @@ pub(crate) enum Mistake {
         shards: i32,
         /// The other stream has split a shard before.
         split: bool,
+        /// It has the name of ours, and was made later: the stream as it was made again.
+        made_again: bool,
     },
     /// Another application polls the same shards, each so often a second.
     Neighbour { calls: u32 },
@@ -73,11 +75,11 @@ fn mistake(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Mistake {
         1 => Mistake::Denied { worker: Some(rng.usize(0..shape.workers)), what: denial(true, rng) },
         2 => {
             let all = [Damage::Counter, Damage::Circle, Damage::Type, Damage::NoOwner, Damage::Range];
-            let how = all[rng.usize(0..DAMAGES)];
+            let how = all[rng.usize(0..all.len())];
             Mistake::Damaged { shard: rng.usize(0..64), how, mended: rng.u8(0..4) > 0 }
         }
         3 => Mistake::Denied { worker: None, what: denial(false, rng) },
-        4 => Mistake::Stranger { shards: rng.i32(1..=shape.shards + 2), split: rng.bool() },
+        4 => Mistake::Stranger { shards: rng.i32(1..=shape.shards + 2), split: rng.bool(), made_again: rng.bool() },
         5 => Mistake::Listing {
             lag: Duration::from_millis(rng.u64(200..=8_000)),
             birth: Duration::from_millis(rng.u64(0..=8_000)),
@@ -111,7 +113,8 @@ pub(crate) const OTHER_STREAM: &str = "orders";
 /// The key of a row that is no lease of the stream.
 pub(crate) const ODD_KEY: &str = "orders-0";
 
-const CREDENTIALS: &[&str] = &["UnrecognizedClientException", "ExpiredTokenException", "InvalidSignatureException"];
+const CREDENTIALS: &[&str] =
+    &["UnrecognizedClientException", "ExpiredTokenException", "InvalidSignatureException", "RequestExpired"];
 
 const KEYS: &[&str] = &[
     "KMSDisabledException",
@@ -137,11 +140,8 @@ const WORKER_CALLS: &[&str] = &[
 
 const PRODUCER_CALLS: &[&str] = &["PutRecords", "ListShards", "DescribeStreamSummary"];
 
-/// Of the ways to damage a row those that are drawn.
-const DAMAGES: usize = 4;
-
-/// Of the kinds that [`mistake`] knows those that are drawn.
-const KINDS: usize = 4;
+/// Kinds that [`mistake`] knows.
+const KINDS: usize = 7;
 
 /// Keeps the chance of mistakes apart.
 const SALT: u64 = 0x5ea1_0000_0000_0007;
