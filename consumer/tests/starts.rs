@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kinesis_consumer::{Batch, BuildError, Consumer, ConsumerBuilder};
-use kinesis_testkit::{Cloud, Connection, Fault};
+use kinesis_testkit::{Cloud, Connection, Fault, Limits};
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -145,6 +145,43 @@ async fn a_start_that_fails_names_what_where_how_long_and_why() {
             assert!(said.lines().any(|line| line.contains("WARN") && line.contains(code)), "{said}");
         }
     }
+}
+
+/// Rule *Who waits*: half a minute in all, from the first failure of either.
+#[tokio::test(start_paused = true)]
+async fn the_stream_and_the_table_share_the_half_minute_of_a_start() {
+    for code in ["ExpiredTokenException", "ThrottlingException"] {
+        let cloud = Cloud::new();
+        cloud.create_stream("clicks", 1).await;
+        let connection = cloud.connect("w").await;
+        let now = cloud.clock().elapsed();
+        cloud.faults("w").kinesis().during(now..now + 20 * SECOND, Fault::refuse(code));
+        cloud.faults("w").dynamodb().always(Fault::refuse(code));
+        let start = Instant::now();
+        let error = builder(&connection).build().await.expect_err("the table refuses for ever");
+        let (spent, text) = (start.elapsed(), chain(&error));
+        assert!((25 * SECOND..=31 * SECOND).contains(&spent), "{code}: {spent:?}");
+        assert!(text.contains("the lease table app") && text.contains(code), "{text}");
+    }
+}
+
+/// Rule *Who waits*: what is being created is waited for apart, and takes nothing of the half minute.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_has_failed_once_still_waits_for_a_stream_and_a_table_that_are_being_created() {
+    let mut limits = Limits::default();
+    limits.creating = 60 * SECOND;
+    let cloud = Cloud::builder().limits(limits).build();
+    cloud.dynamodb().creating(60 * SECOND);
+    let create = cloud.outside().kinesis.create_stream().stream_name("clicks").shard_count(1);
+    create.send().await.expect("created");
+    let connection = cloud.connect("w").await;
+    let now = cloud.clock().elapsed();
+    cloud.faults("w").during(now..now + 5 * SECOND, Fault::refuse("ExpiredTokenException"));
+    cloud.faults("w").during(now + 130 * SECOND..now + 135 * SECOND, Fault::refuse("ExpiredTokenException"));
+    let built = builder(&connection).build().await;
+    built.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let spent = cloud.clock().elapsed() - now;
+    assert!((120 * SECOND..140 * SECOND).contains(&spent), "{spent:?}");
 }
 
 /// What nobody can mend while one waits ends a start at once.

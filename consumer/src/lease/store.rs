@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::lease::{Checkpoint, Lease, LeaseKey, Seen, WorkerId};
+use crate::backoff::StartPatience;
 use crate::failed_call::FailedCall;
 use crate::shard::ShardId;
 
@@ -123,13 +124,15 @@ pub struct Entry<'a> {
     pub now: EpochTime,
     /// The stream that it reads, as text that names it for ever. `None`: it could not find out.
     pub stream: Option<&'a str>,
+    /// The patience of the start that this is part of.
+    pub(crate) patience: Option<&'a StartPatience>,
 }
 
 impl<'a> Entry<'a> {
     /// Of a worker that does not know which stream it reads.
     #[must_use]
     pub const fn of(worker: &'a WorkerId, now: EpochTime) -> Self {
-        Self { worker, now, stream: None }
+        Self { worker, now, stream: None, patience: None }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Which shards the stream has, as the service lists them.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use super::failure::Failure;
 use super::identity::StreamIdentity;
 use super::shard::ListedShard;
 use super::stream::Stream;
-use crate::backoff::{Backoff, Patience, Pauses};
+use crate::backoff::{Backoff, Patience, Pauses, StartPatience};
 use crate::failed_call::FailedCall;
 use crate::record::{SequenceNumber, ShardId};
 
@@ -30,8 +29,8 @@ mod listing;
 pub(crate) struct Discover {
     stream: Stream,
     rng: Mutex<fastrand::Rng>,
-    /// A listing has succeeded.
-    has_listed: AtomicBool,
+    /// What all of a start shares, if this is part of one.
+    start: Option<StartPatience>,
 }
 
 /// Which shards to list.
@@ -49,7 +48,13 @@ pub(crate) enum ListFilter {
 
 impl Discover {
     pub(crate) const fn new(stream: Stream, rng: fastrand::Rng) -> Self {
-        Self { stream, rng: Mutex::new(rng), has_listed: AtomicBool::new(false) }
+        Self { stream, rng: Mutex::new(rng), start: None }
+    }
+
+    /// Waits, until the start ends, as long as that has patience, also for what somebody can mend.
+    pub(crate) fn starting(mut self, patience: &StartPatience) -> Self {
+        self.start = Some(patience.clone());
+        self
     }
 
     /// All shards that the filter lets through, from one listing of one age.
@@ -65,7 +70,6 @@ impl Discover {
                     trying.succeeded();
                     listing.take(page)?;
                     if listing.is_complete() {
-                        self.has_listed.store(true, Ordering::Relaxed);
                         return Ok(listing.into_shards());
                     }
                     continue;
@@ -89,6 +93,7 @@ impl Discover {
                 Ok((StreamStatus::Creating, _)) if started.elapsed() < CREATION => {
                     trying.succeeded();
                     tokio::time::sleep(CREATION_POLL).await;
+                    trying.apart(CREATION_POLL);
                     continue;
                 }
                 Ok((status @ (StreamStatus::Creating | StreamStatus::Deleting), _)) => {
@@ -194,9 +199,10 @@ impl Discover {
         }
     }
 
-    /// Until a first listing nothing else waits: what somebody can mend is worth half a minute. Later whoever lists looks again by itself.
-    fn is_starting(&self) -> bool {
-        !self.has_listed.load(Ordering::Relaxed)
+    /// The patience of a start that has not ended: nothing else waits, and what somebody can mend is worth half a minute. Later whoever
+    /// lists looks again by itself.
+    fn start(&self) -> Option<&StartPatience> {
+        self.start.as_ref().filter(|start| !start.has_ended())
     }
 }
 
@@ -216,6 +222,13 @@ impl Trying<'_> {
         self.patience.restart();
     }
 
+    /// Time in which a stream that is being made was waited for.
+    fn apart(&self, waited: Duration) {
+        if let Some(start) = self.discover.start() {
+            start.apart(waited);
+        }
+    }
+
     /// Waits before the call is made again, or says why it is not.
     async fn failed<E>(&mut self, error: SdkError<E, HttpResponse>) -> Result<Failure, DiscoverError>
     where
@@ -223,10 +236,14 @@ impl Trying<'_> {
     {
         let (failure, code) = (Failure::of(&error), error.code().map(str::to_owned));
         let pause = self.pauses.draw();
-        let in_time = self.patience.failed(self.since.elapsed(), pause);
+        let mut in_time = self.patience.failed(self.since.elapsed(), pause);
+        let start = self.discover.start().map(|start| start.failed(pause));
+        if let Some(left) = start {
+            in_time = left.is_some();
+        }
         let again = match failure {
             Failure::NotFound | Failure::InvalidArgument => false,
-            Failure::Denied => in_time && self.discover.is_starting(),
+            Failure::Denied => in_time && start.is_some(),
             Failure::Unsent => self.patience.failures() < MAX_UNSENT,
             Failure::Expired | Failure::Throttled | Failure::Transient => in_time,
         };
@@ -235,10 +252,13 @@ impl Trying<'_> {
         }
         let (stream, operation, failures) = (&self.discover.stream, self.operation, self.patience.failures());
         let place = stream.place();
-        if failures == 1 && self.discover.is_starting() && failure != Failure::Expired {
-            tracing::warn!(%stream, %place, operation, code, error = %Causes(&error), "the start waits: trying again for {PATIENCE:?}");
-        } else {
-            tracing::debug!(%stream, %place, operation, code, ?failure, failures, ?pause, error = %Causes(&error), "trying again");
+        match start.flatten() {
+            Some(left) if failures == 1 && failure != Failure::Expired => {
+                tracing::warn!(%stream, %place, operation, code, error = %Causes(&error), "the start waits: trying again for {left:.0?}");
+            }
+            _ => {
+                tracing::debug!(%stream, %place, operation, code, ?failure, failures, ?pause, error = %Causes(&error), "trying again")
+            }
         }
         tokio::time::sleep(pause).await;
         Ok(failure)
