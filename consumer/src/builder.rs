@@ -15,13 +15,14 @@ use crate::fetch::read::ReadContext;
 use crate::lease::belonging::{Belonging, Word};
 use crate::lease::held::HoldContext;
 use crate::lease::leader::LeaderContext;
+use crate::lease::watched::WatchedStore;
 use crate::lease::{Checkpoint, DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
 use crate::process::OnError;
 use crate::settings::{Settings, StartAt};
 use crate::shard::discover::{Discover, ListFilter};
 use crate::shard::stream::Stream;
 use crate::thread::LeaseThread;
-use crate::watch::Findings;
+use crate::watch::{Denials, Findings};
 use crate::worker::{self, WorkerContext};
 
 /// Builds a [`Consumer`].
@@ -231,19 +232,20 @@ impl ConsumerBuilder {
             None => WorkerId::from(format!("{}-{:012x}", host_name(), rng.u64(..) >> 16)),
         };
         let stream = Stream::new(&kinesis, &self.stream);
-        let patience = StartPatience::new();
-        let discover = Arc::new(Discover::new(stream.clone(), rng.fork()).starting(&patience));
+        let (patience, denials) = (StartPatience::new(), Denials::default());
+        let discover = Arc::new(Discover::new(stream.clone(), rng.fork()).starting(&patience).watched(&denials));
         let identity = discover.wait_until_active().await?;
         let thread = LeaseThread::start().map_err(BuildError::Thread)?;
         let home = thread.as_ref().map(LeaseThread::home).unwrap_or_default();
         // What keeps the leases shares no connection with what reads the stream.
         let (store, listed) = match &thread {
             Some(_) => {
-                let listed = Discover::new(stream.apart(), rng.fork()).starting(&patience);
+                let listed = Discover::new(stream.apart(), rng.fork()).starting(&patience).watched(&denials);
                 (store.apart().unwrap_or(store), Arc::new(listed))
             }
             None => (store, Arc::clone(&discover)),
         };
+        let store: Arc<dyn LeaseStore> = Arc::new(WatchedStore::new(store, self.application.clone(), denials.clone()));
 
         let clock = Arc::new(Clock::start_with(self.clock));
         let findings = Findings::new(Arc::clone(&clock), &me);
@@ -265,6 +267,7 @@ impl ConsumerBuilder {
         });
         entered.await.expect("the thread runs as long as its handle is there")?;
         patience.end();
+        denials.report_to(&findings);
 
         let worker_id = me.clone();
         let hold = HoldContext {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use kinesis_service_errors::Kind;
 
 use super::lease::{Checkpoint, Lease, LeaseKey, Seen, WorkerId};
 use crate::backoff::StartPatience;
@@ -325,12 +326,36 @@ impl StoreError {
 
     /// The service's code, where it gave one.
     pub(crate) fn code(&self) -> Option<&str> {
-        let source = match self {
-            Self::Throttled(source) | Self::NoTable(source) => source,
-            Self::Refused { source, .. } | Self::Denied { source, .. } | Self::Unknown { source, .. } => source,
-            Self::Unreadable { .. } => return None,
-        };
-        source.downcast_ref().map(|Answered { code, .. }| code.as_str())
+        self.answered().map(|answered| answered.code.as_str())
+    }
+
+    /// What the service's answer means, where it gave one.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.answered().map(|answered| answered.kind)
+    }
+
+    fn answered(&self) -> Option<&Answered> {
+        match self {
+            Self::Throttled(source) | Self::NoTable(source) => source.downcast_ref(),
+            Self::Refused { source, .. } | Self::Denied { source, .. } | Self::Unknown { source, .. } => {
+                source.downcast_ref()
+            }
+            Self::Unreadable { .. } => None,
+        }
+    }
+
+    /// Whether the action is not allowed, so that it passes when somebody acts. A worker that runs has it among its findings.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied { .. }) && self.kind() != Some(Kind::Clock)
+    }
+
+    /// Logs that a worker that runs could not do something and goes on. What is denied is among its findings already.
+    pub(crate) fn log(&self, what: &'static str) {
+        let error = self as &dyn std::error::Error;
+        match self.is_denied() {
+            true => tracing::debug!(error, "{what} failed"),
+            false => tracing::warn!(error, "{what} failed"),
+        }
     }
 
     /// The call, where the error says which.
@@ -356,6 +381,7 @@ impl StoreError {
 #[error("{code}")]
 pub(crate) struct Answered {
     pub(crate) code: String,
+    pub(crate) kind: Kind,
     #[source]
     pub(crate) source: BoxError,
 }

@@ -10,7 +10,7 @@ use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryEr
 use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput};
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType, ShardIteratorType, StreamStatus};
-use kinesis_service_errors::Causes;
+use kinesis_service_errors::{Causes, Kind, Recovery};
 use tokio::time::Instant;
 
 use self::listing::Listing;
@@ -21,6 +21,7 @@ use super::stream::Stream;
 use crate::backoff::{Backoff, Patience, Pauses, StartPatience};
 use crate::failed_call::FailedCall;
 use crate::record::{SequenceNumber, ShardId};
+use crate::watch::Denials;
 
 mod listing;
 
@@ -31,6 +32,7 @@ pub(crate) struct Discover {
     rng: Mutex<fastrand::Rng>,
     /// What all of a start shares, if this is part of one.
     start: Option<StartPatience>,
+    denials: Denials,
 }
 
 /// Which shards to list.
@@ -47,8 +49,14 @@ pub(crate) enum ListFilter {
 }
 
 impl Discover {
-    pub(crate) const fn new(stream: Stream, rng: fastrand::Rng) -> Self {
-        Self { stream, rng: Mutex::new(rng), start: None }
+    pub(crate) fn new(stream: Stream, rng: fastrand::Rng) -> Self {
+        Self { stream, rng: Mutex::new(rng), start: None, denials: Denials::default() }
+    }
+
+    /// Reports which actions the stream does not allow.
+    pub(crate) fn watched(mut self, denials: &Denials) -> Self {
+        self.denials = denials.clone();
+        self
     }
 
     /// Waits, until the start ends, as long as that has patience, also for what somebody can mend.
@@ -139,13 +147,17 @@ impl Discover {
                 .set_stream_arn(self.stream.arn())
                 .set_shard_filter(filter.to_request()),
         };
-        request.send().await
+        let answer = request.send().await;
+        self.note(LIST, &answer);
+        answer
     }
 
     async fn describe(&self) -> Result<Described, SdkError<DescribeStreamSummaryError, HttpResponse>> {
         let request = self.stream.client().describe_stream_summary();
-        let answer = request.set_stream_name(self.stream.name()).set_stream_arn(self.stream.arn()).send().await?;
-        Ok(answer.stream_description_summary.map_or((StreamStatus::Active, None), |summary| {
+        let request = request.set_stream_name(self.stream.name()).set_stream_arn(self.stream.arn());
+        let answer = request.send().await;
+        self.note(DESCRIBE, &answer);
+        Ok(answer?.stream_description_summary.map_or((StreamStatus::Active, None), |summary| {
             let identity = StreamIdentity::new(&summary.stream_arn, summary.stream_creation_timestamp);
             (summary.stream_status, identity)
         }))
@@ -177,7 +189,9 @@ impl Discover {
                 .shard_id(shard.as_str())
                 .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
                 .starting_sequence_number(number.as_str());
-            let Err(error) = request.send().await else { return Ok(Some(true)) };
+            let answer = request.send().await;
+            self.note(ITERATOR, &answer);
+            let Err(error) = answer else { return Ok(Some(true)) };
             if is_foreign_number(&error) {
                 return Ok(Some(false));
             }
@@ -185,6 +199,22 @@ impl Discover {
                 return Ok(None);
             }
             trying.failed(error).await?;
+        }
+    }
+
+    /// Notes the answer to a call: every call of this goes through here.
+    fn note<T, E>(&self, action: &'static str, answer: &Result<T, SdkError<E, HttpResponse>>)
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        match answer {
+            Ok(_) => self.denials.allowed(action),
+            Err(error) if Failure::of(error) == Failure::Denied => {
+                let (stream, place, code) = (&self.stream, self.stream.place(), error.code().unwrap_or("refused"));
+                let seen = format!("{code} for the stream {stream} in {place}: {}", Causes(error));
+                self.denials.denied(action, format!("kinesis:{action}"), seen);
+            }
+            Err(_) => {}
         }
     }
 
@@ -384,6 +414,12 @@ impl DiscoverError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Unsent { .. })
+    }
+
+    /// Whether the action is not allowed, so that it passes when somebody acts. A worker that runs has it among its findings.
+    pub(crate) fn is_denied(&self) -> bool {
+        let Self::Refused { call, .. } = self else { return false };
+        call.code.as_deref().is_some_and(|code| Kind::of_code(code, None).recovery() == Recovery::NeedsAction)
     }
 }
 
