@@ -224,6 +224,7 @@ impl ConsumerBuilder {
             }
             (None, None) => return Err(BuildError::Missing { what: "DynamoDB client", method: "dynamodb" }),
         };
+        store.validate()?;
 
         let seed = self.seed.unwrap_or_else(|| fastrand::Rng::new().u64(..));
         let mut rng = fastrand::Rng::with_seed(seed);

@@ -10,6 +10,7 @@ use kinesis_service_errors::Kind;
 use super::lease::{Checkpoint, Lease, LeaseKey, Seen, WorkerId};
 use crate::backoff::StartPatience;
 use crate::failed_call::FailedCall;
+use crate::settings::SettingError;
 use crate::shard::ShardId;
 
 /// A lease table: leases, the rows by which workers show that they live, and the leader's lock.
@@ -27,6 +28,14 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// stands still with it. `None`, the default: this store is used as it is.
     fn apart(&self) -> Option<Arc<dyn LeaseStore>> {
         None
+    }
+
+    /// Whether the store's own settings can work. `build` asks this first, before anything is sent.
+    ///
+    /// # Errors
+    /// The setting, its value and its limit.
+    fn validate(&self) -> Result<(), SettingError> {
+        Ok(())
     }
 
     /// Where the table is, for errors: region and endpoint, say.
