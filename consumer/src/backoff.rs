@@ -1,8 +1,11 @@
 //! How long to wait before a failed call is repeated.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::Instant;
 
 /// Pauses between attempts: each drawn evenly between nothing and a bound, which doubles from `first` up to `max`.
 ///
@@ -86,7 +89,69 @@ impl Patience {
     pub(crate) const fn failures(&self) -> u32 {
         self.failures
     }
+
+    /// Adds time in which something else was waited for: it does not count.
+    fn apart(&mut self, waited: Duration) {
+        self.first_failure = self.first_failure.map(|first| first.saturating_add(waited));
+    }
+
+    /// How long it is still tried again at `now`.
+    fn left(&self, now: Duration) -> Duration {
+        self.limit.saturating_sub(now.saturating_sub(self.first_failure.unwrap_or(now)))
+    }
 }
+
+/// The patience of one start: one limit for all that it tries, counted from the first failure of any. Clones share it.
+///
+/// It does not begin anew when a call succeeds: a start that fails here and there ends too.
+#[derive(Clone, Debug)]
+pub(crate) struct StartPatience {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    begun: Instant,
+    /// A std mutex: held for a comparison, never across an await.
+    patience: Mutex<Patience>,
+    ended: AtomicBool,
+}
+
+impl StartPatience {
+    pub(crate) fn new() -> Self {
+        let patience = Mutex::new(Patience::of(START));
+        Self { shared: Arc::new(Shared { begun: Instant::now(), patience, ended: AtomicBool::new(false) }) }
+    }
+
+    /// A call failed, and would be tried again after `pause`. Returns how long failures are waited for from now on; `None`: this one is not
+    /// worth another try.
+    pub(crate) fn failed(&self, pause: Duration) -> Option<Duration> {
+        let now = self.shared.begun.elapsed();
+        let mut patience = self.patience();
+        patience.failed(now, pause).then(|| patience.left(now))
+    }
+
+    /// Adds time in which a stream or a table that is being created was waited for: it does not count.
+    pub(crate) fn apart(&self, waited: Duration) {
+        self.patience().apart(waited);
+    }
+
+    /// The start has ended: the worker runs.
+    pub(crate) fn end(&self) {
+        self.shared.ended.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.shared.ended.load(Ordering::Relaxed)
+    }
+
+    fn patience(&self) -> MutexGuard<'_, Patience> {
+        self.shared.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Long enough for a hiccup, for new keys to be known everywhere, for a token to be renewed.
+const START: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -120,6 +185,20 @@ mod tests {
         assert_eq!(patience, Patience::of(at(30)));
         assert!(patience.failed(at(330), at(5)));
         assert!(!patience.failed(at(330), Duration::MAX));
+    }
+
+    #[test]
+    fn time_that_is_waited_apart_does_not_count() {
+        let at = Duration::from_secs;
+        let mut patience = Patience::of(at(30));
+        patience.apart(at(100));
+        assert_eq!(patience.left(at(300)), at(30), "nothing has failed yet");
+        assert!(patience.failed(at(300), at(5)));
+        patience.apart(at(60));
+        assert!(patience.failed(at(380), at(5)));
+        assert_eq!(patience.left(at(380)), at(10));
+        assert!(!patience.failed(at(385), at(5)));
+        assert_eq!(patience.left(at(500)), Duration::ZERO);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::SharedTimeSource;
 
+use crate::backoff::StartPatience;
 use crate::clock::{Clock, Reading};
 use crate::consumer::Consumer;
 use crate::error::BuildError;
@@ -14,13 +15,14 @@ use crate::fetch::read::ReadContext;
 use crate::lease::belonging::{Belonging, Word};
 use crate::lease::held::HoldContext;
 use crate::lease::leader::LeaderContext;
+use crate::lease::watched::WatchedStore;
 use crate::lease::{Checkpoint, DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
 use crate::process::OnError;
 use crate::settings::{Settings, StartAt};
 use crate::shard::discover::{Discover, ListFilter};
 use crate::shard::stream::Stream;
 use crate::thread::LeaseThread;
-use crate::watch::Findings;
+use crate::watch::{Denials, Findings};
 use crate::worker::{self, WorkerContext};
 
 /// Builds a [`Consumer`].
@@ -198,8 +200,8 @@ impl ConsumerBuilder {
     /// The worker keeps its leases on a thread of its own, which a shutdown ends, and so does dropping the consumer. Where the clock of
     /// the runtime is paused, as in a test in virtual time, there is none, and everything runs on that runtime.
     ///
-    /// Waits for a stream or a table that is just being made, and for half a minute for what passes by itself or when somebody acts
-    /// (docs/rules.md, *Who waits*), which is said at WARN. Not cancel safe in that a table may have been made by then;
+    /// Waits for a stream or a table that is just being made, and for half a minute in all for what passes by itself or when somebody
+    /// acts (docs/rules.md, *Who waits*), which is said at WARN. Not cancel safe in that a table may have been made by then;
     /// calling it again is harmless.
     ///
     /// # Errors
@@ -222,6 +224,7 @@ impl ConsumerBuilder {
             }
             (None, None) => return Err(BuildError::Missing { what: "DynamoDB client", method: "dynamodb" }),
         };
+        store.validate()?;
 
         let seed = self.seed.unwrap_or_else(|| fastrand::Rng::new().u64(..));
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -230,18 +233,20 @@ impl ConsumerBuilder {
             None => WorkerId::from(format!("{}-{:012x}", host_name(), rng.u64(..) >> 16)),
         };
         let stream = Stream::new(&kinesis, &self.stream);
-        let discover = Arc::new(Discover::new(stream.clone(), rng.fork()));
+        let (patience, denials) = (StartPatience::new(), Denials::default());
+        let discover = Arc::new(Discover::new(stream.clone(), rng.fork()).starting(&patience).watched(&denials));
         let identity = discover.wait_until_active().await?;
         let thread = LeaseThread::start().map_err(BuildError::Thread)?;
         let home = thread.as_ref().map(LeaseThread::home).unwrap_or_default();
         // What keeps the leases shares no connection with what reads the stream.
         let (store, listed) = match &thread {
             Some(_) => {
-                let listed = Discover::new(stream.apart(), rng.fork());
+                let listed = Discover::new(stream.apart(), rng.fork()).starting(&patience).watched(&denials);
                 (store.apart().unwrap_or(store), Arc::new(listed))
             }
             None => (store, Arc::clone(&discover)),
         };
+        let store: Arc<dyn LeaseStore> = Arc::new(WatchedStore::new(store, self.application.clone(), denials.clone()));
 
         let clock = Arc::new(Clock::start_with(self.clock));
         let findings = Findings::new(Arc::clone(&clock), &me);
@@ -256,11 +261,14 @@ impl ConsumerBuilder {
         ));
         let (asked, listing) = (clock.now(), discover.list(ListFilter::All).await?);
         let (entering, as_worker, now, word) = (Arc::clone(&belonging), me.clone(), epoch_time(&time), self.word);
+        let of_start = patience.clone();
         let entered = home.run(async move {
-            entering.enter(&as_worker, now, &listing, &word).await.map(|()| entering.listed(asked, listing))
+            let entered = entering.enter(&as_worker, now, &listing, &word, &of_start).await;
+            entered.map(|()| entering.listed(asked, listing))
         });
         entered.await.expect("the thread runs as long as its handle is there")?;
-        listed.start_is_over();
+        patience.end();
+        denials.report_to(&findings);
 
         let worker_id = me.clone();
         let hold = HoldContext {

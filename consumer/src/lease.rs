@@ -27,6 +27,7 @@ mod shard_end;
 pub(crate) mod shutdown;
 mod starting;
 mod throughput;
+pub(crate) mod watched;
 
 pub(crate) use self::hints::Hints;
 

@@ -147,7 +147,7 @@ pub(crate) fn check(
     value: fmt::Arguments<'_>,
     limit: &'static str,
 ) -> Result<(), SettingError> {
-    if holds { Ok(()) } else { Err(SettingError { setting, value: value.to_string(), limit }) }
+    if holds { Ok(()) } else { Err(SettingError::new(setting, value.to_string(), limit)) }
 }
 
 /// A setting is out of its limits. Nothing was done.
@@ -161,6 +161,13 @@ pub struct SettingError {
     pub value: String,
     /// The limit, in words.
     pub limit: &'static str,
+}
+
+impl SettingError {
+    /// For a lease store of your own, which has settings of its own.
+    pub fn new(setting: &'static str, value: impl Into<String>, limit: &'static str) -> Self {
+        Self { setting, value: value.into(), limit }
+    }
 }
 
 /// DynamoDB allows 2048 bytes; log lines do not.

@@ -303,7 +303,7 @@ impl Keeper {
                     keys.extend(owned);
                 }
                 Err(StoreError::NoTable(_)) => {}
-                Err(error) => log(&error, "looking for our leases failed"),
+                Err(error) => error.log("looking for our leases"),
             }
         }
         self.held.retain(|_, slot| !matches!(slot, Slot::Leaving(reader) if reader.strong_count() == 0));
@@ -330,14 +330,14 @@ impl Keeper {
                 },
                 Ok(None) => {}
                 Err(StoreError::Unreadable { problem }) => self.left_alone(key, &problem),
-                Err(error) => log(&error, "reading a lease failed"),
+                Err(error) => error.log("reading a lease"),
             }
         }
         drop(rows);
         for lease in give_back {
             // A leader sees by this that we do not want it. Should it fail, the next look tries again.
             if let Err(error) = self.hold.store.evict(&lease.key, &lease.seen()).await {
-                log(&error, "releasing a lease that this worker cannot read failed");
+                error.log("releasing a lease that this worker cannot read");
             }
         }
         for key in self.finder.overcome(self.hold.clock.now()) {
@@ -386,10 +386,6 @@ async fn is_wanted(wanted: &Semaphore) {
         // Never closed.
         Err(_) => std::future::pending().await,
     }
-}
-
-fn log(error: &StoreError, what: &'static str) {
-    tracing::warn!(error = error as &dyn std::error::Error, "{what}");
 }
 
 /// How often a worker looks for its leases. It cannot tell who leads, and a Java leader does not call; so it asks the

@@ -1,7 +1,9 @@
 //! Every setting at both of its ends: it works, or `build` refuses it with its name, its value and its limit (Q20, Q52).
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use kinesis_consumer::lease::DynamoDbLeaseStore;
 use kinesis_consumer::{
     Backoff, Batch, BuildError, Concurrency, ConsumerBuilder, OnError, Record, RunError, SettingError, StartAt,
 };
@@ -94,6 +96,32 @@ async fn what_is_at_its_limit_works() {
         for within in [Duration::ZERO, Duration::MAX] {
             assert_eq!(works(*setting, within).await, Ok(()), "{name}, shut down within {within:?}");
         }
+    }
+}
+
+/// A lease store has a setting of its own, and is asked before anything is sent.
+#[tokio::test(start_paused = true)]
+async fn the_time_limit_of_a_call_to_the_lease_table_has_its_limits() {
+    let cloud = Cloud::new();
+    cloud.create_stream("clicks", 1).await;
+    let connection = cloud.connect("a").await;
+    let build = async |timeout: Duration| {
+        let store = DynamoDbLeaseStore::new(connection.dynamodb.clone(), "app").call_timeout(timeout);
+        builder(&cloud, "a").await.lease_store(Arc::new(store)).build().await
+    };
+    for (timeout, value) in [
+        (Duration::ZERO, "0ns"),
+        (SECOND / 10 - Duration::from_millis(1), "99ms"),
+        (61 * SECOND, "61s"),
+        (Duration::MAX, "18446744073709551615.999999999s"),
+    ] {
+        let Err(BuildError::Setting(error)) = build(timeout).await else { panic!("{value} is accepted") };
+        assert_eq!((error.setting, error.value.as_str()), ("call_timeout", value));
+        assert!(error.limit.starts_with("must "), "{error}");
+    }
+    assert_eq!(cloud.calls("a").len(), 0, "nothing was sent");
+    for timeout in [SECOND / 10, 60 * SECOND] {
+        build(timeout).await.expect("it is within the limits");
     }
 }
 

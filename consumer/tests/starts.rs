@@ -5,8 +5,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kinesis_consumer::{Batch, BuildError, Consumer, ConsumerBuilder};
-use kinesis_testkit::{Cloud, Connection, Fault};
+use kinesis_consumer::{Batch, BuildError, Consumer, ConsumerBuilder, FindingKind};
+use kinesis_testkit::{Cloud, Connection, Fault, Limits};
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -147,6 +147,43 @@ async fn a_start_that_fails_names_what_where_how_long_and_why() {
     }
 }
 
+/// Rule *Who waits*: half a minute in all, from the first failure of either.
+#[tokio::test(start_paused = true)]
+async fn the_stream_and_the_table_share_the_half_minute_of_a_start() {
+    for code in ["ExpiredTokenException", "ThrottlingException"] {
+        let cloud = Cloud::new();
+        cloud.create_stream("clicks", 1).await;
+        let connection = cloud.connect("w").await;
+        let now = cloud.clock().elapsed();
+        cloud.faults("w").kinesis().during(now..now + 20 * SECOND, Fault::refuse(code));
+        cloud.faults("w").dynamodb().always(Fault::refuse(code));
+        let start = Instant::now();
+        let error = builder(&connection).build().await.expect_err("the table refuses for ever");
+        let (spent, text) = (start.elapsed(), chain(&error));
+        assert!((25 * SECOND..=31 * SECOND).contains(&spent), "{code}: {spent:?}");
+        assert!(text.contains("the lease table app") && text.contains(code), "{text}");
+    }
+}
+
+/// Rule *Who waits*: what is being created is waited for apart, and takes nothing of the half minute.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_has_failed_once_still_waits_for_a_stream_and_a_table_that_are_being_created() {
+    let mut limits = Limits::default();
+    limits.creating = 60 * SECOND;
+    let cloud = Cloud::builder().limits(limits).build();
+    cloud.dynamodb().creating(60 * SECOND);
+    let create = cloud.outside().kinesis.create_stream().stream_name("clicks").shard_count(1);
+    create.send().await.expect("created");
+    let connection = cloud.connect("w").await;
+    let now = cloud.clock().elapsed();
+    cloud.faults("w").during(now..now + 5 * SECOND, Fault::refuse("ExpiredTokenException"));
+    cloud.faults("w").during(now + 130 * SECOND..now + 135 * SECOND, Fault::refuse("ExpiredTokenException"));
+    let built = builder(&connection).build().await;
+    built.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let spent = cloud.clock().elapsed() - now;
+    assert!((120 * SECOND..140 * SECOND).contains(&spent), "{spent:?}");
+}
+
 /// What nobody can mend while one waits ends a start at once.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_not_there_ends_a_start_within_five_seconds() {
@@ -165,15 +202,60 @@ async fn a_stream_that_is_not_there_ends_a_start_within_five_seconds() {
 /// Q29 (guardian/cdk #2600, KCL #190, #509): a policy that lacks one action that a worker cannot do without.
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_lacks_an_action_is_found_by_build() {
-    for lacks in ["DescribeTable", "GetItem", "Scan", "PutItem", "Query", "UpdateItem"] {
+    for lacks in ["ListShards", "DescribeTable", "GetItem", "Scan", "PutItem", "Query", "UpdateItem"] {
         let cloud = Cloud::new();
         cloud.create_stream("clicks", 1).await;
         let connection = cloud.connect("w").await;
         cloud.faults("w").always_for(lacks, Fault::refuse("AccessDeniedException"));
+        let start = Instant::now();
         let error = builder(&connection).build().await.expect_err("it cannot work without");
+        assert!(start.elapsed() <= 31 * SECOND, "{lacks}: {:?}", start.elapsed());
         let text = chain(&error);
         assert!(text.contains(lacks), "{lacks} is not in: {text}");
         assert!(text.contains("AccessDeniedException"), "{text}");
+    }
+}
+
+/// Q29: while a worker runs, an action that is denied is one finding, said once, and gone when it is allowed.
+#[tokio::test(start_paused = true)]
+async fn an_action_that_is_denied_while_a_worker_runs_is_said_once_with_its_name() {
+    for (action, of) in [
+        ("kinesis:ListShards", "the stream clicks"),
+        ("kinesis:DescribeStreamSummary", "the stream clicks"),
+        ("dynamodb:UpdateItem", "the lease table app"),
+        ("dynamodb:Query", "the lease table app"),
+        ("dynamodb:Scan", "the lease table app"),
+        ("dynamodb:GetItem", "the lease table app"),
+    ] {
+        let (log, _guard) = Log::start();
+        let cloud = Cloud::new();
+        cloud.create_stream("clicks", 2).await;
+        let consumer = builder(&cloud.connect("w").await).build().await.expect("nothing is wrong");
+        let handle = consumer.handle();
+        let running = tokio::spawn(consumer.run(|_: Batch| async { Ok::<(), std::io::Error>(()) }));
+        sleep(10 * SECOND).await;
+        assert_eq!(handle.findings(), [], "{action}");
+
+        let (_, operation) = action.split_once(':').expect("service and operation");
+        let now = cloud.clock().elapsed();
+        let denied = Fault::refuse("AccessDeniedException");
+        cloud.faults("w").during_for(operation, now..now + 60 * SECOND, denied);
+        sleep(45 * SECOND).await;
+        let findings = handle.findings();
+        let found = findings.iter().find(|finding| finding.subject == action);
+        let found = found.unwrap_or_else(|| panic!("{action} is not among {findings:?}"));
+        assert_eq!(found.kind, FindingKind::ActionDenied);
+        assert!(found.seen.contains(of) && found.seen.contains("AccessDeniedException"), "{found:?}");
+        sleep(10 * SECOND).await;
+        let text = log.text();
+        let said = text.lines().filter(|line| line.contains(operation) && line.contains("AccessDenied"));
+        assert_eq!(said.count(), 1, "{action} is said once: {text}");
+        assert!(text.contains("ERROR"), "{text}");
+
+        sleep(45 * SECOND).await;
+        assert_eq!(handle.findings(), [], "{action} is allowed again");
+        handle.shutdown(SECOND).await;
+        running.await.expect("no panic").expect("a good end");
     }
 }
 

@@ -31,6 +31,7 @@ use super::store::{
 };
 use crate::apart::{Apart, OwnTimers};
 use crate::failed_call::Place;
+use crate::settings::{SettingError, check};
 use crate::shard::ShardId;
 
 pub use self::table::TableOptions;
@@ -82,7 +83,8 @@ impl DynamoDbLeaseStore {
         self
     }
 
-    /// When a call without an answer is given up: 3 s by default, so that a renewal has three tries in a lease of 10 s.
+    /// When a call without an answer is given up: 3 s by default, so that a renewal has three tries in a lease of 10 s. From 100 ms to
+    /// 1 min; [`build`](crate::ConsumerBuilder::build) refuses anything else.
     #[must_use]
     pub const fn call_timeout(mut self, timeout: Duration) -> Self {
         self.call_timeout = timeout;
@@ -120,6 +122,12 @@ impl DynamoDbLeaseStore {
 
 #[async_trait]
 impl LeaseStore for DynamoDbLeaseStore {
+    fn validate(&self) -> Result<(), SettingError> {
+        let timeout = self.call_timeout;
+        let fits = (SHORTEST_CALL..=LONGEST_CALL).contains(&timeout);
+        check("call_timeout", fits, format_args!("{timeout:?}"), "must be from 100 ms to 1 min")
+    }
+
     fn place(&self) -> String {
         self.place.to_string()
     }
@@ -407,6 +415,10 @@ const LOCK_IS_HELD: &str = "attribute_exists(leaseKey) AND recordVersionNumber =
 /// The support code of a worker that knows the single-table layout (KCL 3.5).
 const SINGLE_TABLE_SUPPORT: u8 = 1;
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// A call across regions takes less, with its handshake; in less than it no call would ever succeed.
+const SHORTEST_CALL: Duration = Duration::from_millis(100);
+/// A worker that waits for longer for one call looks for no leases meanwhile.
+const LONGEST_CALL: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

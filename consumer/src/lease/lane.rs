@@ -259,8 +259,14 @@ impl Lane {
     async fn answer_in_time(&self, call: impl Future<Output = Result<Written, StoreError>> + Send) -> Answer {
         match timeout(self.attempt_time(), call).await {
             Ok(answer) => {
-                if let Err(error) = &answer {
-                    tracing::warn!(lease = %self.key(), error = error as &dyn std::error::Error, "writing the lease failed");
+                match &answer {
+                    Err(error) if error.is_denied() => {
+                        tracing::debug!(lease = %self.key(), error = error as &dyn std::error::Error, "writing the lease is not allowed");
+                    }
+                    Err(error) => {
+                        tracing::warn!(lease = %self.key(), error = error as &dyn std::error::Error, "writing the lease failed");
+                    }
+                    Ok(_) => {}
                 }
                 answer.into()
             }

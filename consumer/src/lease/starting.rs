@@ -7,24 +7,25 @@ use kinesis_service_errors::Causes;
 use tokio::time::{Instant, sleep};
 
 use super::store::{PrepareError, StoreError};
-use crate::backoff::{Backoff, Patience, Pauses};
+use crate::backoff::{Backoff, Pauses, StartPatience};
 use crate::failed_call::FailedCall;
 
-/// The tries of one step of a start.
+/// The tries of one step of a start, within the patience of all of it.
 pub(super) struct Starting {
     since: Instant,
     /// When the latest try began.
     attempt: Instant,
-    patience: Patience,
+    attempts: u32,
+    patience: StartPatience,
     pauses: Pauses,
 }
 
 impl Starting {
     /// The seed keeps a fleet that starts in one moment from coming again in one moment.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, patience: &StartPatience) -> Self {
         let now = Instant::now();
         let pauses = RETRIES.pauses(fastrand::Rng::with_seed(seed));
-        Self { since: now, attempt: now, patience: Patience::of(PATIENCE), pauses }
+        Self { since: now, attempt: now, attempts: 0, patience: patience.clone(), pauses }
     }
 
     /// Waits before the next try, or says that it is not worth one.
@@ -43,15 +44,15 @@ impl Starting {
         let (pause, code, operation) = (self.pauses.draw(), error.code().map(str::to_owned), error.operation());
         // The next attempt may take as long as this one.
         let next = pause.saturating_add(self.attempt.elapsed().min(A_CALL));
-        let again = self.patience.failed(self.since.elapsed(), next);
-        let attempts = self.patience.failures();
-        if !again {
+        self.attempts += 1;
+        let attempts = self.attempts;
+        let Some(left) = self.patience.failed(next) else {
             let (of, place, operation) = (format!("the lease table {table}"), place.to_string(), operation.to_owned());
             let call = FailedCall { operation, of, place, attempts, spent: self.since.elapsed(), code };
             return Err(PrepareError::Unavailable { call: Box::new(call), source: error });
-        }
+        };
         if attempts == 1 {
-            tracing::warn!(table, %place, operation, code, error = %Causes(&error), "the start waits: trying again for {PATIENCE:?}");
+            tracing::warn!(table, %place, operation, code, error = %Causes(&error), "the start waits: trying again for {left:.0?}");
         } else {
             tracing::debug!(table, %place, operation, code, attempts, ?pause, error = %Causes(&error), "trying again");
         }
@@ -61,8 +62,6 @@ impl Starting {
     }
 }
 
-/// Long enough for a hiccup, for new keys to be known everywhere, for a token to be renewed.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Longer attempts have waited for a table that is being made.
 const A_CALL: Duration = Duration::from_secs(10);
 const RETRIES: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(5));

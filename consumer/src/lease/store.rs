@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use kinesis_service_errors::Kind;
 
 use super::lease::{Checkpoint, Lease, LeaseKey, Seen, WorkerId};
+use crate::backoff::StartPatience;
 use crate::failed_call::FailedCall;
+use crate::settings::SettingError;
 use crate::shard::ShardId;
 
 /// A lease table: leases, the rows by which workers show that they live, and the leader's lock.
@@ -25,6 +28,14 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// stands still with it. `None`, the default: this store is used as it is.
     fn apart(&self) -> Option<Arc<dyn LeaseStore>> {
         None
+    }
+
+    /// Whether the store's own settings can work. `build` asks this first, before anything is sent.
+    ///
+    /// # Errors
+    /// The setting, its value and its limit.
+    fn validate(&self) -> Result<(), SettingError> {
+        Ok(())
     }
 
     /// Where the table is, for errors: region and endpoint, say.
@@ -123,13 +134,15 @@ pub struct Entry<'a> {
     pub now: EpochTime,
     /// The stream that it reads, as text that names it for ever. `None`: it could not find out.
     pub stream: Option<&'a str>,
+    /// The patience of the start that this is part of.
+    pub(crate) patience: Option<&'a StartPatience>,
 }
 
 impl<'a> Entry<'a> {
     /// Of a worker that does not know which stream it reads.
     #[must_use]
     pub const fn of(worker: &'a WorkerId, now: EpochTime) -> Self {
-        Self { worker, now, stream: None }
+        Self { worker, now, stream: None, patience: None }
     }
 }
 
@@ -322,12 +335,36 @@ impl StoreError {
 
     /// The service's code, where it gave one.
     pub(crate) fn code(&self) -> Option<&str> {
-        let source = match self {
-            Self::Throttled(source) | Self::NoTable(source) => source,
-            Self::Refused { source, .. } | Self::Denied { source, .. } | Self::Unknown { source, .. } => source,
-            Self::Unreadable { .. } => return None,
-        };
-        source.downcast_ref().map(|Answered { code, .. }| code.as_str())
+        self.answered().map(|answered| answered.code.as_str())
+    }
+
+    /// What the service's answer means, where it gave one.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.answered().map(|answered| answered.kind)
+    }
+
+    fn answered(&self) -> Option<&Answered> {
+        match self {
+            Self::Throttled(source) | Self::NoTable(source) => source.downcast_ref(),
+            Self::Refused { source, .. } | Self::Denied { source, .. } | Self::Unknown { source, .. } => {
+                source.downcast_ref()
+            }
+            Self::Unreadable { .. } => None,
+        }
+    }
+
+    /// Whether the action is not allowed, so that it passes when somebody acts. A worker that runs has it among its findings.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied { .. }) && self.kind() != Some(Kind::Clock)
+    }
+
+    /// Logs that a worker that runs could not do something and goes on. What is denied is among its findings already.
+    pub(crate) fn log(&self, what: &'static str) {
+        let error = self as &dyn std::error::Error;
+        match self.is_denied() {
+            true => tracing::debug!(error, "{what} failed"),
+            false => tracing::warn!(error, "{what} failed"),
+        }
     }
 
     /// The call, where the error says which.
@@ -353,6 +390,7 @@ impl StoreError {
 #[error("{code}")]
 pub(crate) struct Answered {
     pub(crate) code: String,
+    pub(crate) kind: Kind,
     #[source]
     pub(crate) source: BoxError,
 }

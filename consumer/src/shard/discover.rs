@@ -1,7 +1,6 @@
 //! Which shards the stream has, as the service lists them.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryEr
 use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput};
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType, ShardIteratorType, StreamStatus};
-use kinesis_service_errors::Causes;
+use kinesis_service_errors::{Causes, Kind, Recovery};
 use tokio::time::Instant;
 
 use self::listing::Listing;
@@ -19,9 +18,10 @@ use super::failure::Failure;
 use super::identity::StreamIdentity;
 use super::shard::ListedShard;
 use super::stream::Stream;
-use crate::backoff::{Backoff, Patience, Pauses};
+use crate::backoff::{Backoff, Patience, Pauses, StartPatience};
 use crate::failed_call::FailedCall;
 use crate::record::{SequenceNumber, ShardId};
+use crate::watch::Denials;
 
 mod listing;
 
@@ -30,8 +30,9 @@ mod listing;
 pub(crate) struct Discover {
     stream: Stream,
     rng: Mutex<fastrand::Rng>,
-    /// A listing has succeeded.
-    has_listed: AtomicBool,
+    /// What all of a start shares, if this is part of one.
+    start: Option<StartPatience>,
+    denials: Denials,
 }
 
 /// Which shards to list.
@@ -48,8 +49,20 @@ pub(crate) enum ListFilter {
 }
 
 impl Discover {
-    pub(crate) const fn new(stream: Stream, rng: fastrand::Rng) -> Self {
-        Self { stream, rng: Mutex::new(rng), has_listed: AtomicBool::new(false) }
+    pub(crate) fn new(stream: Stream, rng: fastrand::Rng) -> Self {
+        Self { stream, rng: Mutex::new(rng), start: None, denials: Denials::default() }
+    }
+
+    /// Reports which actions the stream does not allow.
+    pub(crate) fn watched(mut self, denials: &Denials) -> Self {
+        self.denials = denials.clone();
+        self
+    }
+
+    /// Waits, until the start ends, as long as that has patience, also for what somebody can mend.
+    pub(crate) fn starting(mut self, patience: &StartPatience) -> Self {
+        self.start = Some(patience.clone());
+        self
     }
 
     /// All shards that the filter lets through, from one listing of one age.
@@ -65,7 +78,6 @@ impl Discover {
                     trying.succeeded();
                     listing.take(page)?;
                     if listing.is_complete() {
-                        self.has_listed.store(true, Ordering::Relaxed);
                         return Ok(listing.into_shards());
                     }
                     continue;
@@ -89,6 +101,7 @@ impl Discover {
                 Ok((StreamStatus::Creating, _)) if started.elapsed() < CREATION => {
                     trying.succeeded();
                     tokio::time::sleep(CREATION_POLL).await;
+                    trying.apart(CREATION_POLL);
                     continue;
                 }
                 Ok((status @ (StreamStatus::Creating | StreamStatus::Deleting), _)) => {
@@ -134,13 +147,17 @@ impl Discover {
                 .set_stream_arn(self.stream.arn())
                 .set_shard_filter(filter.to_request()),
         };
-        request.send().await
+        let answer = request.send().await;
+        self.note(LIST, &answer);
+        answer
     }
 
     async fn describe(&self) -> Result<Described, SdkError<DescribeStreamSummaryError, HttpResponse>> {
         let request = self.stream.client().describe_stream_summary();
-        let answer = request.set_stream_name(self.stream.name()).set_stream_arn(self.stream.arn()).send().await?;
-        Ok(answer.stream_description_summary.map_or((StreamStatus::Active, None), |summary| {
+        let request = request.set_stream_name(self.stream.name()).set_stream_arn(self.stream.arn());
+        let answer = request.send().await;
+        self.note(DESCRIBE, &answer);
+        Ok(answer?.stream_description_summary.map_or((StreamStatus::Active, None), |summary| {
             let identity = StreamIdentity::new(&summary.stream_arn, summary.stream_creation_timestamp);
             (summary.stream_status, identity)
         }))
@@ -172,7 +189,9 @@ impl Discover {
                 .shard_id(shard.as_str())
                 .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
                 .starting_sequence_number(number.as_str());
-            let Err(error) = request.send().await else { return Ok(Some(true)) };
+            let answer = request.send().await;
+            self.note(ITERATOR, &answer);
+            let Err(error) = answer else { return Ok(Some(true)) };
             if is_foreign_number(&error) {
                 return Ok(Some(false));
             }
@@ -180,6 +199,22 @@ impl Discover {
                 return Ok(None);
             }
             trying.failed(error).await?;
+        }
+    }
+
+    /// Notes the answer to a call: every call of this goes through here.
+    fn note<T, E>(&self, action: &'static str, answer: &Result<T, SdkError<E, HttpResponse>>)
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        match answer {
+            Ok(_) => self.denials.allowed(action),
+            Err(error) if Failure::of(error) == Failure::Denied => {
+                let (stream, place, code) = (&self.stream, self.stream.place(), error.code().unwrap_or("refused"));
+                let seen = format!("{code} for the stream {stream} in {place}: {}", Causes(error));
+                self.denials.denied(action, format!("kinesis:{action}"), seen);
+            }
+            Err(_) => {}
         }
     }
 
@@ -194,14 +229,10 @@ impl Discover {
         }
     }
 
-    /// The worker has started: whoever lists from now on looks again by itself.
-    pub(crate) fn start_is_over(&self) {
-        self.has_listed.store(true, Ordering::Relaxed);
-    }
-
-    /// Until a first listing nothing else waits: what somebody can mend is worth half a minute. Later whoever lists looks again by itself.
-    fn is_starting(&self) -> bool {
-        !self.has_listed.load(Ordering::Relaxed)
+    /// The patience of a start that has not ended: nothing else waits, and what somebody can mend is worth half a minute. Later whoever
+    /// lists looks again by itself.
+    fn start(&self) -> Option<&StartPatience> {
+        self.start.as_ref().filter(|start| !start.has_ended())
     }
 }
 
@@ -221,6 +252,13 @@ impl Trying<'_> {
         self.patience.restart();
     }
 
+    /// Time in which a stream that is being made was waited for.
+    fn apart(&self, waited: Duration) {
+        if let Some(start) = self.discover.start() {
+            start.apart(waited);
+        }
+    }
+
     /// Waits before the call is made again, or says why it is not.
     async fn failed<E>(&mut self, error: SdkError<E, HttpResponse>) -> Result<Failure, DiscoverError>
     where
@@ -228,10 +266,14 @@ impl Trying<'_> {
     {
         let (failure, code) = (Failure::of(&error), error.code().map(str::to_owned));
         let pause = self.pauses.draw();
-        let in_time = self.patience.failed(self.since.elapsed(), pause);
+        let mut in_time = self.patience.failed(self.since.elapsed(), pause);
+        let start = self.discover.start().map(|start| start.failed(pause));
+        if let Some(left) = start {
+            in_time = left.is_some();
+        }
         let again = match failure {
             Failure::NotFound | Failure::InvalidArgument => false,
-            Failure::Denied => in_time && self.discover.is_starting(),
+            Failure::Denied => in_time && start.is_some(),
             Failure::Unsent => self.patience.failures() < MAX_UNSENT,
             Failure::Expired | Failure::Throttled | Failure::Transient => in_time,
         };
@@ -240,10 +282,13 @@ impl Trying<'_> {
         }
         let (stream, operation, failures) = (&self.discover.stream, self.operation, self.patience.failures());
         let place = stream.place();
-        if failures == 1 && self.discover.is_starting() && failure != Failure::Expired {
-            tracing::warn!(%stream, %place, operation, code, error = %Causes(&error), "the start waits: trying again for {PATIENCE:?}");
-        } else {
-            tracing::debug!(%stream, %place, operation, code, ?failure, failures, ?pause, error = %Causes(&error), "trying again");
+        match start.flatten() {
+            Some(left) if failures == 1 && failure != Failure::Expired => {
+                tracing::warn!(%stream, %place, operation, code, error = %Causes(&error), "the start waits: trying again for {left:.0?}");
+            }
+            _ => {
+                tracing::debug!(%stream, %place, operation, code, ?failure, failures, ?pause, error = %Causes(&error), "trying again")
+            }
         }
         tokio::time::sleep(pause).await;
         Ok(failure)
@@ -369,6 +414,12 @@ impl DiscoverError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Unsent { .. })
+    }
+
+    /// Whether the action is not allowed, so that it passes when somebody acts. A worker that runs has it among its findings.
+    pub(crate) fn is_denied(&self) -> bool {
+        let Self::Refused { call, .. } = self else { return false };
+        call.code.as_deref().is_some_and(|code| Kind::of_code(code, None).recovery() == Recovery::NeedsAction)
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Book {
 struct Entry {
     report: Report,
     since: Tick,
+    /// When it was last reported.
+    seen: Tick,
     /// When it was last said.
     said: Tick,
     /// Kept for a while after it was mended, so that one that comes and goes is not said each time.
@@ -32,6 +34,8 @@ pub(super) enum Say {
     Stays(Report, Duration),
     /// It is gone.
     Mended { kind: FindingKind, subject: String, lasted: Duration },
+    /// What it is about is not tried any more, so whether it is gone is not known.
+    Untried { kind: FindingKind, subject: String, lasted: Duration },
     /// No more are kept.
     Full,
 }
@@ -44,13 +48,13 @@ impl Book {
             if entry.mended.take().is_some() {
                 entry.since = now;
             }
-            entry.report = report;
+            (entry.report, entry.seen) = (report, now);
             return Vec::new();
         }
         if self.entries.len() >= MOST && !report.kind.is_of_the_whole_table() {
             return if std::mem::replace(&mut self.said_full, true) { Vec::new() } else { vec![Say::Full] };
         }
-        self.entries.insert(key, Entry { report: report.clone(), since: now, said: now, mended: None });
+        self.entries.insert(key, Entry { report: report.clone(), since: now, seen: now, said: now, mended: None });
         vec![Say::Appeared(report)]
     }
 
@@ -77,7 +81,13 @@ impl Book {
     pub(super) fn remind(&mut self, now: Tick) -> Vec<Say> {
         self.forget(now);
         let mut said = Vec::new();
-        for entry in self.entries.values_mut().filter(|entry| entry.mended.is_none()) {
+        for ((kind, subject), entry) in self.entries.iter_mut().filter(|(_, entry)| entry.mended.is_none()) {
+            if *kind == FindingKind::ActionDenied && now.since(entry.seen) >= UNTRIED {
+                entry.mended = Some(now);
+                let (kind, subject, lasted) = (*kind, subject.clone(), entry.seen.since(entry.since));
+                said.push(Say::Untried { kind, subject, lasted });
+                continue;
+            }
             if now.since(entry.said) >= SAY_AGAIN {
                 entry.said = now;
                 said.push(Say::Stays(entry.report.clone(), now.since(entry.since)));
@@ -110,6 +120,10 @@ const MOST: usize = 1000;
 
 /// How often a finding that stays is said, and for how long one that comes back is not said again.
 const SAY_AGAIN: Duration = Duration::from_secs(10 * 60);
+
+/// After this an action that was denied counts as one that is not tried any more: a worker that has stopped leading lists no shards. A
+/// leader looks at the stream every 30 s; everything else is tried more often.
+const UNTRIED: Duration = Duration::from_secs(2 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -158,6 +172,21 @@ mod tests {
         assert_eq!(age, Duration::from_secs(1));
         book.mended(at(20), FindingKind::RowUnusable, "a");
         assert_eq!(book.report(at(620), odd("a")), [Say::Appeared(odd("a"))]);
+    }
+
+    #[test]
+    fn a_denied_action_that_is_not_tried_any_more_leaves_the_list() {
+        let mut book = Book::default();
+        let denied = || Report::new(FindingKind::ActionDenied, "kinesis:ListShards", "denied", "tried on");
+        book.report(at(0), denied());
+        book.report(at(0), odd("a"));
+        book.report(at(30), denied());
+        assert_eq!(book.remind(at(149)), []);
+        let (kind, lasted) = (FindingKind::ActionDenied, Duration::from_secs(30));
+        let untried = Say::Untried { kind, subject: "kinesis:ListShards".to_owned(), lasted };
+        assert_eq!(book.remind(at(150)), [untried]);
+        assert_eq!(book.list(at(150)).len(), 1, "a finding of another kind stays");
+        assert_eq!(book.remind(at(151)), []);
     }
 
     #[test]

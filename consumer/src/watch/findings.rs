@@ -15,7 +15,7 @@ use crate::text::escaped;
 pub struct Finding {
     /// The kind of trouble.
     pub kind: FindingKind,
-    /// The shard, the key of the row, or the name of the table that it concerns.
+    /// The shard, the key of the row, the name of the table, or the action that it concerns.
     pub subject: String,
     /// What was seen, last.
     pub seen: String,
@@ -37,6 +37,8 @@ pub enum FindingKind {
     OtherStream,
     /// The table has no lease any more, and had some.
     LeasesGone,
+    /// An action that a worker needs, such as `dynamodb:UpdateItem`, is refused for want of permission, credentials or a key.
+    ActionDenied,
     /// A row of the lease table cannot be used. It is left alone.
     RowUnusable,
     /// A lease says that its shard is finished, and the stream lists the shard as open: what it holds is not read.
@@ -78,6 +80,7 @@ impl FindingKind {
             Self::TableGone
             | Self::OtherStream
             | Self::LeasesGone
+            | Self::ActionDenied
             | Self::EndedOpen
             | Self::LeaseMismatch
             | Self::ShardParked
@@ -92,6 +95,7 @@ impl FindingKind {
             Self::OtherStream => "the lease table is another stream's",
             Self::EndedOpen => "a finished shard is open",
             Self::LeasesGone => "the lease table has lost its leases",
+            Self::ActionDenied => "an action is not allowed",
             Self::RowUnusable => "a row of the lease table is left alone",
             Self::LeaseMismatch => "a lease does not fit the stream",
             Self::ShardParked => "a shard cannot be read by this worker",
@@ -214,6 +218,9 @@ impl Findings {
                     Severity::Warning => tracing::warn!(%worker, %subject, %seen, %next, ?age, "{kind}, still"),
                     Severity::Error => tracing::error!(%worker, %subject, %seen, %next, ?age, "{kind}, still"),
                 },
+                Say::Untried { kind, subject, lasted } => {
+                    tracing::info!(%worker, %subject, ?lasted, "not seen any more, for it is not tried any more: {kind}");
+                }
                 Say::Mended { kind, subject, lasted } => tracing::info!(%worker, %subject, ?lasted, "mended: {kind}"),
                 Say::Full => tracing::error!(%worker, "too many findings: more of them are neither kept nor said"),
             }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::{sleep, sleep_until};
 
-use super::log;
 use crate::clock::Tick;
 use crate::lease::held::HoldContext;
 use crate::lease::lane::pause;
@@ -45,7 +44,7 @@ pub(super) async fn report(
         match hold.store.report(&report).await {
             Ok(()) => (failures, reported) = (0, Some(now)),
             Err(error) => {
-                log(&error, "writing the worker's row failed");
+                error.log("writing the worker's row");
                 (failures, reported) = (failures + 1, None);
             }
         }
@@ -53,7 +52,7 @@ pub(super) async fn report(
     for attempt in 0..WITHDRAW_ATTEMPTS {
         match hold.store.withdraw(&hold.me, None).await {
             Ok(()) => return,
-            Err(error) => log(&error, "deleting the worker's row failed"),
+            Err(error) => error.log("deleting the worker's row"),
         }
         sleep(pause(&mut rng, hold.duration, attempt)).await;
     }

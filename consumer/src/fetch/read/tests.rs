@@ -4,6 +4,7 @@ use kinesis_testkit::{Cloud, Fault, Limits, Stream as CloudStream};
 use tokio::time::timeout;
 
 use super::*;
+use crate::backoff::StartPatience;
 use crate::lease::belonging::Word;
 use crate::lease::{Checkpoint, EpochTime, LeaseKey, MemoryLeaseStore, WorkerId};
 use crate::record::Position;
@@ -73,7 +74,10 @@ async fn belonging(discover: Arc<Discover>, clock: Arc<Clock>) -> Arc<Belonging>
     let identity = discover.identity().await;
     let (store, findings) = (Arc::new(MemoryLeaseStore::new()), Findings::new(Arc::clone(&clock), "w"));
     let belonging = Belonging::new("app".to_owned(), store, discover, clock, findings, "clicks".to_owned(), identity);
-    belonging.enter(&WorkerId::from("w"), EpochTime(0), &[], &Word::Nothing).await.expect("a new table");
+    belonging
+        .enter(&WorkerId::from("w"), EpochTime(0), &[], &Word::Nothing, &StartPatience::new())
+        .await
+        .expect("a new table");
     Arc::new(belonging)
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Belonging, ClaimError, TableOf, Told, misfit, unnamed};
+use crate::backoff::StartPatience;
 use crate::lease::starting::Starting;
 use crate::lease::store::{Binding, Claim, Entry, PrepareError, Rows, StoreError, Written};
 use crate::lease::{EpochTime, OtherStream, WorkerId};
@@ -52,20 +53,21 @@ impl Belonging {
         now: EpochTime,
         listing: &[ListedShard],
         word: &Word,
+        patience: &StartPatience,
     ) -> Result<(), EntryError> {
-        let found = self.find_out(worker, listing, word).await?;
-        let entry = Entry { worker, now, stream: self.text.as_deref() };
+        let trying = || Starting::new(seed_of(worker), patience);
+        let found = self.find_out(listing, word, &trying).await?;
+        let entry = Entry { stream: self.text.as_deref(), patience: Some(patience), ..Entry::of(worker, now) };
         self.store.prepare(entry).await.map_err(EntryError::Table)?;
         if let Found::StartOver { in_place_of } = &found {
-            self.start_over(worker, in_place_of.as_deref()).await?;
+            self.start_over(in_place_of.as_deref(), &trying).await?;
         }
         // Another worker may have been faster, and of another stream.
-        match self.patiently(worker, || self.store.binding()).await? {
+        match self.patiently(trying(), || self.store.binding()).await? {
             Binding::To(stream) => self.judge(stream).map_err(EntryError::from)?,
             Binding::New | Binding::Unbound => {
                 if matches!(found, Found::Proven) {
-                    let _turn = self.turn.acquire().await;
-                    self.claim_in_turn(true).await.map_err(EntryError::from)?;
+                    self.claim_patiently(trying()).await?;
                 } else {
                     tracing::info!(
                         table = self.table,
@@ -78,9 +80,14 @@ impl Belonging {
         Ok(())
     }
 
-    async fn find_out(&self, worker: &WorkerId, listing: &[ListedShard], word: &Word) -> Result<Found, EntryError> {
+    async fn find_out(
+        &self,
+        listing: &[ListedShard],
+        word: &Word,
+        trying: &(impl Fn() -> Starting + Sync),
+    ) -> Result<Found, EntryError> {
         let is_said = |stream: &str| matches!(word, Word::StartOverFrom(said) if said == stream);
-        match self.patiently(worker, || self.store.binding()).await? {
+        match self.patiently(trying(), || self.store.binding()).await? {
             Binding::New => Ok(Found::Settled),
             Binding::To(stream) => match self.judge(stream.clone()) {
                 Ok(()) => Ok(Found::Settled),
@@ -88,7 +95,7 @@ impl Belonging {
                 Err(error) => Err(error.into()),
             },
             Binding::Unbound => {
-                let rows = self.patiently(worker, || self.store.scan()).await?;
+                let rows = self.patiently(trying(), || self.store.scan()).await?;
                 let told = self.told(&rows).await.map_err(EntryError::Stream)?;
                 let told = match told {
                     Told::Nothing => self.fits(listing, &rows).await.map_err(EntryError::Stream)?,
@@ -132,16 +139,20 @@ impl Belonging {
 
     /// Empties the table of another stream and binds it to this one. The leases go first: a start that dies on the way begins again.
     /// Whoever does the same beside us deletes none that is made after the binding, for those say so.
-    async fn start_over(&self, worker: &WorkerId, in_place_of: Option<&str>) -> Result<(), EntryError> {
+    async fn start_over(
+        &self,
+        in_place_of: Option<&str>,
+        trying: &(impl Fn() -> Starting + Sync),
+    ) -> Result<(), EntryError> {
         let Some(text) = &self.text else { return Ok(()) };
         tracing::warn!(table = self.table, from = in_place_of, stream = %text, "starting over: the leases of the other stream are deleted");
         loop {
-            let rows = self.patiently(worker, || self.store.scan()).await?;
+            let rows = self.patiently(trying(), || self.store.scan()).await?;
             let keys = rows.leases.iter().map(|lease| lease.key.clone());
             let keys: Vec<_> = keys.chain(rows.unreadable.iter().map(|(key, _)| key.as_str().into())).collect();
             let mut deleted = 0;
             for key in keys {
-                let written = self.patiently(worker, || self.store.delete_foreign(&key, text)).await?;
+                let written = self.patiently(trying(), || self.store.delete_foreign(&key, text)).await?;
                 deleted += usize::from(matches!(written, Written::Accepted(_)));
             }
             if deleted == 0 {
@@ -152,27 +163,44 @@ impl Belonging {
         self.standing.send_replace(TableOf::Unknown);
         self.findings.mended(FindingKind::OtherStream, &self.table);
         // Refused: another worker has done the same, or something else; what is bound then is looked at next.
-        self.patiently(worker, || self.store.bind(claim)).await?;
+        self.patiently(trying(), || self.store.bind(claim)).await?;
         Ok(())
     }
 
-    /// Repeats a call that failed for its moment, a few times.
-    async fn patiently<T, F>(&self, worker: &WorkerId, mut call: impl FnMut() -> F) -> Result<T, EntryError>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        let seed = worker.as_str().bytes().fold(0, |seed: u64, byte| seed.rotate_left(9) ^ u64::from(byte));
-        let mut starting = Starting::new(seed);
+    /// Claims the table; a call that failed for its moment is repeated.
+    async fn claim_patiently(&self, mut starting: Starting) -> Result<(), EntryError> {
         loop {
-            match call().await {
-                Ok(outcome) => return Ok(outcome),
-                Err(error) => {
-                    let failed = starting.failed(error, &self.table, &self.store.place()).await;
-                    failed.map_err(EntryError::Table)?;
-                }
+            let turn = self.turn.acquire().await;
+            let claimed = self.claim_in_turn(true).await;
+            drop(turn);
+            match claimed {
+                Err(ClaimError::Store(error)) => self.failed(&mut starting, error).await?,
+                outcome => return outcome.map_err(EntryError::from),
             }
         }
     }
+
+    /// Repeats a call that failed for its moment.
+    async fn patiently<T, F>(&self, mut starting: Starting, mut call: impl FnMut() -> F) -> Result<T, EntryError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            match call().await {
+                Ok(outcome) => return Ok(outcome),
+                Err(error) => self.failed(&mut starting, error).await?,
+            }
+        }
+    }
+
+    async fn failed(&self, starting: &mut Starting, error: StoreError) -> Result<(), EntryError> {
+        starting.failed(error, &self.table, &self.store.place()).await.map_err(EntryError::Table)
+    }
+}
+
+/// Keeps a fleet that starts in one moment from coming again in one moment.
+fn seed_of(worker: &WorkerId) -> u64 {
+    worker.as_str().bytes().fold(0, |seed, byte| seed.rotate_left(9) ^ u64::from(byte))
 }
 
 impl From<ClaimError> for EntryError {

@@ -113,14 +113,14 @@ impl<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static> Failur
     }
 
     pub(super) fn into_store_error(self, operation: &'static str) -> StoreError {
-        let (meaning, code) = (self.meaning(), self.code().map(str::to_owned));
+        let (meaning, code, kind) = (self.meaning(), self.code().map(str::to_owned), self.kind());
         let source: BoxError = match self {
             Self::Sdk(error) => error,
             Self::TimedOut(elapsed) => elapsed.into(),
         };
-        let source = match code {
-            Some(code) => Answered { code, source }.into(),
-            None => source,
+        let source = match (code, kind) {
+            (Some(code), Some(kind)) => Answered { code, kind, source }.into(),
+            _ => source,
         };
         match meaning {
             Meaning::Throttled => StoreError::Throttled(source),
@@ -131,9 +131,16 @@ impl<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static> Failur
         }
     }
 
+    fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Sdk(error) => Kind::of_error(error),
+            Self::TimedOut(_) => None,
+        }
+    }
+
     fn meaning(&self) -> Meaning {
         match self {
-            Self::Sdk(error) => match (Kind::of_error(error), &**error) {
+            Self::Sdk(error) => match (self.kind(), &**error) {
                 (Some(kind), _) => Meaning::of(kind),
                 (None, SdkError::ConstructionFailure(_)) => Meaning::Refused,
                 // Also where the connection could not be made: whether a byte left cannot be told apart for certain.

@@ -13,6 +13,7 @@ use super::answer::{Failure, call, condition_held};
 use super::item::{self, Item, Row, n, s, text};
 use super::refused;
 use super::table::{self, State};
+use crate::backoff::StartPatience;
 use crate::lease::starting::Starting;
 use crate::lease::{Binding, Claim, Entry, PrepareError, StoreError};
 
@@ -30,22 +31,24 @@ impl DynamoDbLeaseStore {
     pub(super) async fn make_ready(&self, entry: Entry<'_>) -> Result<(), PrepareError> {
         let (worker, now) = (entry.worker, entry.now);
         let seed = worker.as_str().bytes().fold(now.0, |seed, byte| seed.rotate_left(9) ^ u64::from(byte));
-        let mut starting = Starting::new(seed);
+        let patience = entry.patience.cloned().unwrap_or_else(StartPatience::new);
+        let mut starting = Starting::new(seed, &patience);
         loop {
-            match self.try_make_ready(entry).await {
+            match self.try_make_ready(entry, &patience).await {
                 Err(PrepareError::Store(error)) => starting.failed(error, &self.table, &self.place).await?,
                 outcome => return outcome,
             }
         }
     }
 
-    async fn try_make_ready(&self, entry: Entry<'_>) -> Result<(), PrepareError> {
+    async fn try_make_ready(&self, entry: Entry<'_>, patience: &StartPatience) -> Result<(), PrepareError> {
         let worker = entry.worker;
         if RESERVED.contains(&worker.as_str()) || worker.as_str().is_empty() {
             return Err(self.refuse(format!("the worker id {worker:?} is the key of a row of the protocol")));
         }
         let other_layout = self.look_for_other_layout().await?;
-        let (description, state) = self.wait_for(|state| !matches!(state, State::Changing(_)), TABLE_WITHIN).await?;
+        let is_made = |state: &State| !matches!(state, State::Changing(_));
+        let (description, state) = self.wait_for(is_made, TABLE_WITHIN, patience).await?;
         let fleet = self.fleet(other_layout.as_deref()).await?;
         if state == State::WithoutIndex {
             self.add_index(&description).await?;
@@ -54,7 +57,7 @@ impl DynamoDbLeaseStore {
             self.found(entry).await?;
         }
         // Boxed: the SDK's futures are large.
-        let ready = Box::pin(self.wait_for(|state| *state == State::Ready, INDEX_WITHIN));
+        let ready = Box::pin(self.wait_for(|state| *state == State::Ready, INDEX_WITHIN, patience));
         let allowed = Box::pin(async { self.try_actions(worker).await.map_err(PrepareError::from) });
         tokio::try_join!(ready, allowed).map(drop)
     }
@@ -162,7 +165,7 @@ impl DynamoDbLeaseStore {
     }
 
     /// Writes the version row of a new application. Its history has one entry, as the KCL's has: the state before the first.
-    async fn found(&self, Entry { worker, now, stream }: Entry<'_>) -> Result<(), PrepareError> {
+    async fn found(&self, Entry { worker, now, stream, .. }: Entry<'_>) -> Result<(), PrepareError> {
         let before =
             [("cv", s("CLIENT_VERSION_INIT")), ("mb", s(worker.as_str())), ("mts", n(now.0.saturating_mul(1000)))];
         let before = before.map(|(name, value)| (name.to_owned(), value)).into();
@@ -244,15 +247,19 @@ impl DynamoDbLeaseStore {
     }
 
     /// Looks until the table is as wanted, and creates it if it is absent: often at first, since an engine in the process
-    /// answers at once.
+    /// answers at once. Once the table is known to be in the making this time is none of the start's patience, and neither are calls that
+    /// fail for their moment: a whole fleet may be looking.
     async fn wait_for(
         &self,
         wanted: impl Fn(&State) -> bool + Send,
         within: Duration,
+        patience: &StartPatience,
     ) -> Result<(TableDescription, State), PrepareError> {
         let start = Instant::now();
         let mut pause = FIRST_LOOK;
+        let mut is_in_the_making = false;
         loop {
+            let looked = Instant::now();
             let status = match self.describe().await {
                 Ok(Some(table)) => match table::judge(&table).map_err(|why| self.refuse(why))? {
                     state if wanted(&state) => return Ok((table, state)),
@@ -260,10 +267,10 @@ impl DynamoDbLeaseStore {
                     State::WithoutIndex | State::Ready => "without its index".to_owned(),
                 },
                 Ok(None) => match self.create_table().await {
-                    Err(error) if !error.is_retryable() => return Err(error.into()),
+                    Err(error) if !(is_in_the_making && error.is_retryable()) => return Err(error.into()),
                     _ => "being created".to_owned(),
                 },
-                Err(error) if error.is_retryable() => error.to_string(),
+                Err(error) if is_in_the_making && error.is_retryable() => error.to_string(),
                 Err(error) => return Err(error.into()),
             };
             let waited = start.elapsed();
@@ -271,7 +278,9 @@ impl DynamoDbLeaseStore {
                 return Err(PrepareError::NotActive { table: self.table.clone(), status, waited });
             }
             tracing::debug!(table = self.table, status, "waiting for the lease table");
+            is_in_the_making = true;
             sleep(pause).await;
+            patience.apart(looked.elapsed());
             pause = (pause * 2).min(LAST_LOOK);
         }
     }

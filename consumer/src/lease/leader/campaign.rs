@@ -96,7 +96,7 @@ impl Campaign {
         let found = match timeout(CALL, self.store.leader()).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
-                log(&error, "looking at the leader's lock");
+                error.log("looking at the leader's lock");
                 return false;
             }
             Err(_) => {
@@ -119,7 +119,7 @@ impl Campaign {
             Ok(Ok(true)) => Outcome::Accepted,
             Ok(Ok(false)) => Outcome::Refused,
             Ok(Err(error)) => {
-                log(&error, what);
+                error.log(what);
                 if error.is_unknown() { Outcome::Unknown } else { Outcome::NotWritten }
             }
             Err(_) => Outcome::Unknown,
@@ -145,15 +145,11 @@ impl Campaign {
             match timeout(CALL, self.store.release_leadership(lock)).await {
                 Ok(Ok(true)) => return,
                 Ok(Ok(false)) => {}
-                Ok(Err(error)) => log(&error, "releasing the leader's lock"),
+                Ok(Err(error)) => error.log("releasing the leader's lock"),
                 Err(_) => tracing::warn!("releasing the leader's lock got no answer"),
             }
         }
     }
-}
-
-fn log(error: &StoreError, what: &'static str) {
-    tracing::warn!(error = error as &dyn std::error::Error, "{what} failed");
 }
 
 /// A random UUID, as the lock client of the KCL writes it.

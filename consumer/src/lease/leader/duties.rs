@@ -113,7 +113,7 @@ impl Duties {
         let mut rows = match self.context.hold.store.scan().await {
             Ok(rows) => rows,
             Err(error) => {
-                log(&error, "reading the lease table");
+                error.log("reading the lease table");
                 self.consider_resigning(asked);
                 return Some(clock.now() + RETRY);
             }
@@ -154,7 +154,7 @@ impl Duties {
                 Ok(()) => self.knows_the_table = true,
                 // Said where it was found.
                 Err(ClaimError::Another(_)) => {}
-                Err(ClaimError::Store(error)) => log(&error, "looking whose the lease table is"),
+                Err(ClaimError::Store(error)) => error.log("looking whose the lease table is"),
                 Err(ClaimError::Stream(error)) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -219,7 +219,7 @@ impl Duties {
                 }
                 Ok(Written::Accepted(None)) => tracing::info!(?change, "lease given"),
                 Ok(Written::Refused(_)) => tracing::debug!(?change, "the lease has changed meanwhile"),
-                Err(error) => log(&error, "giving a lease"),
+                Err(error) => error.log("giving a lease"),
             }
             if !self.leads() {
                 break;
@@ -244,7 +244,7 @@ impl Duties {
             match self.context.hold.store.delete_finished(&key).await {
                 Ok(Written::Accepted(_)) => tracing::info!(lease = %key, "finished lease deleted"),
                 Ok(Written::Refused(_)) => return,
-                Err(error) => return log(&error, "deleting a finished lease"),
+                Err(error) => return error.log("deleting a finished lease"),
             }
         }
     }
@@ -259,7 +259,7 @@ impl Duties {
             if is_old && self.assignment.is_dead(now, &row.worker) && self.leads() {
                 match self.context.hold.store.withdraw(&row.worker, Some(last_update)).await {
                     Ok(()) => tracing::info!(worker = %row.worker, "row of a worker deleted that is long gone"),
-                    Err(error) => return log(&error, "deleting the row of a worker"),
+                    Err(error) => return error.log("deleting the row of a worker"),
                 }
             }
         }
@@ -319,10 +319,6 @@ pub(super) async fn write(store: &dyn LeaseStore, change: &Move) -> Result<Writt
         Move::Assign { key, seen, to } => store.assign(key, seen, to).await,
         Move::HandOff { key, from, to } => store.start_handoff(key, from, to).await,
     }
-}
-
-fn log(error: &StoreError, what: &'static str) {
-    tracing::warn!(error = error as &dyn std::error::Error, "{what} failed");
 }
 
 const LEFT_ALONE: &str = "left alone until somebody corrects or deletes the row; looked at in every round";

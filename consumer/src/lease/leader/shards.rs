@@ -227,9 +227,7 @@ impl Looker {
         match self.belonging.look_again().await {
             Ok(()) => {}
             Err(ClaimError::Another(_)) => return false,
-            Err(ClaimError::Store(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "looking whose the lease table is failed")
-            }
+            Err(ClaimError::Store(error)) => error.log("looking whose the lease table is"),
             Err(ClaimError::Stream(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "finding out whose the lease table is failed")
             }
@@ -253,7 +251,13 @@ impl Looker {
         let listing = match self.discover.list(filter).await {
             Ok(listing) => listing,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "listing the shards failed");
+                let denied = error.is_denied();
+                let error = &error as &dyn std::error::Error;
+                match denied {
+                    // Among the findings already.
+                    true => tracing::debug!(error, "listing the shards failed"),
+                    false => tracing::warn!(error, "listing the shards failed"),
+                }
                 return Synced { missing: seen_missing, ..synced };
             }
         };

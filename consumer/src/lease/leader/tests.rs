@@ -474,7 +474,7 @@ async fn a_throttled_table_gets_all_its_leases() {
 #[tokio::test(start_paused = true)]
 async fn leases_that_vanish_are_not_made_anew() {
     let world = World::of(3).await;
-    let _a = world.start("a").await;
+    let a = world.start("a").await;
     world.until("a3", Duration::from_secs(5)).await;
     sleep(Duration::from_secs(10)).await;
     for lease in world.rows().await.leases {
@@ -483,6 +483,38 @@ async fn leases_that_vanish_are_not_made_anew() {
     }
     sleep(Duration::from_secs(120)).await;
     assert_eq!(world.rows().await.leases, []);
+    let found = a.found(1, Duration::from_secs(1)).await;
+    assert_eq!(found[0].kind, FindingKind::LeasesGone);
+    a.stop.send_replace(true);
+    a.found(0, Duration::from_secs(5)).await;
+}
+
+/// What a leader has found is for the next leader to find.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_stops_leading_keeps_none_of_a_leaders_findings() {
+    let world = World::with_dynamodb(4).await;
+    let old = crate::record::Position {
+        sequence_number: "1".parse().expect("a number"),
+        sub_sequence: 0,
+        shard: "shardId-000000000000".into(),
+    };
+    for (shard, checkpoint) in [(0, Checkpoint::At(old)), (1, Checkpoint::ShardEnd), (2, Checkpoint::Missing)] {
+        let lease = Lease::new(LeaseKey::from(world.stream.shards()[shard].id.as_str()), checkpoint);
+        assert!(matches!(world.table.create(&lease).await, Ok(Written::Accepted(_))));
+    }
+    let a = world.start_at("a", Checkpoint::TrimHorizon, 0).await;
+    let found = a.found(4, Duration::from_secs(120)).await;
+    let kinds: Vec<FindingKind> = found.into_iter().map(|finding| finding.kind).collect();
+    assert_eq!(
+        kinds,
+        [FindingKind::RowUnusable, FindingKind::EndedOpen, FindingKind::LeaseMismatch, FindingKind::NoRoom]
+    );
+    world.cloud.faults("a").black_hole();
+    a.found(0, Duration::from_secs(30)).await;
+    world.cloud.faults("a").heal();
+    a.found(4, Duration::from_secs(120)).await;
+    a.stop.send_replace(true);
+    a.found(0, Duration::from_secs(5)).await;
 }
 
 #[tokio::test(start_paused = true)]
