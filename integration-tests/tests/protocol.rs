@@ -65,6 +65,14 @@ fn what_is_not_kept_is_said() {
     let expected = "line 3: not so: without a living owner: [\"shardId-000000000000\"]";
     assert_eq!(why("stream 1\nworker a\nexpect every shard owned"), expected);
     assert!(why("stream 1\nlose answer of a's next Nothing").contains("has an operation Nothing"));
+    let expected = "line 2: a row has a key, and then an attribute and its value: row 0 note";
+    assert_eq!(why("stream 1\nrow 0 note"), expected);
+    assert_eq!(why("stream 1\nworker a on"), "line 2: no setting of a worker: on: worker a on");
+    assert!(why("stream 1\nexpect findings Odd of 0").contains("RowUnusable EndedOpen LeaseMismatch"));
+    let up = "stream 1\nworker a\nexpect every shard owned within 5s";
+    assert_eq!(why(&format!("{up}\nrow orders-0 note x")), "line 4: there is no row orders-0");
+    assert_eq!(why(&format!("{up}\nrow 0 without note")), "line 4: the row shardId-000000000000 has no note");
+    assert_eq!(why(&format!("{up}\nrow 0 leaseCounter many")), "line 4: many is no number that fits");
 }
 
 /// Every condition is shown a world in which it does not hold.
@@ -87,6 +95,16 @@ fn every_condition_can_fail() {
         ("expect puts 0 unread", "read: [Delivered"),
         ("expect b is up", "b is down"),
         ("expect a is down: crash", "a is not down for that reason"),
+        ("expect a refused: clicks", "a was not refused"),
+        ("other-stream 1 shards\nworker x on orders\nwait 1s\nexpect x refused: orders sales", "lacks: [\"sales\"]"),
+        ("expect a wrote nothing", "asked for: [\"CreateTable\""),
+        ("expect rows 0 left alone", "nobody has written the row shardId-000000000000"),
+        ("row 0 note x\nwait 5s\nexpect rows 0 left alone", "the row shardId-000000000000 is Some"),
+        ("expect findings NoRoom of 0", "it is {}"),
+        ("row 0 endingHashKey 7\nwait 15s\nexpect no findings", "found: [(\"LeaseMismatch\""),
+        ("wait 10s\nexpect at most 1 writes to 0", "writes to shardId-000000000000"),
+        ("split 0\nwait 5s\nexpect no end of 0-1", "finished: [\"shardId-000000000000\"]"),
+        ("expect only puts 0 twice", "it is {}"),
         (
             "load 2\nuser code of a takes 3s\nworker b as a\nuser code of b takes 3s\nwait 9s\nexpect no shard read by two",
             "two at one shard for",

@@ -6,6 +6,7 @@ use kinesis_testkit::Fault;
 
 use super::dates::Jump;
 use super::expect::{Condition, Expectation};
+use super::operator::Act;
 use super::user_code::Habit;
 use super::workers::Profile;
 
@@ -51,8 +52,10 @@ pub(super) enum Command {
     Reshard(u32),
     /// `delete lease 0`
     DeleteLease(usize),
-    /// `set lease 0 checkpointOwner a`: an operator writes into a row.
-    SetLease(usize, String, String),
+    /// `row 0 endingHashKey 7`, `other-stream 3 shards`, `listing lags 8s`, …: what happens behind the workers' backs.
+    Act(Act),
+    /// `stream made anew with 2 shards`: it is deleted, and made again under its name. All that was put has to be done by then.
+    MadeAnew(i32),
     /// `set clock of a back 10min`, `… ahead …`: the date that its SDK clients see, `producer` for the producer's.
     SetClock(String, Jump),
     /// `show leases`: whole rows, where it matters.
@@ -115,9 +118,7 @@ impl Command {
             ["merge", shard, adjacent] => Self::Merge(number(shard)?, number(adjacent)?),
             ["reshard", "to", shards] => Self::Reshard(number(shards)?),
             ["delete", "lease", shard] => Self::DeleteLease(number(shard)?),
-            ["set", "lease", shard, attribute, value] => {
-                Self::SetLease(number(shard)?, (*attribute).to_owned(), (*value).to_owned())
-            }
+            ["stream", "made", "anew", "with", shards, "shards"] => Self::MadeAnew(number(shards)?),
             ["set", "clock", "of", name, "back", time] => {
                 Self::SetClock((*name).to_owned(), Jump::Back(duration(time)?))
             }
@@ -131,7 +132,7 @@ impl Command {
             ["expect", condition @ ..] => {
                 Self::Expect(Expectation { condition: Condition::parse(condition)?, within: Duration::ZERO })
             }
-            _ => return Err("no such command".to_owned()),
+            words => Self::Act(Act::parse(words)?.ok_or("no such command")?),
         })
     }
 }
@@ -141,6 +142,7 @@ impl Command {
     pub(super) const fn is_orderly(&self) -> bool {
         // A second process under one id is a mistake.
         matches!(self, Self::Worker(_, profile) if profile.id.is_none())
+            || matches!(self, Self::Act(act) if act.is_harmless())
             || matches!(
                 self,
                 Self::Shutdown(..) | Self::Split(_) | Self::Merge(..) | Self::Reshard(_) | Self::SetClock(..)

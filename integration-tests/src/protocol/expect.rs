@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kinesis_consumer::Position;
-use kinesis_testkit::Shard;
+use kinesis_testkit::{Cloud, Shard};
 
 use super::command::{number, shard_id, shards};
-use super::workers::Workers;
+use super::operator::{Left, row_key};
+use super::workers::{REFUSED, Workers};
 use crate::sim::Shape;
 use crate::sim::history::{Event, History, Recorder, Stored, What};
 use crate::sim::oracles::longest_overlap;
-use crate::sim::table::{Mark, Row};
+use crate::sim::table::{APPLICATION, Mark, Row, writes};
 
 /// A condition, and how soon it has to be met.
 #[derive(Debug, Clone)]
@@ -56,6 +57,22 @@ pub(super) enum Condition {
     Up(String),
     /// `a is down: why`
     Down(String, String),
+    /// `x refused: clicks orders`: the table is another stream's, and the error has these words.
+    Refused(String, Vec<String>),
+    /// `x wrote nothing`: it has not even tried to write to a lease table.
+    WroteNothing(String),
+    /// `rows 0 orders-0 left alone`: they are as an operator left them.
+    LeftAlone(Vec<String>),
+    /// `findings RowUnusable of 0 orders-0`: of this kind the living workers have just these on their lists.
+    Findings(String, BTreeSet<String>),
+    /// `no findings`: of any kind.
+    NoFindings,
+    /// `at most 30 writes to 0`: to its lease, since something was last done to the world.
+    Writes(usize, String),
+    /// `no end of 0-3`: the table does not say that one is finished.
+    NoEndOf(BTreeSet<String>),
+    /// `only puts 4-6 twice`: just these were given to user code in two epochs.
+    OnlyTwice(BTreeSet<u32>),
 }
 
 /// What is known at one moment.
@@ -70,6 +87,9 @@ pub(super) struct Facts<'a> {
     pub(super) unread: &'a BTreeSet<u32>,
     pub(super) recorder: &'a Recorder,
     pub(super) workers: &'a Workers,
+    pub(super) cloud: &'a Cloud,
+    /// The rows that an operator has written.
+    pub(super) left: &'a Left,
 }
 
 impl Condition {
@@ -92,6 +112,21 @@ impl Condition {
             [shard, "not", "read"] => Self::NotRead(shard_id(number(shard)?)),
             ["nothing", "read"] => Self::NothingRead,
             ["puts", puts @ .., "unread"] => Self::Unread(shards(puts)?.into_iter().map(|put| put as u32).collect()),
+            ["only", "puts", puts @ .., "twice"] => {
+                Self::OnlyTwice(shards(puts)?.into_iter().map(|put| put as u32).collect())
+            }
+            [name, "refused:", words @ ..] => {
+                Self::Refused((*name).to_owned(), words.iter().map(|word| (*word).to_owned()).collect())
+            }
+            [name, "wrote", "nothing"] => Self::WroteNothing((*name).to_owned()),
+            ["rows", keys @ .., "left", "alone"] => Self::LeftAlone(keys.iter().map(|key| row_key(key)).collect()),
+            ["findings", kind, "of", subjects @ ..] if FINDINGS.contains(kind) => {
+                Self::Findings((*kind).to_owned(), subjects.iter().map(|subject| row_key(subject)).collect())
+            }
+            ["findings", kind, "of", ..] => return Err(format!("findings are of {}, not {kind}", FINDINGS.join(" "))),
+            ["no", "findings"] => Self::NoFindings,
+            ["at", "most", writes, "writes", "to", shard] => Self::Writes(number(writes)?, shard_id(number(shard)?)),
+            ["no", "end", "of", words @ ..] => Self::NoEndOf(ids(words)?),
             [name, "is", "up"] => Self::Up((*name).to_owned()),
             [name, "is", "down:", why @ ..] => Self::Down((*name).to_owned(), why.join(" ")),
             _ => return Err("no such condition".to_owned()),
@@ -152,6 +187,25 @@ impl Condition {
                 let down = !facts.workers.lives(name) && facts.events.iter().any(is_it);
                 if down { Ok(()) } else { Err(format!("{name} is not down for that reason")) }
             }
+            Self::Refused(name, words) => facts.refused(name, words),
+            Self::WroteNothing(name) => none(facts.tried_to_write(name)?, "asked for"),
+            Self::LeftAlone(keys) => keys.iter().try_for_each(|key| facts.left_alone(key)),
+            Self::Findings(kind, wanted) => {
+                let found = facts.workers.findings().into_iter();
+                same(&found.filter(|(found, _)| found == kind).map(|(_, subject)| subject).collect(), wanted)
+            }
+            Self::NoFindings => none(facts.workers.findings(), "found"),
+            Self::Writes(most, shard) => {
+                let writes = writes(facts.cloud).into_iter();
+                let writes = writes.filter(|write| write.shard == *shard && write.at >= facts.touched).count();
+                if writes <= *most { Ok(()) } else { Err(format!("{writes} writes to {shard}")) }
+            }
+            Self::NoEndOf(shards) => {
+                let ended =
+                    |(shard, row): &(&String, &Row)| shards.contains(*shard) && row.checkpoint == Mark::ShardEnd;
+                none(facts.rows.iter().filter(ended).map(|(shard, _)| shard), "finished")
+            }
+            Self::OnlyTwice(puts) => same(&facts.twice(), puts),
         }
     }
 }
@@ -266,6 +320,26 @@ impl Facts<'_> {
         changes
     }
 
+    fn refused(&self, name: &str, words: &[String]) -> Result<(), String> {
+        let mut reasons = self.events.iter().rev().filter_map(|event| match &event.what {
+            What::Down(why) if name_of(&event.worker) == name => why.strip_prefix(REFUSED),
+            _ => None,
+        });
+        let why = reasons.next().ok_or_else(|| format!("{name} was not refused"))?;
+        none(words.iter().filter(|word| !why.contains(word.as_str())), &format!("the refusal{why} lacks"))
+    }
+
+    fn tried_to_write(&self, name: &str) -> Result<Vec<&'static str>, String> {
+        let calls = self.cloud.try_calls(name).map_err(|refused| refused.to_string())?;
+        Ok(WRITES.iter().copied().filter(|operation| calls.count(operation) > 0).collect())
+    }
+
+    fn left_alone(&self, key: &str) -> Result<(), String> {
+        let left = self.left.get(key).ok_or_else(|| format!("nobody has written the row {key}"))?;
+        let now = self.cloud.table(APPLICATION).try_item(key).ok().flatten();
+        if now.as_ref() == Some(left) { Ok(()) } else { Err(format!("the row {key} is {now:?}")) }
+    }
+
     /// Calls of user code since something was last done to the world.
     fn reads(&self) -> impl Iterator<Item = &Event> {
         self.events.iter().filter(|event| event.at >= self.touched && matches!(event.what, What::Begin { .. }))
@@ -286,6 +360,24 @@ fn none<T: std::fmt::Debug>(found: impl IntoIterator<Item = T>, what: &str) -> R
     if found.is_empty() { Ok(()) } else { Err(format!("{what}: {found:?}")) }
 }
 
-fn same(found: &BTreeSet<String>, wanted: &BTreeSet<String>) -> Result<(), String> {
+fn same<T: Ord + std::fmt::Debug>(found: &BTreeSet<T>, wanted: &BTreeSet<T>) -> Result<(), String> {
     if found == wanted { Ok(()) } else { Err(format!("it is {found:?}")) }
 }
+
+/// What changes a lease table.
+const WRITES: [&str; 6] = ["CreateTable", "UpdateTable", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"];
+
+/// The kinds of findings, as the consumer and `docs/rules.md` name them.
+const FINDINGS: [&str; 11] = [
+    "TableGone",
+    "OtherStream",
+    "LeasesGone",
+    "RowUnusable",
+    "EndedOpen",
+    "LeaseMismatch",
+    "ShardParked",
+    "ShardRefused",
+    "ShardFailing",
+    "LeaseRefused",
+    "NoRoom",
+];

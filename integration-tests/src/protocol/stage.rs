@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use kinesis_testkit::{Cloud, Fault, Stream, Throughput};
 use tokio::time::{Instant, sleep};
 
 use super::command::{Command, Side, shard_id};
 use super::dates::Dates;
 use super::expect::{Condition, Expectation, Facts};
+use super::operator::Left;
 use super::trace::Trace;
 use super::workers::Workers;
 use super::writer::Writer;
 use crate::sim::Shape;
 use crate::sim::history::{Recorder, What};
-use crate::sim::oracles::judge;
+use crate::sim::oracles::{Violation, judge};
 use crate::sim::run::{audit, stored};
 use crate::sim::table::{APPLICATION, rows, writes};
 use crate::sim::workload::{PRODUCER, STREAM};
@@ -33,6 +33,10 @@ pub(super) struct Stage {
     unread: BTreeSet<u32>,
     /// When something was last done to the world.
     touched: Duration,
+    /// The rows that an operator has written.
+    left: Left,
+    /// What was broken before the stream was made anew, and how many events are not judged any more.
+    judged: (Vec<Violation>, usize),
 }
 
 impl Stage {
@@ -50,6 +54,8 @@ impl Stage {
             trace: Trace::default(),
             unread: BTreeSet::new(),
             touched: Duration::ZERO,
+            left: Left::new(),
+            judged: (Vec::new(), 0),
             cloud,
             stream,
             recorder,
@@ -138,12 +144,10 @@ impl Stage {
                     return Err("there is no such lease".to_owned());
                 }
             }
-            Command::SetLease(shard, attribute, value) => {
-                let table = self.cloud.table(APPLICATION);
-                let mut item = table.item(shard_id(shard).as_str()).ok_or("there is no such lease")?;
-                item.insert(attribute, AttributeValue::S(value));
-                table.put(item);
+            Command::Act(act) => {
+                return act.perform(&self.cloud, &self.stream, &self.recorder, &mut self.left).await;
             }
+            Command::MadeAnew(shards) => return self.make_anew(shards).await,
             other => return Err(format!("not possible here: {other:?}")),
         }
         Ok(())
@@ -162,6 +166,8 @@ impl Stage {
                 unread: &self.unread,
                 recorder: &self.recorder,
                 workers: &self.workers,
+                cloud: &self.cloud,
+                left: &self.left,
             };
             match condition.check(&facts) {
                 Ok(()) => return Ok(()),
@@ -180,15 +186,37 @@ impl Stage {
         self.trace.since(&self.recorder, &calls)
     }
 
+    /// The stream is another one afterwards, with shards of the same names: what was until now is judged by itself.
+    async fn make_anew(&mut self, shards: i32) -> Result<(), String> {
+        self.recorder.look(&self.cloud);
+        let violations = self.judge();
+        self.judged.0.extend(violations);
+        self.judged.1 = self.recorder.since(0).len();
+        let table = self.cloud.table(APPLICATION);
+        table.keep_writes(0);
+        table.keep_writes(usize::MAX);
+        let deleted = self.cloud.outside().kinesis.delete_stream().stream_name(STREAM).send().await;
+        deleted.map_err(|error| error.to_string())?;
+        sleep(DELETING).await;
+        self.stream = self.cloud.try_create_stream(STREAM, shards).await.map_err(|refused| refused.to_string())?;
+        Ok(())
+    }
+
     /// The promises that were broken and not allowed to be.
     pub(super) fn broken(self, allowed: &[String]) -> Vec<String> {
+        let judged = self.judged.0.iter().cloned().chain(self.judge());
+        let kept = |promise: &str| allowed.iter().all(|allowed| allowed != promise);
+        judged.filter(|violation| kept(violation.promise)).map(|violation| violation.to_string()).collect()
+    }
+
+    fn judge(&self) -> Vec<Violation> {
         let mut shape = Shape::of(0);
         // A script says itself how soon, and whose user code fails.
         (shape.failing_calls, shape.slowest_call) = (0, Duration::ZERO);
         shape.record_ttl = self.writer.profile().ttl.unwrap_or(shape.record_ttl);
         shape.lease_duration = self.workers.profiles().map(|profile| profile.lease_duration).max().unwrap_or_default();
         shape.handoff_time = self.workers.profiles().map(|profile| profile.handoff_time).max().unwrap_or_default();
-        let (mut events, puts) = self.recorder.finish();
+        let (mut events, puts) = (self.recorder.since(self.judged.1), self.recorder.puts());
         let unread = |put: &u32| self.unread.contains(put);
         events.retain(|event| !matches!(&event.what, What::Put(put) | What::Acked { put, .. } if unread(put)));
         let stored = stored(&self.stream, &puts);
@@ -197,9 +225,7 @@ impl Stage {
         let writes = if has_twins { Vec::new() } else { writes(&self.cloud) };
         let mut history = audit(shape, events, writes, puts, stored, &self.stream);
         history.stored.retain(|stored| !stored.put.as_ref().is_some_and(unread));
-        let judged = judge(&history).into_iter().filter(|violation| violation.promise != "C8");
-        let kept = |promise: &str| allowed.iter().all(|allowed| allowed != promise);
-        judged.filter(|violation| kept(violation.promise)).map(|violation| violation.to_string()).collect()
+        judge(&history).into_iter().filter(|violation| violation.promise != "C8").collect()
     }
 }
 
@@ -221,6 +247,9 @@ const LATENCY: Duration = Duration::from_millis(25);
 
 /// More often than the table can change twice by calls of which one follows from the other.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Until a deleted stream is gone, and its name is free.
+const DELETING: Duration = Duration::from_secs(10);
 
 /// As exactly as times are told.
 const CHECK_EVERY: Duration = Duration::from_millis(100);

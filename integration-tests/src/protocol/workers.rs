@@ -1,6 +1,6 @@
 //! The workers of a script: started, stopped and killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,10 @@ pub(super) struct Profile {
     max_leases: usize,
     start: Start,
     stop_on_error: bool,
+    /// What it reads.
+    stream: String,
+    /// By an operator's word the table of another stream is emptied and is this one's.
+    starts_over: bool,
 }
 
 /// Where shards without a checkpoint begin.
@@ -72,6 +76,8 @@ impl Profile {
             max_leases: usize::MAX,
             start: Start::Horizon,
             stop_on_error: false,
+            stream: STREAM.to_owned(),
+            starts_over: false,
         };
         loop {
             words = match words {
@@ -110,6 +116,14 @@ impl Profile {
                 }
                 ["stops", "on", "error", rest @ ..] => {
                     profile.stop_on_error = true;
+                    rest
+                }
+                ["on", stream, rest @ ..] => {
+                    profile.stream = (*stream).to_owned();
+                    rest
+                }
+                ["starting", "over", rest @ ..] => {
+                    profile.starts_over = true;
                     rest
                 }
                 _ => return Err(format!("no setting of a worker: {}", words.join(" "))),
@@ -199,6 +213,16 @@ impl Workers {
         worker.and_then(|worker| worker.life.as_ref()).is_some_and(|life| !life.task.is_finished())
     }
 
+    /// What the living have found to be wrong: its kind, and the lease, row or table.
+    pub(super) fn findings(&self) -> BTreeSet<(String, String)> {
+        let living = self.all.values().filter_map(|worker| worker.life.as_ref());
+        let handles = living.filter(|life| !life.task.is_finished()).filter_map(|life| {
+            let handle = life.handle.lock().unwrap_or_else(PoisonError::into_inner);
+            handle.as_ref().map(ConsumerHandle::findings)
+        });
+        handles.flatten().map(|finding| (format!("{:?}", finding.kind), finding.subject)).collect()
+    }
+
     /// The settings that judging needs, of whoever came last.
     pub(super) fn profiles(&self) -> impl Iterator<Item = &Profile> {
         self.all.values().map(|worker| &worker.profile)
@@ -234,8 +258,18 @@ impl Place {
                     self.recorder.add(&self.life, "", What::Down(format!("error: {error}")));
                 }
             }
+            Err(BuildError::OtherStream(other)) => {
+                self.recorder.add(&self.life, "", What::Down(format!("{REFUSED}: {other}")));
+            }
             Err(error) => self.recorder.add(&self.life, "", What::Down(format!("cannot start: {error}"))),
         }
+    }
+
+    /// The stream that the table belongs to, as the error of a worker that is refused names it.
+    fn bound_to(&self) -> String {
+        let row = self.cloud.table(APPLICATION).try_item("Migration3.0").ok().flatten();
+        let stream = row.and_then(|row| row.get("boundToStream")?.as_s().ok().cloned());
+        stream.unwrap_or_default()
     }
 
     async fn build(&self, connection: &Connection) -> Result<Consumer, BuildError> {
@@ -248,7 +282,7 @@ impl Place {
         };
         let clock = connection.clock();
         let date = self.dates.of(&self.network, connection);
-        let starting = Consumer::builder(APPLICATION, STREAM)
+        let starting = Consumer::builder(APPLICATION, self.profile.stream.as_str())
             .clock(move || clock.boottime())
             .kinesis(aws_sdk_kinesis::Client::from_conf(connection.kinesis_config().time_source(date.clone()).build()))
             .dynamodb(aws_sdk_dynamodb::Client::from_conf(connection.dynamodb_config().time_source(date).build()))
@@ -259,10 +293,13 @@ impl Place {
             .max_leases(max_leases)
             .start_at(start_at)
             .on_error(if stop_on_error { OnError::StopShard } else { OnError::Retry(RETRY) })
-            .seed(self.id.bytes().fold(7, |seed, byte| seed * 31 + u64::from(byte)))
-            .build();
-        connection.run(Box::pin(starting)).await
+            .seed(self.id.bytes().fold(7, |seed, byte| seed * 31 + u64::from(byte)));
+        let starting = if self.profile.starts_over { starting.start_over_from(self.bound_to()) } else { starting };
+        connection.run(Box::pin(starting.build())).await
     }
 }
+
+/// Begins the reason of a worker that is down because the table is another stream's.
+pub(super) const REFUSED: &str = "refused";
 
 const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));

@@ -66,7 +66,11 @@ impl Writer {
 
     /// In order over the open shards, as evenly as it goes, or all to the one that is open.
     pub(super) async fn put(&self, records: usize, to: Option<usize>) -> Result<(), String> {
-        let mut shards = self.stream.open_shards();
+        // Without load there may be no stream just now.
+        if records == 0 {
+            return Ok(());
+        }
+        let mut shards = self.stream.try_open_shards().map_err(|refused| refused.to_string())?;
         if let Some(to) = to {
             shards.retain(|shard| shard.id == shard_id(to));
         }
