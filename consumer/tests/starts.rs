@@ -216,6 +216,24 @@ async fn a_policy_that_lacks_an_action_is_found_by_build() {
     }
 }
 
+/// The same where the table is there already, and its preparation asks for little.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_lacks_an_action_is_found_by_build_on_a_table_that_is_there() {
+    for lacks in ["DescribeTable", "GetItem", "Scan", "PutItem", "DeleteItem", "Query", "UpdateItem"] {
+        let cloud = Cloud::new();
+        cloud.create_stream("clicks", 1).await;
+        let first = cloud.connect("first").await;
+        drop(builder(&first).build().await.expect("built"));
+        let before = cloud.table("app").items();
+        let connection = cloud.connect("w").await;
+        cloud.faults("w").dynamodb().always_for(lacks, Fault::refuse("AccessDeniedException"));
+        let error = builder(&connection).build().await.expect_err("it cannot work without");
+        let text = chain(&error);
+        assert!(text.contains(lacks), "{lacks} is not in: {text}");
+        assert_eq!(cloud.table("app").items(), before, "{lacks}");
+    }
+}
+
 /// Q29: while a worker runs, an action that is denied is one finding, said once, and gone when it is allowed.
 #[tokio::test(start_paused = true)]
 async fn an_action_that_is_denied_while_a_worker_runs_is_said_once_with_its_name() {

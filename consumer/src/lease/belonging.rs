@@ -175,6 +175,11 @@ impl Belonging {
         self.had_leases.load(Ordering::Relaxed)
     }
 
+    /// The table's name.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
     /// Whether the table is known to be this stream's.
     pub(crate) fn is_ours(&self) -> bool {
         *self.standing.borrow() == TableOf::This

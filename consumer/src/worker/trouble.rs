@@ -29,11 +29,12 @@ impl Keeper {
     /// Reports a table that does not exist any more, and ends the worker when it stays away.
     pub(super) fn watch_table<T>(&mut self, answer: &Result<T, StoreError>) {
         let now = self.hold.clock.now();
+        let table = self.hold.belonging.table();
         let gone =
-            |next: &str| Report::new(FindingKind::TableGone, "table", "the lease table does not exist any more", next);
+            |next: &str| Report::new(FindingKind::TableGone, table, "the lease table does not exist any more", next);
         match self.table.looked(now, answer) {
             Seen::Nothing => {}
-            Seen::Back => self.hold.findings.mended(FindingKind::TableGone, "table"),
+            Seen::Back => self.hold.findings.mended(FindingKind::TableGone, table),
             Seen::Gone { until } => {
                 let next =
                     "looked for every 2 s; this worker ends if it stays away for 30 s, for a new one would start over";

@@ -108,7 +108,7 @@ impl Shards {
         self.absences.clear();
         self.ended_open.clear();
         self.missing.clear();
-        self.findings.mended(FindingKind::LeasesGone, "table");
+        self.findings.mended(FindingKind::LeasesGone, self.looker.belonging.table());
     }
 
     /// The last listing of the whole stream.
@@ -158,11 +158,12 @@ impl Shards {
         let is_empty = rows.leases.is_empty() && rows.unreadable.is_empty();
         if is_empty && self.looker.belonging.had_leases() {
             let next = "not starting over from the configured position: put the leases back, or restart the workers";
-            let report = Report::new(FindingKind::LeasesGone, "table", "all leases have vanished from the table", next);
+            let table = self.looker.belonging.table();
+            let report = Report::new(FindingKind::LeasesGone, table, "all leases have vanished from the table", next);
             self.findings.report(report);
             return;
         }
-        self.findings.mended(FindingKind::LeasesGone, "table");
+        self.findings.mended(FindingKind::LeasesGone, self.looker.belonging.table());
         if !is_empty {
             self.looker.belonging.note_leases();
         }
