@@ -160,8 +160,8 @@ async fn start(cloud: &Cloud, shape: &Shape) -> Producer {
 /// Records that are put right before the producer is closed.
 const LAST_WORDS: usize = 100;
 
-/// Shorter than a record waits for others.
-const A_MOMENT: Duration = Duration::from_millis(5);
+/// Longer than what is ready waits for company, and shorter than a record waits for others.
+const A_MOMENT: Duration = Duration::from_millis(25);
 
 /// Keeps the keys' chance apart.
 const SALT: u64 = 0x5ea1_0000_0000_0003;
