@@ -224,6 +224,8 @@ async fn a_policy_that_lacks_an_action_is_found_by_build_on_a_table_that_is_ther
         cloud.create_stream("clicks", 1).await;
         let first = cloud.connect("first").await;
         drop(builder(&first).build().await.expect("built"));
+        // What it was writing when it was dropped arrives.
+        sleep(30 * SECOND).await;
         let before = cloud.table("app").items();
         let connection = cloud.connect("w").await;
         cloud.faults("w").dynamodb().always_for(lacks, Fault::refuse("AccessDeniedException"));
