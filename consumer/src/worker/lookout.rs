@@ -19,8 +19,8 @@ pub(super) struct Lookout {
     /// Under way, and the leases that wait for it.
     look: Option<BoxFuture<'static, Result<(), DiscoverError>>>,
     unsure: BTreeSet<LeaseKey>,
-    /// Leases that could not be judged, and since when.
-    waiting: BTreeMap<LeaseKey, Tick>,
+    /// Leases that could not be judged: since when, and when last.
+    waiting: BTreeMap<LeaseKey, (Tick, Tick)>,
     /// When the last look began.
     looked: Option<Tick>,
 }
@@ -42,8 +42,13 @@ impl Lookout {
             Fit::AskAgain => {
                 self.unsure.insert(lease.key.clone());
                 let now = self.hold.clock.now();
-                let since = *self.waiting.entry(lease.key.clone()).or_insert(now);
-                if now.since(since) >= LONG {
+                let (since, last) = self.waiting.entry(lease.key.clone()).or_insert((now, now));
+                // Given to somebody else in between.
+                if now.since(*last) >= 2 * LONG {
+                    *since = now;
+                }
+                *last = now;
+                if now.since(*since) >= LONG {
                     self.hold.findings.report(Report::new(FindingKind::LeaseMismatch, &lease.key, UNTOLD, UNTOLD_NEXT));
                 }
                 if self.look.is_none() && self.looked.is_none_or(|at| now.since(at) >= LOOK_EVERY) {
