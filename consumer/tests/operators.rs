@@ -234,3 +234,74 @@ async fn leases_that_vanish_are_not_made_anew_by_the_next_leader_either() {
     assert_eq!(leases(&cloud), Vec::<String>::new());
     found(&b, FindingKind::LeasesGone, SECOND).await;
 }
+
+/// Shards 0 and 1 are merged into 2, and 0 is at its end. 1 has records that nobody has read: its reader waits until `open` is set.
+/// Returns when the lease of 2 has been made, and that of 1 is deleted.
+async fn a_parent_s_row_is_deleted(
+    cloud: &Cloud,
+    open: &tokio::sync::watch::Sender<bool>,
+    ledger: &Ledger,
+) -> (Stream, Vec<(ConsumerHandle, Running)>) {
+    let stream = cloud.create_stream("clicks", 2).await;
+    let mut workers = Vec::new();
+    for worker in ["a", "b"] {
+        let consumer = builder(cloud, worker).await.build().await.expect("built");
+        let (handle, ledger, open) = (consumer.handle(), ledger.clone(), open.subscribe());
+        let running = tokio::spawn(consumer.run(move |batch: Batch| {
+            let (ledger, mut open) = (ledger.clone(), open.clone());
+            async move {
+                if batch.shard().as_str() == shard_id(1) {
+                    open.wait_for(|open| *open).await.expect("the test has it");
+                }
+                ledger.note(worker, &batch);
+                Ok::<(), std::io::Error>(())
+            }
+        }));
+        workers.push((handle, running));
+    }
+    put(&stream, 0..40).await;
+    sleep(MINUTE).await;
+    stream.merge(0, 1).await;
+    put(&stream, 40..60).await;
+    let began = Instant::now();
+    while cloud.table("app").item(shard_id(2).as_str()).is_none() {
+        sleep(SECOND).await;
+        assert!(began.elapsed() < MINUTE, "the lease of the child is made when the first parent ends");
+    }
+    assert!(cloud.table("app").delete(shard_id(1).as_str()));
+    (stream, workers)
+}
+
+/// The row of a parent that is being read is deleted when its merged child has a lease already. What was not read of the parent is
+/// read, and before the child.
+#[tokio::test(start_paused = true)]
+async fn a_merged_child_waits_for_a_parent_whose_row_was_deleted() {
+    let cloud = Cloud::new();
+    let ledger = Ledger::of(&cloud);
+    let (open, _) = tokio::sync::watch::channel(false);
+    let (stream, _workers) = a_parent_s_row_is_deleted(&cloud, &open, &ledger).await;
+    sleep(30 * SECOND).await;
+    assert!(leases(&cloud).contains(&shard_id(1)), "made anew after a lease duration, {:?}", leases(&cloud));
+    open.send_replace(true);
+    sleep(30 * SECOND).await;
+    ledger.check(&stream);
+    sleep(2 * MINUTE).await;
+    assert_eq!(leases(&cloud), [shard_id(2)], "what is finished is cleaned up");
+}
+
+/// Nobody makes the lease anew, as under a Java leader: the child does not wait for ever (C12).
+#[tokio::test(start_paused = true)]
+async fn a_merged_child_waits_for_a_parent_whose_row_is_not_made_anew_for_a_while() {
+    let cloud = Cloud::new();
+    let ledger = Ledger::of(&cloud);
+    let (open, _) = tokio::sync::watch::channel(false);
+    let (_stream, _workers) = a_parent_s_row_is_deleted(&cloud, &open, &ledger).await;
+    for worker in ["a", "b"] {
+        cloud.faults(worker).dynamodb().always_for("PutItem", Fault::refuse("AccessDeniedException"));
+    }
+    let of_the_child = || ledger.all().into_iter().filter(|delivered| delivered.shard.as_str() == shard_id(2)).count();
+    sleep(50 * SECOND).await;
+    assert_eq!(of_the_child(), 0);
+    sleep(30 * SECOND).await;
+    assert_eq!(of_the_child(), 20);
+}

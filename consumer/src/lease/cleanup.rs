@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lease::{Checkpoint, Lease, LeaseKey};
+use super::parents::missing_of;
 use super::store::{LeaseStore, Rows, StoreError, Written};
 use crate::shard::{ListedShard, ShardId};
 
@@ -77,6 +78,8 @@ struct View<'a> {
     unreadable: BTreeSet<ShardId>,
     /// The children that the listing, or a lease of theirs, names for a shard.
     children: BTreeMap<&'a ShardId, BTreeSet<ShardId>>,
+    /// Shards whose leases an operator has deleted: they are to be read.
+    missing: BTreeSet<ShardId>,
     expired: &'a BTreeSet<ShardId>,
 }
 
@@ -90,12 +93,12 @@ impl<'a> View<'a> {
                 children.entry(parent).or_default().insert(child.clone());
             }
         }
-        Self {
-            leases: rows.leases.iter().map(|lease| (lease.key.shard(), lease)).collect(),
-            unreadable: rows.unreadable.iter().map(|(key, _)| ShardId::from(key.as_str())).collect(),
-            children,
-            expired,
-        }
+        let leases: BTreeMap<ShardId, &Lease> = rows.leases.iter().map(|lease| (lease.key.shard(), lease)).collect();
+        let unreadable: BTreeSet<ShardId> =
+            rows.unreadable.iter().map(|(key, _)| ShardId::from(key.as_str())).collect();
+        let has_row = |id: &ShardId| leases.contains_key(id) || unreadable.contains(id);
+        let missing = rows.leases.iter().flat_map(|child| missing_of(child, has_row)).cloned().collect();
+        Self { leases, unreadable, children, missing, expired }
     }
 
     /// Whether nobody needs the lease any more, its parents' aside.
@@ -121,7 +124,7 @@ impl<'a> View<'a> {
 
     /// Whether a shard without a lease has had one: a descendant of its has one.
     fn is_past(&self, id: &ShardId) -> bool {
-        if self.unreadable.contains(id) {
+        if self.unreadable.contains(id) || self.missing.contains(id) {
             return false;
         }
         let mut seen = BTreeSet::new();

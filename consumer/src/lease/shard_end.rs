@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::held::{CheckpointError, HeldLease, Standing};
 use super::lane::pause;
 use super::lease::{Checkpoint, Lease, LeaseKey};
-use super::parents::Parent;
+use super::parents::{Parent, Start, Waiting, parents_of};
 use super::renew::LostReason;
 use super::store::{LeaseStore, StoreError, Written};
 use crate::clock::Tick;
@@ -51,21 +51,19 @@ impl HeldLease {
     }
 
     /// Resolves when the leases of all parents are finished or gone (C4). An absent parent does not block: it expired
-    /// from the stream, or was cleaned up, or lies before the configured start.
+    /// from the stream, or was cleaned up, or lies before the configured start. One whose lease is missing does, until the
+    /// leader has had time to make it (rule `missing`).
     ///
     /// Looks at the table every second, and at once when a shard ends in this process. Returns early when the lease is
     /// lost. Cancel safe.
     pub(crate) async fn parents_done(&self) {
         let mut standing = self.watch();
         let hints = &self.context().hints;
+        let mut waiting = Waiting::default();
         loop {
             let ends = hints.ends();
-            match are_done(&*self.context().store, &self.lease().parents, None).await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(lease = %self.lease().key, error = &error as &dyn std::error::Error, "looking for the parents failed");
-                }
+            if self.may_begin(&mut waiting).await {
+                return;
             }
             tokio::select! { biased;
                 lost = standing.wait_for(|standing| matches!(standing, Standing::Lost(_))) => {
@@ -75,6 +73,38 @@ impl HeldLease {
                 }
                 () = hints.more_ends(ends) => {}
                 () = tokio::time::sleep(PARENT_POLL) => {}
+            }
+        }
+    }
+
+    /// Whether the shard may be read, by a look at the leases of its parents.
+    async fn may_begin(&self, waiting: &mut Waiting) -> bool {
+        let (lease, context) = (self.lease(), self.context());
+        let leases = match leases_of(&*context.store, &lease.parents, None).await {
+            Ok(leases) => leases,
+            Err(error) => {
+                tracing::warn!(lease = %lease.key, error = &error as &dyn std::error::Error, "looking for the parents failed");
+                return false;
+            }
+        };
+        let parents = parents_of(lease, &leases, |parent| context.belonging.may_list(parent));
+        let patience = (2 * context.duration).saturating_add(TO_BE_MADE);
+        match waiting.judge(context.clock.now(), &parents, patience) {
+            Start::Now => true,
+            Start::NotYet => false,
+            Start::Missed(parents) => {
+                tracing::warn!(
+                    lease = %lease.key, ?parents,
+                    "the lease of a parent is missing, deleted by hand: the shard waits until it is made anew, for {patience:?}"
+                );
+                false
+            }
+            Start::Without(parents) => {
+                tracing::warn!(
+                    lease = %lease.key, ?parents,
+                    "nobody has made the missing lease of a parent: the shard is read, and what was not read of the parent is skipped"
+                );
+                true
             }
         }
     }
@@ -138,14 +168,14 @@ impl HeldLease {
         lease.parents.clone_from(&child.parents);
         lease.range = Some(child.range);
         lease.bound_to = self.context().belonging.of_new_leases();
-        let (own, store) = (self.lease().key.shard(), &*self.context().store);
-        let waits = !self.until_lost(|| are_done(store, &child.parents, Some(&own))).await?;
+        let own = self.lease().key.shard();
+        let waits = !self.until_lost(|| self.are_done(&lease, Some(&own))).await?;
         // One that must wait for another parent, or that a leaving worker makes, is the leader's to assign.
         if !waits && self.standing() == Standing::Held {
             lease.owner = Some(self.context().me.clone());
         }
         // Refused: the other parent's owner, a sync, or an attempt of ours whose answer was lost made it.
-        self.until_lost(|| store.create(&lease)).await?;
+        self.until_lost(|| self.context().store.create(&lease)).await?;
         Ok(())
     }
 
@@ -156,7 +186,7 @@ impl HeldLease {
         let Some(lease) = self.until_lost(|| store.read(&key)).await? else { return Ok(()) };
         if lease.actual_owner().is_some()
             || self.standing() != Standing::Held
-            || !self.until_lost(|| are_done(&**store, &lease.parents, None)).await?
+            || !self.until_lost(|| self.are_done(&lease, None)).await?
         {
             return Ok(());
         }
@@ -164,6 +194,12 @@ impl HeldLease {
         let taken = self.until_lost(|| store.assign(&key, &unowned, &self.context().me)).await?;
         tracing::debug!(lease = %key, accepted = matches!(taken, Written::Accepted(_)), "took an unowned child");
         Ok(())
+    }
+
+    /// Whether all parents of a child but `except` let it start now.
+    async fn are_done(&self, child: &Lease, except: Option<&ShardId>) -> Result<bool, StoreError> {
+        let context = self.context();
+        are_done(&*context.store, child, except, |parent| context.belonging.may_list(parent)).await
     }
 
     /// Repeats a call until it is answered, or the lease is lost.
@@ -231,21 +267,43 @@ impl Gone {
     }
 }
 
-/// Whether the leases of all `parents` but `except` are finished or gone.
+/// Whether all parents of a child let it start now. `except` is at its end, and counts as finished.
 pub(super) async fn are_done(
     store: &dyn LeaseStore,
-    parents: &[ShardId],
+    child: &Lease,
     except: Option<&ShardId>,
+    is_listed: impl Fn(&ShardId) -> bool,
 ) -> Result<bool, StoreError> {
-    for parent in parents.iter().filter(|parent| Some(*parent) != except) {
-        let lease = store.read(&LeaseKey::of(parent)).await?;
-        // What has no lease holds nobody up here, listed or not.
-        if !Parent::of(lease.as_ref(), false).lets_child_start() {
-            return Ok(false);
+    let leases = leases_of(store, &child.parents, except).await?;
+    Ok(parents_of(child, &leases, is_listed).into_iter().all(|(_, parent)| parent.lets_child_start()))
+}
+
+/// The leases of these shards, as consistent reads show them, up to the first that is not finished: the child waits for that one,
+/// whatever the others are. `except` counts as finished.
+async fn leases_of(
+    store: &dyn LeaseStore,
+    shards: &[ShardId],
+    except: Option<&ShardId>,
+) -> Result<BTreeMap<ShardId, Lease>, StoreError> {
+    let mut leases = BTreeMap::new();
+    for shard in shards {
+        let key = LeaseKey::of(shard);
+        let lease = match except == Some(shard) {
+            true => Some(Lease::new(key, Checkpoint::ShardEnd)),
+            false => store.read(&key).await?,
+        };
+        let Some(lease) = lease else { continue };
+        let is_finished = lease.checkpoint.is_shard_end();
+        leases.insert(shard.clone(), lease);
+        if !is_finished {
+            break;
         }
     }
-    Ok(true)
+    Ok(leases)
 }
 
 /// How often a child asks whether its parents are finished: C8 allows two seconds from the last parent's end.
 const PARENT_POLL: Duration = Duration::from_secs(1);
+/// What a leader needs to make a lease that is missing, two lease durations aside (the rule `missing`, and the lead that changes
+/// hands): two rounds, and the half minute for which a listing is tried.
+const TO_BE_MADE: Duration = Duration::from_secs(40);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lease::{Checkpoint, Lease, LeaseKey};
+use super::parents::missing_of;
 use super::store::Rows;
 use crate::shard::{ListedShard, ShardId};
 
@@ -28,11 +29,15 @@ pub(crate) struct Plan {
 /// Works line by line, so that a shard that looks odd (open, and yet with children, while the listing lags behind a
 /// split) holds up its own line only. Differs from the KCL where that gets stuck:
 /// - a child of finished parents is made, at `TRIM_HORIZON`, when its parents' owner did not come to it;
-/// - a shard with a descendant in the table, and no finished parent there, is past, and not read again.
+/// - a shard with a descendant in the table, and no finished parent there, is past, and not read again, unless its child shows
+///   that its lease is missing (rule `parents`).
 pub(crate) fn plan(listing: &[ListedShard], rows: &Rows, start: &Checkpoint) -> Plan {
     let shards: BTreeMap<&ShardId, &ListedShard> = listing.iter().map(|shard| (&shard.id, shard)).collect();
+    let leases = leases_by_shard(rows);
+    let missing = rows.leases.iter().flat_map(|child| missing_of(child, |parent| leases.contains_key(parent)));
     let mut planner = Planner {
-        leases: leases_by_shard(rows),
+        missing: missing.cloned().collect(),
+        leases,
         past: BTreeSet::new(),
         fates: BTreeMap::new(),
         create: BTreeMap::new(),
@@ -79,6 +84,8 @@ struct Planner<'a> {
     shards: BTreeMap<&'a ShardId, &'a ListedShard>,
     leases: BTreeMap<ShardId, Fate>,
     past: BTreeSet<ShardId>,
+    /// Shards whose leases an operator has deleted, as their children show.
+    missing: BTreeSet<ShardId>,
     fates: BTreeMap<&'a ShardId, Fate>,
     create: BTreeMap<&'a ShardId, (&'a ListedShard, Lease)>,
     start: &'a Checkpoint,
@@ -109,6 +116,14 @@ impl<'a> Planner<'a> {
             .filter_map(|parent| Some((parent, self.fate(parent)?)))
             .collect();
         let any = |fate| parents.iter().any(|(_, of_parent)| *of_parent == fate);
+        if self.missing.contains(&shard.id)
+            && parents.iter().all(|(parent, fate)| *fate != Fate::Covered || self.leases.contains_key(*parent))
+        {
+            // Of parents that are read or finished it is the child, and waits for them.
+            let is_child = any(Fate::Covered) || any(Fate::Finished);
+            self.plan(shard, if is_child { Checkpoint::TrimHorizon } else { self.start.clone() });
+            return Fate::Covered;
+        }
         let is_past = self.past.contains(&shard.id);
         if is_past && !any(Fate::Finished) {
             return if any(Fate::Covered) { Fate::Covered } else { Fate::Past };

@@ -111,6 +111,11 @@ impl Belonging {
         self.known().listing.clone()
     }
 
+    /// Whether the stream may list the shard: it does, or the last listing is older than the shard.
+    pub(crate) fn may_list(&self, shard: &ShardId) -> bool {
+        LookUp::of(shard, &self.known().listing) != LookUp::Lacked
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

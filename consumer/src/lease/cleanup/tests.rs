@@ -110,6 +110,27 @@ fn a_merge_waits_for_its_child() {
     assert_eq!(deleted(&rows, None), []);
 }
 
+/// 0 → 1 and 2; 1 and 3 → 4, which has not begun. Without the lease of 1 the end of 0 is what says where 1 begins.
+#[test]
+fn a_child_whose_lease_was_deleted_by_hand_keeps_its_parent() {
+    for (four, gone) in [("trim", vec![]), ("5", vec![id(0), id(3)])] {
+        let rows = rows([
+            lease(0, "end", &[], &[1, 2]),
+            lease(2, "5", &[0], &[]),
+            lease(3, "end", &[], &[4]),
+            lease(4, four, &[1, 3], &[]),
+        ]);
+        let listing = [
+            listed(0, &[], true),
+            listed(1, &[0], true),
+            listed(2, &[0], false),
+            listed(3, &[], true),
+            listed(4, &[1, 3], false),
+        ];
+        assert_eq!(deleted(&rows, Some(&listing)), gone, "{four}");
+    }
+}
+
 #[test]
 fn parents_go_before_their_children() {
     let chain = rows([

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::lease::cleanup::{deletable, lacked};
+use crate::lease::parents::parents_of;
 use crate::record::Position;
 
 #[derive(Clone, Debug)]
@@ -24,6 +25,9 @@ enum Event {
         children: u8,
     },
     Clean,
+    /// An operator deletes the lease of a shard that is being read, and whose merged child waits for it. Not another one before this
+    /// shard is read: without the leases of a whole family nothing shows what is missing.
+    Delete(usize),
     /// The oldest shard that nobody needs any more leaves the listing.
     Expire,
 }
@@ -36,6 +40,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (1..6_usize).prop_map(|all_but| Event::Sync { all_but }),
         8 => (number(), any::<u8>()).prop_map(|(lease, children)| Event::Read { lease, children }),
         3 => Just(Event::Clean),
+        2 => number().prop_map(Event::Delete),
         1 => Just(Event::Expire),
     ]
 }
@@ -49,6 +54,8 @@ struct World {
     finished: BTreeSet<ShardId>,
     /// Shards that were read in part at least.
     read: BTreeSet<ShardId>,
+    /// Shards whose leases were deleted by hand: they are to be read anew, and before their children.
+    deleted: BTreeSet<ShardId>,
 }
 
 impl World {
@@ -60,6 +67,7 @@ impl World {
             start,
             finished: BTreeSet::new(),
             read: BTreeSet::new(),
+            deleted: BTreeSet::new(),
         };
         for _ in 0..shards {
             world.open(&[]);
@@ -100,6 +108,7 @@ impl World {
             Event::Sync { all_but } => self.sync(all_but),
             Event::Read { lease, children } => self.read(lease, children),
             Event::Clean => self.clean(),
+            Event::Delete(which) => self.delete(which),
             Event::Expire => self.expire(),
         }
     }
@@ -110,7 +119,7 @@ impl World {
             let id = lease.key.shard();
             assert!(!self.finished.contains(&id), "{id} was finished and would be read again");
             assert!(!self.read.contains(&id), "{id} is being read and would start over");
-            if lease.checkpoint != self.start {
+            if lease.checkpoint != self.start && !self.deleted.contains(&id) {
                 assert_eq!(lease.checkpoint, Checkpoint::TrimHorizon);
                 let is_unfinished = |lease: &Lease| !lease.checkpoint.is_shard_end();
                 let unfinished = lease.parents.iter().find(|parent| self.lease(parent).is_some_and(is_unfinished));
@@ -129,12 +138,13 @@ impl World {
 
     /// Leases that have something to be read, and whose parents are done (C4).
     fn readable(&self) -> Vec<usize> {
-        let done = |id: &ShardId| self.lease(id).is_none_or(|lease| lease.checkpoint.is_shard_end());
+        let all: BTreeMap<ShardId, Lease> =
+            self.rows.leases.iter().map(|lease| (lease.key.shard(), lease.clone())).collect();
+        let is_listed = |id: &ShardId| self.listing.iter().any(|shard| shard.id == *id);
+        let done =
+            |lease: &Lease| parents_of(lease, &all, is_listed).iter().all(|(_, parent)| parent.lets_child_start());
         let leases = self.rows.leases.iter().enumerate();
-        leases
-            .filter(|(_, lease)| !lease.checkpoint.is_shard_end() && lease.parents.iter().all(done))
-            .map(|(n, _)| n)
-            .collect()
+        leases.filter(|(_, lease)| !lease.checkpoint.is_shard_end() && done(lease)).map(|(n, _)| n).collect()
     }
 
     fn read(&mut self, which: usize, children: u8) {
@@ -143,10 +153,8 @@ impl World {
         let id = self.rows.leases[number].key.shard();
         // A child is read after its parents, whatever became of their leases.
         for parent in self.listing.iter().filter(|shard| shard.id == id).flat_map(|shard| &shard.parents) {
-            assert!(
-                !self.read.contains(parent) || self.finished.contains(parent),
-                "{id} is read before its parent {parent}"
-            );
+            let was_begun = self.read.contains(parent) || self.deleted.contains(parent);
+            assert!(!was_begun || self.finished.contains(parent), "{id} is read before its parent {parent}");
         }
         self.read.insert(id.clone());
         let is_open = self.listing.iter().any(|shard| shard.id == id && !shard.is_closed());
@@ -183,6 +191,36 @@ impl World {
         }
     }
 
+    fn delete(&mut self, which: usize) {
+        if !self.deleted.is_subset(&self.finished) {
+            return;
+        }
+        let waits = |child: &Lease, parent: &ShardId| {
+            let others = child.parents.iter().filter(|other| *other != parent);
+            child.checkpoint == Checkpoint::TrimHorizon
+                && child.parents.contains(parent)
+                && others.map(|other| self.lease(other)).any(|other| other.is_some())
+        };
+        let keys: Vec<LeaseKey> = self
+            .rows
+            .leases
+            .iter()
+            .filter(|lease| !lease.checkpoint.is_shard_end())
+            .filter(|lease| self.rows.leases.iter().any(|child| waits(child, &lease.key.shard())))
+            .map(|lease| lease.key.clone())
+            .collect();
+        let Some(key) = keys.get(which % keys.len().max(1)) else { return };
+        self.rows.leases.retain(|lease| lease.key != *key);
+        self.read.remove(&key.shard());
+        self.deleted.insert(key.shard());
+    }
+
+    /// Whether another parent of the same child is not finished: they were closed together, and expire together.
+    fn is_to_stay(&self, shard: &ShardId) -> bool {
+        let mut families = self.listing.iter().filter(|child| child.parents.contains(shard));
+        families.any(|child| child.parents.iter().any(|parent| !self.finished.contains(parent)))
+    }
+
     fn expire(&mut self) {
         let needed = |shard: &ListedShard| self.lease(&shard.id).is_some_and(|lease| !lease.checkpoint.is_shard_end());
         let listed: BTreeSet<&ShardId> = self.listing.iter().map(|shard| &shard.id).collect();
@@ -190,6 +228,7 @@ impl World {
             shard.is_closed()
                 && self.finished.contains(&shard.id)
                 && !needed(shard)
+                && !self.is_to_stay(&shard.id)
                 && shard.parents.iter().all(|p| !listed.contains(p))
         });
         if let Some(oldest) = oldest {

@@ -143,6 +143,34 @@ fn a_created_lease_knows_its_parents_and_its_range() {
     assert_eq!((lease.counter, &lease.owner), (0, &None));
 }
 
+/// Rule `missing`: the shard of graph, the leases beside that of the child, which has not begun, and what is made.
+#[test]
+fn a_parent_whose_merged_child_shows_that_its_lease_is_missing_is_made_anew() {
+    for (graph, child, leases, start, expected) in [
+        ("M", 2, "0E", "TRIM_HORIZON", "1 @TRIM_HORIZON"),
+        ("M", 2, "0", "TRIM_HORIZON", "1 @TRIM_HORIZON"),
+        ("M", 2, "0E", "LATEST", "1 @LATEST"),
+        ("M", 2, "0E", "AT_TIMESTAMP", "1 @AT_TIMESTAMP"),
+        // The first of its line.
+        ("M", 2, "", "TRIM_HORIZON", ""),
+        ("M", 2, "0E 1", "TRIM_HORIZON", ""),
+        // That of 6 is missing, with parents of its own. The other shards of the graph are not concerned.
+        ("A", 8, "7", "LATEST", "4 6 9 10 @LATEST"),
+        ("A", 8, "0 1E 7", "LATEST", "4 6 9 10 @TRIM_HORIZON @LATEST"),
+        ("A", 8, "0E 1E 7", "LATEST", "4 6 9 10 @TRIM_HORIZON @LATEST"),
+    ] {
+        let listing = listed(graph, "");
+        let mut rows = rows(leases);
+        let shard = listing.iter().find(|shard| shard.id == shard_id(child)).expect("it is listed");
+        rows.leases.push(new_lease(shard, Checkpoint::TrimHorizon));
+        assert_eq!(described(&plan(&listing, &rows, &checkpoint(start))), expected, "{leases} beside {child}");
+        if graph == "M" {
+            rows.leases.last_mut().expect("the child").checkpoint = at("2500");
+            assert_eq!(described(&plan(&listing, &rows, &checkpoint(start))), "", "the child has begun");
+        }
+    }
+}
+
 #[test]
 fn names_the_open_shards_that_wait_for_a_parent() {
     assert_eq!(plan(&listed("A", ""), &rows("4 5 7"), &Checkpoint::Latest).waiting, [8, 9, 10].map(shard_id));
