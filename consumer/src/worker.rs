@@ -300,6 +300,7 @@ impl Keeper {
                 Ok(owned) => {
                     self.finder.named(&owned);
                     self.forget_odd(|key| owned.contains(key));
+                    self.lookout.forget(|key| owned.contains(key));
                     keys.extend(owned);
                 }
                 Err(StoreError::NoTable(_)) => {}

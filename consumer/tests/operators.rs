@@ -305,3 +305,46 @@ async fn a_merged_child_waits_for_a_parent_whose_row_is_not_made_anew_for_a_whil
     sleep(30 * SECOND).await;
     assert_eq!(of_the_child(), 20);
 }
+
+/// A worker that does not lead finds a lease named as its own that does not fit. That is mended when the row is, and when the row is
+/// given to another or deleted.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_does_not_fit_is_said_until_its_row_is_corrected() {
+    for how in ["corrected", "given to another", "deleted"] {
+        let cloud = Cloud::new();
+        let stream = cloud.create_stream("clicks", 4).await;
+        let ledger = Ledger::of(&cloud);
+        let (_a, _leads) = start(&cloud, "a", &ledger).await;
+        put(&stream, 0..20).await;
+        ledger.wait_for(20).await;
+        let (b, _follows) = start(&cloud, "b", &ledger).await;
+        sleep(MINUTE).await;
+        let of_a = cloud
+            .table("app")
+            .items()
+            .into_iter()
+            .find(|item| item.get("leaseOwner") == Some(&text("a")) && item.contains_key("leaseCounter"));
+        let of_a = of_a.expect("a has leases");
+        let key = of_a["leaseKey"].as_s().expect("a key").clone();
+        edit(&cloud, &key, |item| {
+            item.insert("leaseOwner".to_owned(), text("b"));
+            item.insert("startingHashKey".to_owned(), text("7"));
+        });
+        let mismatch = found(&b, FindingKind::LeaseMismatch, 30 * SECOND).await;
+        assert_eq!(mismatch[0].subject, key);
+        match how {
+            "deleted" => assert!(cloud.table("app").delete(key.as_str())),
+            _ => edit(&cloud, &key, |item| {
+                item.insert("startingHashKey".to_owned(), of_a["startingHashKey"].clone());
+                if how == "given to another" {
+                    item.insert("leaseOwner".to_owned(), text("a"));
+                }
+            }),
+        }
+        sleep(10 * SECOND).await;
+        assert_eq!(b.findings(), [], "{how}");
+        put(&stream, 20..40).await;
+        sleep(MINUTE).await;
+        ledger.check(&stream);
+    }
+}

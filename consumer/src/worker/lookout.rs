@@ -19,37 +19,38 @@ pub(super) struct Lookout {
     /// Under way, and the leases that wait for it.
     look: Option<BoxFuture<'static, Result<(), DiscoverError>>>,
     unsure: BTreeSet<LeaseKey>,
-    /// Leases that could not be judged: since when, and when last.
-    waiting: BTreeMap<LeaseKey, (Tick, Tick)>,
+    untold: Untold,
+    /// Leases that are among the findings.
+    said: BTreeSet<LeaseKey>,
     /// When the last look began.
     looked: Option<Tick>,
 }
 
 impl Lookout {
-    pub(super) const fn new(hold: HoldContext) -> Self {
-        Self { hold, look: None, unsure: BTreeSet::new(), waiting: BTreeMap::new(), looked: None }
+    pub(super) fn new(hold: HoldContext) -> Self {
+        Self {
+            hold,
+            look: None,
+            unsure: BTreeSet::new(),
+            untold: Untold::default(),
+            said: BTreeSet::new(),
+            looked: None,
+        }
     }
 
     /// Whether the lease is one of our stream. Where that cannot be told yet, it is among those that [`Self::looked`] gives back.
     pub(super) fn admits(&mut self, lease: &Lease) -> bool {
         match self.hold.belonging.judge_lease(lease) {
             Fit::Ours => {
-                if self.waiting.remove(&lease.key).is_some() {
-                    self.hold.findings.mended(FindingKind::LeaseMismatch, lease.key.as_str());
-                }
+                self.untold.judged(&lease.key);
+                self.mended(&lease.key);
                 return true;
             }
             Fit::AskAgain => {
                 self.unsure.insert(lease.key.clone());
                 let now = self.hold.clock.now();
-                let (since, last) = self.waiting.entry(lease.key.clone()).or_insert((now, now));
-                // Given to somebody else in between.
-                if now.since(*last) >= 2 * LONG {
-                    *since = now;
-                }
-                *last = now;
-                if now.since(*since) >= LONG {
-                    self.hold.findings.report(Report::new(FindingKind::LeaseMismatch, &lease.key, UNTOLD, UNTOLD_NEXT));
+                if self.untold.is_to_be_said(now, &lease.key) {
+                    self.say(&lease.key, UNTOLD, UNTOLD_NEXT);
                 }
                 if self.look.is_none() && self.looked.is_none_or(|at| now.since(at) >= LOOK_EVERY) {
                     self.looked = Some(now);
@@ -58,11 +59,30 @@ impl Lookout {
                 }
             }
             Fit::Foreign(why) => {
-                let next = "left alone, though this worker is named as its owner: correct or delete its row";
-                self.hold.findings.report(Report::new(FindingKind::LeaseMismatch, &lease.key, why, next));
+                self.untold.judged(&lease.key);
+                self.say(&lease.key, &why, FOREIGN_NEXT);
             }
         }
         false
+    }
+
+    /// Takes back what was said of leases that do not name this worker any more.
+    pub(super) fn forget(&mut self, still_named: impl Fn(&LeaseKey) -> bool) {
+        for key in self.said.iter().filter(|key| !still_named(key)).cloned().collect::<Vec<_>>() {
+            self.untold.judged(&key);
+            self.mended(&key);
+        }
+    }
+
+    fn say(&mut self, key: &LeaseKey, seen: &str, next: &'static str) {
+        self.hold.findings.report(Report::new(FindingKind::LeaseMismatch, key, seen, next));
+        self.said.insert(key.clone());
+    }
+
+    fn mended(&mut self, key: &LeaseKey) {
+        if self.said.remove(key) {
+            self.hold.findings.mended(FindingKind::LeaseMismatch, key);
+        }
     }
 
     /// Resolves when a look has ended, with the leases to judge again. Cancel safe.
@@ -82,8 +102,33 @@ impl Lookout {
     }
 }
 
+/// Leases of which it could not be told whether they are our stream's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Untold {
+    /// Since when, and when last.
+    leases: BTreeMap<LeaseKey, (Tick, Tick)>,
+}
+
+impl Untold {
+    /// Records that a lease could not be judged at `now`. Whether that has been so for long.
+    fn is_to_be_said(&mut self, now: Tick, key: &LeaseKey) -> bool {
+        let (since, last) = self.leases.entry(key.clone()).or_insert((now, now));
+        // Another worker had it in between.
+        if now.since(*last) >= 2 * LONG {
+            *since = now;
+        }
+        *last = now;
+        now.since(*since) >= LONG
+    }
+
+    fn judged(&mut self, key: &LeaseKey) {
+        self.leases.remove(key);
+    }
+}
+
 /// What is not known after this is said.
 const LONG: Duration = Duration::from_secs(30);
+const FOREIGN_NEXT: &str = "left alone, though this worker is named as its owner: correct or delete its row";
 const UNTOLD: &str =
     "the stream does not list its shard, or cannot be listed, and the table is not known to be this stream's";
 const UNTOLD_NEXT: &str = "asked again until it is known: if the table is this stream's, start a worker with `adopt_table`, and allow \
@@ -91,3 +136,27 @@ const UNTOLD_NEXT: &str = "asked again until it is known: if the table is this s
 
 /// How often at the most, because of leases of shards that are not known.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_another_worker_had_in_between_has_not_been_untold_all_the_time() {
+        let at = |seconds| Tick::new(Duration::from_secs(seconds));
+        let (key, other) = (LeaseKey::from("shardId-000000000000"), LeaseKey::from("shardId-000000000001"));
+        let mut untold = Untold::default();
+        for second in (0..30).step_by(2) {
+            assert!(!untold.is_to_be_said(at(second), &key));
+        }
+        assert!(untold.is_to_be_said(at(30), &key));
+        assert!(!untold.is_to_be_said(at(30), &other));
+        // Both come again after hours.
+        for second in (9_000..9_030).step_by(2) {
+            assert!(!untold.is_to_be_said(at(second), &key) && !untold.is_to_be_said(at(second), &other), "{second}");
+        }
+        assert!(untold.is_to_be_said(at(9_030), &key));
+        untold.judged(&key);
+        assert!(!untold.is_to_be_said(at(9_032), &key));
+    }
+}

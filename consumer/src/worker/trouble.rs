@@ -52,6 +52,7 @@ impl Keeper {
     pub(super) fn left_alone(&mut self, key: LeaseKey, problem: &str) {
         let next = "not adopted until somebody corrects or deletes the row; looked at every 2 s";
         self.hold.findings.report(Report::new(FindingKind::RowUnusable, &key, problem, next));
+        self.lookout.forget(|other| *other != key);
         self.odd.insert(key);
     }
 
