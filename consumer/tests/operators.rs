@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use kinesis_consumer::{Batch, BuildError, ConsumerHandle, Finding, FindingKind, RunError};
+use kinesis_consumer::{Batch, BuildError, ConsumerHandle, Finding, FindingKind, RunError, ShardId};
 use kinesis_testkit::{Cloud, Fault, Stream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -304,6 +304,55 @@ async fn a_merged_child_waits_for_a_parent_whose_row_is_not_made_anew_for_a_whil
     assert_eq!(of_the_child(), 0);
     sleep(30 * SECOND).await;
     assert_eq!(of_the_child(), 20);
+}
+
+/// A row is edited under its holder so that it cannot be used, or does not fit. It is said, and neither read on nor written to until it
+/// is corrected; then it is read on.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_becomes_odd_under_its_holder_is_left_alone_until_it_is_corrected() {
+    let odd = [
+        ("entityType", text("DISCOUNT"), FindingKind::RowUnusable),
+        ("leaseCounter", text("many"), FindingKind::RowUnusable),
+        ("startingHashKey", text("zero"), FindingKind::RowUnusable),
+        ("parentShardId", AttributeValue::Ss(vec![shard_id(1)]), FindingKind::RowUnusable),
+        ("startingHashKey", text("7"), FindingKind::LeaseMismatch),
+        (
+            "boundToStream",
+            text("arn:aws:kinesis:us-east-1:000000000000:stream/orders 1764522000"),
+            FindingKind::LeaseMismatch,
+        ),
+    ];
+    for (attribute, value, kind) in odd {
+        let cloud = Cloud::new();
+        let stream = cloud.create_stream("clicks", 2).await;
+        let ledger = Ledger::of(&cloud);
+        let (handle, running) = start(&cloud, "a", &ledger).await;
+        put(&stream, 0..20).await;
+        ledger.wait_for(20).await;
+        sleep(20 * SECOND).await;
+        let row = || cloud.table("app").item(shard_id(1).as_str()).expect("a row");
+        let before = row().get(attribute).cloned();
+        edit(&cloud, &shard_id(1), |item| drop(item.insert(attribute.to_owned(), value.clone())));
+        found(&handle, kind, 10 * SECOND).await;
+        sleep(5 * SECOND).await;
+        let left = row();
+        put(&stream, 20..40).await;
+        sleep(MINUTE).await;
+        assert_eq!(row(), left, "{attribute} {value:?}: the row is left alone");
+        let (one, all) = (ShardId::from(shard_id(1).as_str()), ledger.all());
+        assert!(!all[20..].iter().any(|delivered| delivered.shard == one), "{attribute} {value:?}: it is read on");
+        assert!(all.len() > 20, "{attribute} {value:?}: the other shard is read");
+        assert_eq!(handle.findings().len(), 1, "{:?}", handle.findings());
+        edit(&cloud, &shard_id(1), |item| {
+            item.remove(attribute);
+            item.extend(before.clone().map(|before| (attribute.to_owned(), before)));
+        });
+        ledger.wait_for(40).await;
+        ledger.check(&stream);
+        sleep(10 * SECOND).await;
+        assert_eq!(handle.findings(), [], "{attribute} {value:?}");
+        assert!(!running.is_finished());
+    }
 }
 
 /// A worker that does not lead finds a lease named as its own that does not fit. That is mended when the row is, and when the row is

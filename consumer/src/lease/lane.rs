@@ -7,14 +7,16 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::cleanup::{self, Cleaned};
 use super::held::{CheckpointError, Command, Expiry, Failed, HeldLease, HoldContext, Standing};
 use super::lease::{Checkpoint, Lease, LeaseKey, Owners};
+use super::odd;
 use super::renew::{Answer, LostReason, Ownership, Verdict, Write};
 use super::shutdown::Shutdown;
 use super::store::{Renewal, StoreError, Written};
 use super::throughput::Throughput;
 use crate::clock::Tick;
+
+mod finished;
 
 /// The worker's side of a held lease.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct Lane {
     finished: Arc<AtomicBool>,
     /// Set by the shard's task: the lease is released when that lets go of it.
     failed: Failed,
+    /// Set when the row has been seen to be one that cannot be used.
+    unusable: bool,
     throughput: Throughput,
     rng: fastrand::Rng,
 }
@@ -65,10 +69,12 @@ pub(crate) async fn adopt(
         expiry: expiry.clone(),
         finished,
         failed: Failed::default(),
+        unusable: false,
         throughput,
         rng,
     };
     lane.write(&Write::Renew).await?;
+    lane.is_usable()?;
     let epoch = lane.state.counter();
     let held = HeldLease::new(context, lease, epoch, watched, sender, delivered, expiry);
     lane.failed = held.failed();
@@ -100,6 +106,7 @@ impl Lane {
     }
 
     async fn step(&mut self) -> Result<(), LostReason> {
+        self.is_usable()?;
         self.publish();
         match self.next().await {
             Next::Renew => self.write(&Write::Renew).await,
@@ -214,6 +221,7 @@ impl Lane {
             match verdict {
                 Verdict::Accepted => {
                     self.note_accepted(sent);
+                    self.unusable = self.shows_unusable(answer).await;
                     self.throughput.sample(self.context.clock.now(), self.delivered.load(Ordering::Relaxed));
                     return Ok(());
                 }
@@ -248,6 +256,7 @@ impl Lane {
     async fn read_back(&self) -> Answer {
         match timeout(self.attempt_time(), self.context.store.read(&self.lease.key)).await {
             Ok(Ok(row)) => Answer::ReadBack(row.map(Box::new)),
+            Ok(Err(StoreError::Unreadable { .. })) => Answer::Unusable,
             Ok(Err(error)) => {
                 tracing::warn!(lease = %self.key(), %error, "reading the lease back failed");
                 Answer::NotWritten
@@ -272,6 +281,21 @@ impl Lane {
             }
             Err(_) => Answer::Unknown,
         }
+    }
+
+    /// Whether the row, as an accepted write left it, is one that this worker would not have taken: somebody has edited it.
+    async fn shows_unusable(&self, answer: Answer) -> bool {
+        let (Answer::Accepted(Some(row)) | Answer::Refused(Some(row)) | Answer::ReadBack(Some(row))) = answer else {
+            // It did not come back, for it cannot be read, or the store never gives it.
+            return matches!(self.read_back().await, Answer::Unusable);
+        };
+        let other_keys = row.range.zip(self.lease.range).is_some_and(|(now, before)| now != before);
+        other_keys || odd::oddity(&row).is_some() || self.context.belonging.is_foreign(&row)
+    }
+
+    /// By the rule *one row*: a row that cannot be used is neither renewed nor read on. Where it is said is where leases are found.
+    const fn is_usable(&self) -> Result<(), LostReason> {
+        if self.unusable { Err(LostReason::Unusable) } else { Ok(()) }
     }
 
     fn note_accepted(&self, sent: Tick) {
@@ -338,49 +362,10 @@ impl Lane {
     const fn is_finished(&self) -> bool {
         self.state.checkpoint().is_shard_end()
     }
-
-    /// A finished lease needs no reader; it is renewed until clean-up deletes it, since a leader would otherwise take it
-    /// for orphaned and give it to one worker after the other.
-    async fn keep_finished(&mut self) -> Result<(), LostReason> {
-        for renewals in 1_u32.. {
-            self.publish();
-            if self.revoked_at().is_some() {
-                return Err(self.give_up().await);
-            }
-            let renew_at = self.context.clock.instant(self.state.renew_at());
-            tokio::select! { biased;
-                () = tokio::time::sleep_until(renew_at) => self.write(&Write::Renew).await?,
-                () = self.shutdown.begun() => {}
-            }
-            if renewals.is_multiple_of(RENEWALS_A_CLEAN_UP) {
-                self.clean_up().await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A Java leader leaves clean-up to the owners; one of ours has done it before this comes to it.
-    async fn clean_up(&mut self) -> Result<(), LostReason> {
-        match cleanup::delete_if_done(&*self.context.store, self.key()).await {
-            Ok(Cleaned::Gone) => Err(LostReason::Deleted),
-            Ok(Cleaned::Stays) => Ok(()),
-            Ok(Cleaned::Reopened) => {
-                tracing::info!(lease = %self.key(), "a finished lease has a checkpoint again: it is released, to be read on");
-                Err(self.give_up().await)
-            }
-            Err(error) => {
-                tracing::warn!(lease = %self.key(), error = &error as &dyn std::error::Error, "cleaning up a finished lease failed");
-                Ok(())
-            }
-        }
-    }
 }
 
 /// By how much an adoption moves the counter. Never by one, as a renewal does, and hardly ever as another adoption.
 const STRIDES: std::ops::RangeInclusive<u64> = 2..=1 << 16;
-
-/// With a lease duration of 10 s, one look at the family of a finished lease every half minute.
-const RENEWALS_A_CLEAN_UP: u32 = 9;
 
 /// Full jitter up to a bound that doubles from 50 ms to a tenth of the lease's life, so that even many failures in a
 /// row leave room for several more tries before it ends.

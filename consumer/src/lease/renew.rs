@@ -50,6 +50,8 @@ pub(crate) enum Answer {
     Refused(Option<Box<Lease>>),
     /// The row as a consistent read after a refusal without a row showed it.
     ReadBack(Option<Box<Lease>>),
+    /// The row cannot be read as a lease.
+    Unusable,
     /// Nothing was written.
     NotWritten,
     /// It may have been written.
@@ -84,6 +86,8 @@ pub enum LostReason {
     Expired,
     /// Its row is gone, or another has been made in its place.
     Deleted,
+    /// Its row was edited so that it cannot be used. It is left alone until it is corrected.
+    Unusable,
     /// The row names one worker as both sides of a hand-off, which no worker of any kind writes.
     Contradictory,
     /// This worker gave it away, in a hand-off or at shutdown.
@@ -145,6 +149,7 @@ impl Ownership {
             }
             Answer::Refused(None) => Verdict::ReadBack,
             Answer::ReadBack(None) => Verdict::Lost(LostReason::Deleted),
+            Answer::Unusable => Verdict::Lost(LostReason::Unusable),
             Answer::Refused(Some(row)) | Answer::ReadBack(Some(row)) => self.judge_row(write, row, sent + handoff_time),
         }
     }

@@ -55,8 +55,11 @@ impl Row {
     }
 }
 
-/// Reads a lease, whatever its `entityType` says.
+/// Reads a lease. A row of another type is not one, whatever else is in it.
 pub(super) fn lease(item: &Item) -> Result<Lease, Malformed> {
+    if let Some(other) = text(item, ENTITY_TYPE)?.filter(|entity_type| *entity_type != LEASE) {
+        return Err(malformed(ENTITY_TYPE, format!("is {}, and not that of a lease", escaped(other))));
+    }
     let key = LeaseKey::from(required(KEY, text(item, KEY)?)?);
     let of_shard = key.shard();
     let mut lease = Lease::new(key, checkpoint(item, &of_shard)?);
