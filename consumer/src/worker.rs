@@ -2,6 +2,7 @@
 
 mod control;
 mod hold;
+mod index;
 mod lookout;
 mod offers;
 mod report;
@@ -26,6 +27,7 @@ use self::offers::{Offers, Taker};
 use self::report::report;
 use self::table_watch::TableWatch;
 
+use crate::clock::Tick;
 use crate::lease::find::{Find, Finder};
 use crate::lease::held::{HeldLease, HoldContext};
 use crate::lease::leader::{self, LeaderContext};
@@ -91,6 +93,7 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
         unwanted: BTreeSet::new(),
         lookout: Lookout::new(hold.clone()),
         odd: BTreeSet::new(),
+        read_whole: None,
         table: TableWatch::default(),
         lost_table: Arc::clone(&lost_table),
         hold: hold.clone(),
@@ -171,6 +174,8 @@ struct Keeper {
     lookout: Lookout,
     /// Rows that name us and cannot be used.
     odd: BTreeSet<LeaseKey>,
+    /// When the whole table was read last, since its index is gone.
+    read_whole: Option<Tick>,
     table: TableWatch,
     lost_table: Arc<AtomicBool>,
     max_leases: usize,
@@ -294,16 +299,14 @@ impl Keeper {
     async fn find(&mut self, with_index: bool) {
         let mut keys = self.hold.hints.take();
         if with_index {
-            let owned = self.hold.store.owned_by(&self.hold.me).await;
+            let owned = self.owned().await;
             self.watch_table(&owned);
             match owned {
-                Ok(owned) => {
-                    self.finder.named(&owned);
-                    self.forget_odd(|key| owned.contains(key));
-                    self.lookout.forget(|key| owned.contains(key));
+                Ok(Some(owned)) => {
+                    self.note_named(&owned);
                     keys.extend(owned);
                 }
-                Err(StoreError::NoTable(_)) => {}
+                Ok(None) | Err(StoreError::NoTable(_)) => {}
                 Err(error) => error.log("looking for our leases"),
             }
         }

@@ -198,7 +198,7 @@ impl LeaseStore for DynamoDbLeaseStore {
                 .expression_attribute_values(":owner", s(worker.as_str()))
                 .set_exclusive_start_key(next.take());
             let page = call(self.call_timeout, "owned_by", query.send()).await;
-            let page = page.map_err(|e| e.into_store_error("owned_by"))?;
+            let page = page.map_err(|e| e.into_query_error("owned_by"))?;
             let items = page.items.unwrap_or_default();
             keys.extend(items.iter().map(|item| LeaseKey::from(key_of(item))));
             next = page.last_evaluated_key;

@@ -64,7 +64,8 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Everything in the table, eventually consistent. A row that cannot be read is reported, not an error.
     async fn scan(&self) -> Result<Rows, StoreError>;
 
-    /// The leases whose `leaseOwner` is `worker`, through the index: eventually consistent.
+    /// The leases whose `leaseOwner` is `worker`, through the index: eventually consistent. [`StoreError::NoIndex`] where there is no
+    /// such index: a worker then finds its leases by a [`scan`](Self::scan) now and then.
     async fn owned_by(&self, worker: &WorkerId) -> Result<Vec<LeaseKey>, StoreError>;
 
     /// One lease, strongly consistent.
@@ -304,6 +305,9 @@ pub enum StoreError {
     /// The table does not exist (any more). Nothing was written.
     #[error("the lease table does not exist")]
     NoTable(#[source] BoxError),
+    /// The table has no index of leases by their owners (any more), or the index cannot be read yet.
+    #[error("the lease table has no index of leases by their owners")]
+    NoIndex(#[source] BoxError),
     /// The row cannot be read as what it should be. Nothing was written.
     #[error("a row of the lease table cannot be read: {problem}")]
     Unreadable {
@@ -345,7 +349,7 @@ impl StoreError {
 
     fn answered(&self) -> Option<&Answered> {
         match self {
-            Self::Throttled(source) | Self::NoTable(source) => source.downcast_ref(),
+            Self::Throttled(source) | Self::NoTable(source) | Self::NoIndex(source) => source.downcast_ref(),
             Self::Refused { source, .. } | Self::Denied { source, .. } | Self::Unknown { source, .. } => {
                 source.downcast_ref()
             }
@@ -375,6 +379,7 @@ impl StoreError {
             }
             Self::Unreadable { .. } => "read",
             Self::Throttled(_) | Self::NoTable(_) => "a call",
+            Self::NoIndex(_) => "owned_by",
         }
     }
 

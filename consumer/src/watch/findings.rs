@@ -37,6 +37,8 @@ pub enum FindingKind {
     OtherStream,
     /// The table has no lease any more, and had some.
     LeasesGone,
+    /// The index of the lease table, by which workers find their leases, is gone.
+    IndexGone,
     /// An action that a worker needs, such as `dynamodb:UpdateItem`, is refused for want of permission, credentials or a key.
     ActionDenied,
     /// A row of the lease table cannot be used. It is left alone.
@@ -70,7 +72,7 @@ pub enum Severity {
 impl FindingKind {
     /// Whether there is one at the most, and all else hangs on it.
     pub(super) const fn is_of_the_whole_table(self) -> bool {
-        matches!(self, Self::TableGone | Self::OtherStream | Self::LeasesGone)
+        matches!(self, Self::TableGone | Self::OtherStream | Self::LeasesGone | Self::IndexGone)
     }
 
     /// Returns the level at which findings of this kind are said.
@@ -80,6 +82,7 @@ impl FindingKind {
             Self::TableGone
             | Self::OtherStream
             | Self::LeasesGone
+            | Self::IndexGone
             | Self::ActionDenied
             | Self::EndedOpen
             | Self::LeaseMismatch
@@ -95,6 +98,7 @@ impl FindingKind {
             Self::OtherStream => "the lease table is another stream's",
             Self::EndedOpen => "a finished shard is open",
             Self::LeasesGone => "the lease table has lost its leases",
+            Self::IndexGone => "the index of the lease table is gone",
             Self::ActionDenied => "an action is not allowed",
             Self::RowUnusable => "a row of the lease table is left alone",
             Self::LeaseMismatch => "a lease does not fit the stream",

@@ -56,6 +56,13 @@ impl Keeper {
         self.odd.insert(key);
     }
 
+    /// Takes back what is known and said of leases that do not name this worker any more.
+    pub(super) fn note_named(&mut self, named: &[LeaseKey]) {
+        self.finder.named(named);
+        self.forget_odd(|key| named.contains(key));
+        self.lookout.forget(|key| named.contains(key));
+    }
+
     /// Forgets rows that do not name us any more, as far as `still` does not say otherwise.
     pub(super) fn forget_odd(&mut self, still: impl Fn(&LeaseKey) -> bool) {
         let findings = &self.hold.findings;

@@ -131,6 +131,15 @@ impl<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static> Failur
         }
     }
 
+    /// The error of a query of the index. That one is always the same, so it is invalid only where the index is not there.
+    pub(super) fn into_query_error(self, operation: &'static str) -> StoreError {
+        let no_index = matches!(self.code(), Some("ValidationException" | "IndexNotFoundException"));
+        match self.into_store_error(operation) {
+            StoreError::Refused { source, .. } | StoreError::NoTable(source) if no_index => StoreError::NoIndex(source),
+            other => other,
+        }
+    }
+
     fn kind(&self) -> Option<Kind> {
         match self {
             Self::Sdk(error) => Kind::of_error(error),
