@@ -31,7 +31,7 @@ pub enum BuildError {
     #[error("the stream cannot be read")]
     Stream(#[from] DiscoverError),
     /// The lease table cannot be used.
-    #[error("the lease table cannot be used")]
+    #[error(transparent)]
     LeaseTable(#[from] PrepareError),
     /// The thread that keeps the leases could not be started. Nothing was sent.
     #[error("no thread could be started for the leases")]

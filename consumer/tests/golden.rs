@@ -193,6 +193,9 @@ async fn on_every_table_of_the_kcl_the_right_worker_is_not_refused_for_its_strea
         if *usable == Use::Refused {
             let error = built.map(drop).expect_err("not for this layout yet");
             assert!(matches!(error, BuildError::LeaseTable(PrepareError::Refused { .. })), "{name}: {error:?}");
+            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| (*error).source());
+            let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            assert_eq!(text.matches("cannot be used").count(), 1, "{text}");
             assert_eq!(golden.content(), before, "{name}");
             continue;
         }
