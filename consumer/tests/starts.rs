@@ -279,6 +279,27 @@ async fn an_action_that_is_denied_while_a_worker_runs_is_said_once_with_its_name
     }
 }
 
+/// The only worker leaves: that nobody takes its leases needs no warning.
+#[tokio::test(start_paused = true)]
+async fn the_last_worker_that_leaves_does_not_complain_that_nobody_has_room() {
+    let (log, _guard) = Log::start();
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 4).await;
+    let consumer = builder(&cloud.connect("w").await).build().await.expect("nothing is wrong");
+    let handle = consumer.handle();
+    let running = tokio::spawn(consumer.run(|_: Batch| async {
+        // The other shards are let go of long before this one.
+        sleep(20 * SECOND).await;
+        Ok::<(), std::io::Error>(())
+    }));
+    sleep(10 * SECOND).await;
+    stream.put("a", "slow").await;
+    sleep(2 * SECOND).await;
+    handle.shutdown(30 * SECOND).await;
+    running.await.expect("no panic").expect("a good end");
+    assert_eq!(log.text(), "");
+}
+
 /// The trials write nothing.
 #[tokio::test(start_paused = true)]
 async fn what_build_tries_leaves_the_table_as_it_was() {

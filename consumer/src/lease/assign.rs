@@ -191,7 +191,10 @@ impl Assignment {
             let target = watched.target().filter(|target| Some(*target) != before && loads.has_room(target)).cloned();
             let refusals = watched.refusals();
             let Some(to) = target.or_else(|| loads.least_refusing(before, refusals)) else {
-                round.spill.push(key.clone());
+                // When the last worker leaves, nobody is there whose room could be too small.
+                if !loads.loads.is_empty() {
+                    round.spill.push(key.clone());
+                }
                 continue;
             };
             if refusals.by(&to).is_some() && now < refusals.again_at() {
