@@ -246,12 +246,13 @@ impl ConsumerBuilder {
             }
             None => (store, Arc::clone(&discover)),
         };
-        let store: Arc<dyn LeaseStore> = Arc::new(WatchedStore::new(store, self.application.clone(), denials.clone()));
+        let table = store.table_name().map_or(self.application, str::to_owned);
+        let store: Arc<dyn LeaseStore> = Arc::new(WatchedStore::new(store, table.clone(), denials.clone()));
 
         let clock = Arc::new(Clock::start_with(self.clock));
         let findings = Findings::new(Arc::clone(&clock), &me);
         let belonging = Arc::new(Belonging::new(
-            self.application,
+            table,
             Arc::clone(&store),
             Arc::clone(&listed),
             Arc::clone(&clock),

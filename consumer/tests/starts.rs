@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use kinesis_consumer::lease::DynamoDbLeaseStore;
 use kinesis_consumer::{Batch, BuildError, Consumer, ConsumerBuilder, FindingKind};
 use kinesis_testkit::{Cloud, Connection, Fault, Limits};
 use tokio::time::{Instant, sleep};
@@ -277,6 +278,35 @@ async fn an_action_that_is_denied_while_a_worker_runs_is_said_once_with_its_name
         handle.shutdown(SECOND).await;
         running.await.expect("no panic").expect("a good end");
     }
+}
+
+/// A call that is denied at the end of a shard is tried again and again, and said once. The finding names the table, whose name need not
+/// be the application's.
+#[tokio::test(start_paused = true)]
+async fn what_is_denied_at_the_end_of_a_shard_is_said_once_with_the_name_of_the_table() {
+    let (log, _guard) = Log::start();
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let connection = cloud.connect("w").await;
+    let store = Arc::new(DynamoDbLeaseStore::new(connection.dynamodb.clone(), "leases-of-app"));
+    let consumer = builder(&connection).lease_store(store).build().await.expect("nothing is wrong");
+    let handle = consumer.handle();
+    let running = tokio::spawn(consumer.run(|_: Batch| async { Ok::<(), std::io::Error>(()) }));
+    sleep(10 * SECOND).await;
+    let now = cloud.clock().elapsed();
+    let denied = Fault::refuse("AccessDeniedException");
+    cloud.faults("w").dynamodb().during_for("PutItem", now..now + 60 * SECOND, denied);
+    stream.split(0).await;
+    sleep(50 * SECOND).await;
+    let findings = handle.findings();
+    assert_eq!(findings.iter().map(|finding| finding.subject.as_str()).collect::<Vec<_>>(), ["dynamodb:PutItem"]);
+    assert!(findings[0].seen.contains("the lease table leases-of-app"), "{findings:?}");
+    let text = log.text();
+    assert_eq!(text.lines().filter(|line| line.contains("AccessDenied")).count(), 1, "{text}");
+    sleep(30 * SECOND).await;
+    assert_eq!(handle.findings(), []);
+    handle.shutdown(SECOND).await;
+    running.await.expect("no panic").expect("a good end");
 }
 
 /// The only worker leaves: that nobody takes its leases needs no warning.

@@ -128,6 +128,10 @@ impl LeaseStore for DynamoDbLeaseStore {
         check("call_timeout", fits, format_args!("{timeout:?}"), "must be from 100 ms to 1 min")
     }
 
+    fn table_name(&self) -> Option<&str> {
+        Some(&self.table)
+    }
+
     fn place(&self) -> String {
         self.place.to_string()
     }

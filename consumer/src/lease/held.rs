@@ -247,7 +247,7 @@ impl HeldLease {
                 Some(Err(error)) => error,
                 None => return Err(self.lost(LostReason::Dropped)),
             };
-            let error: &(dyn std::error::Error + Send + Sync) = match &error {
+            match error {
                 ClaimError::Another(other) => {
                     return Err(CheckpointError::Refused {
                         lease: self.lease.key.clone(),
@@ -258,13 +258,12 @@ impl HeldLease {
                         reason: other.to_string(),
                     });
                 }
-                ClaimError::Store(error) => error,
-                ClaimError::Stream(error) => error,
-            };
+                ClaimError::Store(error) => error.log_for(&self.lease.key, "finding out whose the lease table is"),
+                ClaimError::Stream(error) => error.log("finding out whose the lease table is"),
+            }
             if let Standing::Lost(reason) = self.standing() {
                 return Err(self.lost(reason));
             }
-            tracing::warn!(lease = %self.lease.key, error = error as &dyn std::error::Error, "finding out whose the lease table is failed; trying again");
             tokio::time::sleep(pause(&mut rng, self.context.duration, attempt)).await;
         }
         Err(self.lost(LostReason::Expired))

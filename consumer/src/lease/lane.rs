@@ -258,7 +258,7 @@ impl Lane {
             Ok(Ok(row)) => Answer::ReadBack(row.map(Box::new)),
             Ok(Err(StoreError::Unreadable { .. })) => Answer::Unusable,
             Ok(Err(error)) => {
-                tracing::warn!(lease = %self.key(), %error, "reading the lease back failed");
+                error.log_for(self.key(), "reading the lease back");
                 Answer::NotWritten
             }
             Err(_) => Answer::NotWritten,
@@ -268,14 +268,8 @@ impl Lane {
     async fn answer_in_time(&self, call: impl Future<Output = Result<Written, StoreError>> + Send) -> Answer {
         match timeout(self.attempt_time(), call).await {
             Ok(answer) => {
-                match &answer {
-                    Err(error) if error.is_denied() => {
-                        tracing::debug!(lease = %self.key(), error = error as &dyn std::error::Error, "writing the lease is not allowed");
-                    }
-                    Err(error) => {
-                        tracing::warn!(lease = %self.key(), error = error as &dyn std::error::Error, "writing the lease failed");
-                    }
-                    Ok(_) => {}
+                if let Err(error) = &answer {
+                    error.log_for(self.key(), "writing the lease");
                 }
                 answer.into()
             }

@@ -83,7 +83,7 @@ impl HeldLease {
         let leases = match leases_of(&*context.store, &lease.parents, None).await {
             Ok(leases) => leases,
             Err(error) => {
-                tracing::warn!(lease = %lease.key, error = &error as &dyn std::error::Error, "looking for the parents failed");
+                error.log_for(&lease.key, "looking for the parents");
                 return false;
             }
         };
@@ -214,9 +214,7 @@ impl HeldLease {
             }
             match call().await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => {
-                    tracing::warn!(lease = %self.lease().key, error = &error as &dyn std::error::Error, "ending the shard: a call failed");
-                }
+                Err(error) => error.log_for(&self.lease().key, "a call at the end of the shard"),
             }
             tokio::time::sleep(pause(&mut rng, self.context().duration, attempt)).await;
         }
@@ -245,10 +243,7 @@ impl Gone {
         let listing = match discover.list(ListFilter::All).await {
             Ok(listing) => listing,
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "looking for the other parents of a child failed"
-                );
+                error.log("looking for the other parents of a child");
                 return false;
             }
         };

@@ -38,6 +38,11 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// What the table is called, for errors. `None`, the default: as the application.
+    fn table_name(&self) -> Option<&str> {
+        None
+    }
+
     /// Where the table is, for errors: region and endpoint, say.
     fn place(&self) -> String {
         "a lease store of the program's own".to_owned()
@@ -368,6 +373,15 @@ impl StoreError {
         match self.is_denied() {
             true => tracing::debug!(error, "{what} failed"),
             false => tracing::warn!(error, "{what} failed"),
+        }
+    }
+
+    /// The same about one lease. A row that cannot be read is among the findings too, of the leader and of the worker that it names.
+    pub(crate) fn log_for(&self, lease: &LeaseKey, what: &'static str) {
+        let error = self as &dyn std::error::Error;
+        match self.is_denied() || matches!(self, Self::Unreadable { .. }) {
+            true => tracing::debug!(%lease, error, "{what} failed"),
+            false => tracing::warn!(%lease, error, "{what} failed"),
         }
     }
 

@@ -48,6 +48,10 @@ impl WatchedStore {
 
 #[async_trait]
 impl LeaseStore for WatchedStore {
+    fn table_name(&self) -> Option<&str> {
+        Some(&self.table)
+    }
+
     fn place(&self) -> String {
         self.inner.place()
     }

@@ -421,6 +421,15 @@ impl DiscoverError {
         let Self::Refused { call, .. } = self else { return false };
         call.code.as_deref().is_some_and(|code| Kind::of_code(code, None).recovery() == Recovery::NeedsAction)
     }
+
+    /// Logs that a worker that runs could not do something and goes on. What is denied is among its findings already.
+    pub(crate) fn log(&self, what: &'static str) {
+        let error = self as &dyn Error;
+        match self.is_denied() {
+            true => tracing::debug!(error, "{what} failed"),
+            false => tracing::warn!(error, "{what} failed"),
+        }
+    }
 }
 
 const LIST: &str = "ListShards";

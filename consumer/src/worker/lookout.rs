@@ -93,10 +93,7 @@ impl Lookout {
         };
         self.look = None;
         if let Err(error) = looked {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "looking at the stream before leases are taken failed"
-            );
+            error.log("looking at the stream before leases are taken");
         }
         std::mem::take(&mut self.unsure)
     }

@@ -36,7 +36,7 @@ impl Lane {
                 Err(self.give_up().await)
             }
             Err(error) => {
-                tracing::warn!(lease = %self.key(), error = &error as &dyn std::error::Error, "cleaning up a finished lease failed");
+                error.log_for(self.key(), "cleaning up a finished lease");
                 Ok(())
             }
         }

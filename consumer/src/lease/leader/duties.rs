@@ -155,12 +155,7 @@ impl Duties {
                 // Said where it was found.
                 Err(ClaimError::Another(_)) => {}
                 Err(ClaimError::Store(error)) => error.log("looking whose the lease table is"),
-                Err(ClaimError::Stream(error)) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "finding out whose the lease table is failed"
-                    );
-                }
+                Err(ClaimError::Stream(error)) => error.log("finding out whose the lease table is"),
             }
         }
         self.knows_the_table && belonging.another().is_none()

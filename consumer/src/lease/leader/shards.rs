@@ -229,9 +229,7 @@ impl Looker {
             Ok(()) => {}
             Err(ClaimError::Another(_)) => return false,
             Err(ClaimError::Store(error)) => error.log("looking whose the lease table is"),
-            Err(ClaimError::Stream(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "finding out whose the lease table is failed")
-            }
+            Err(ClaimError::Stream(error)) => error.log("finding out whose the lease table is"),
         }
         !matches!(self.belonging.confirm(asked).await, Confirmed::Another(_))
     }
@@ -252,13 +250,7 @@ impl Looker {
         let listing = match self.discover.list(filter).await {
             Ok(listing) => listing,
             Err(error) => {
-                let denied = error.is_denied();
-                let error = &error as &dyn std::error::Error;
-                match denied {
-                    // Among the findings already.
-                    true => tracing::debug!(error, "listing the shards failed"),
-                    false => tracing::warn!(error, "listing the shards failed"),
-                }
+                error.log("listing the shards");
                 return Synced { missing: seen_missing, ..synced };
             }
         };
@@ -283,8 +275,8 @@ impl Looker {
             let bound_to = self.belonging.of_new_leases();
             let leases = sure.into_iter().map(|lease| Lease { bound_to: bound_to.clone(), ..lease });
             let created = sync::create(&*self.store, leases, || BACKOFF.pauses(rng.fork())).await;
-            for (lease, error) in &created.failed {
-                tracing::warn!(%lease, error = &**error as &dyn std::error::Error, "creating a lease failed");
+            for (key, error) in &created.failed {
+                error.log_for(key, "creating a lease");
             }
             for lease in &created.leases {
                 tracing::info!(lease = %lease.key, checkpoint = ?lease.checkpoint, "lease created");

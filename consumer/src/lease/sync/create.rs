@@ -4,7 +4,7 @@ use futures::StreamExt;
 
 use crate::backoff::Pauses;
 use crate::lease::store::LeaseStore;
-use crate::lease::{BoxError, Lease, LeaseKey, StoreError, Written};
+use crate::lease::{Lease, LeaseKey, StoreError, Written};
 
 /// What became of leases to be created.
 #[derive(Debug, Default)]
@@ -12,7 +12,7 @@ pub(crate) struct Created {
     /// In the table now, by us or by somebody faster.
     pub(crate) leases: Vec<Lease>,
     /// Not known to be in the table.
-    pub(crate) failed: Vec<(LeaseKey, BoxError)>,
+    pub(crate) failed: Vec<(LeaseKey, StoreError)>,
 }
 
 /// Creates leases, each for itself: one that fails holds up no other. `pauses` is asked for the pauses between tries.
@@ -28,7 +28,7 @@ pub(crate) async fn create(
     while let Some(attempt) = attempts.next().await {
         match attempt {
             Ok(lease) => created.leases.push(lease),
-            Err((key, error)) => created.failed.push((key, error.into())),
+            Err(failed) => created.failed.push(failed),
         }
     }
     created
