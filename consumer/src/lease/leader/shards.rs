@@ -35,7 +35,7 @@ pub(super) struct Shards {
     absences: BTreeMap<ShardId, Absence>,
     /// Finished leases whose shards are listed open, and since which listing.
     ended_open: BTreeMap<LeaseKey, Tick>,
-    /// Leases that are missing, and since which look.
+    /// Leases that are missing, and from when on they may be made.
     missing: BTreeMap<LeaseKey, Tick>,
     findings: Findings,
 }
@@ -45,7 +45,7 @@ pub(super) struct Shards {
 pub(super) struct Synced {
     /// Leases that are in the table now.
     pub(super) made: Vec<Lease>,
-    /// Leases that are missing and were not made, and since which look.
+    /// Leases that are missing and were not made, and from when on they may be made.
     missing: BTreeMap<LeaseKey, Tick>,
     /// The listing of the whole stream, if it was that, and when it was asked for.
     listing: Option<(Tick, Vec<ListedShard>)>,
@@ -260,11 +260,10 @@ impl Looker {
             let is_new = rows.leases.is_empty() && rows.unreadable.is_empty();
             // The rule `missing`: until a lease duration has passed, the lease may have been deleted under an owner who does not
             // know yet. A read that lags behind can lack leases too, that are there, or have been there and are done.
-            let (sure, unsure): (Vec<_>, Vec<_>) = create.into_iter().partition(|lease| {
-                is_new || seen_missing.get(&lease.key).is_some_and(|since| asked.since(*since) >= self.duration)
-            });
-            let since = |key: &LeaseKey| seen_missing.get(key).copied().unwrap_or(asked);
-            synced.missing = unsure.into_iter().map(|lease| (lease.key.clone(), since(&lease.key))).collect();
+            let may_be_made = |key: &LeaseKey| seen_missing.get(key).copied().unwrap_or(asked + self.duration);
+            let (sure, unsure): (Vec<_>, Vec<_>) =
+                create.into_iter().partition(|lease| is_new || asked >= may_be_made(&lease.key));
+            synced.missing = unsure.into_iter().map(|lease| (lease.key.clone(), may_be_made(&lease.key))).collect();
             tracing::debug!(
                 shards = listing.len(),
                 create = sure.len(),
@@ -277,6 +276,8 @@ impl Looker {
             let created = sync::create(&*self.store, leases, || BACKOFF.pauses(rng.fork())).await;
             for (key, error) in &created.failed {
                 error.log_for(key, "creating a lease");
+                // It has been missing for long enough: the next look tries again.
+                synced.missing.insert(key.clone(), asked);
             }
             for lease in &created.leases {
                 tracing::info!(lease = %lease.key, checkpoint = ?lease.checkpoint, "lease created");

@@ -470,6 +470,21 @@ async fn a_throttled_table_gets_all_its_leases() {
     assert!(took <= Duration::from_secs(15), "{took:?}");
 }
 
+/// A lease that was missed for long enough and could not be made is made at the next look, and not a lease duration later.
+#[tokio::test(start_paused = true)]
+async fn a_lease_whose_creation_failed_is_made_at_the_next_look() {
+    let world = World::with_dynamodb(2).await;
+    let _a = world.start("a").await;
+    world.until("a2", Duration::from_secs(10)).await;
+    sleep(Duration::from_secs(60)).await;
+    assert!(world.cloud.table("app").delete("shardId-000000000001"));
+    // All the tries of one creation.
+    world.cloud.faults("a").dynamodb().next_n("PutItem", 6, Fault::Throttle);
+    let took = world.until("a2", Duration::from_secs(60)).await;
+    assert!(world.cloud.unused_faults().is_empty(), "the first creation fails");
+    assert!(took <= Duration::from_secs(25), "{took:?}");
+}
+
 /// S109: nothing starts over by itself.
 #[tokio::test(start_paused = true)]
 async fn leases_that_vanish_are_not_made_anew() {
