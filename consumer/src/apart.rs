@@ -26,7 +26,7 @@ impl Apart {
         Self(number)
     }
 
-    /// The timeouts of a client as they are, but for a read timeout that is longer by some nanoseconds; it is `read` if there is none.
+    /// The timeouts of a client as they are, but for a read timeout that is longer by some nanoseconds; it is `read` if the client has none.
     pub(crate) fn timeouts(&self, own: Option<&TimeoutConfig>, read: Duration) -> TimeoutConfig {
         let read = own.and_then(TimeoutConfig::read_timeout).unwrap_or(read);
         let more = Duration::from_nanos(self.0.into());

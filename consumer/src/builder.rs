@@ -198,7 +198,7 @@ impl ConsumerBuilder {
     /// Looks whether the stream is there, makes the lease table ready, and starts the worker.
     ///
     /// The worker keeps its leases on a thread of its own, which a shutdown ends, and so does dropping the consumer. Where the clock of
-    /// the runtime is paused, as in a test in virtual time, there is none, and everything runs on that runtime.
+    /// the runtime is paused, as in a test in virtual time, it has no such thread, and everything runs on that runtime.
     ///
     /// Waits for a stream or a table that is just being made, and for half a minute in all for what passes by itself or when somebody
     /// acts (docs/rules.md, *Who waits*), which is said at WARN. Not cancel safe in that a table may have been made by then;

@@ -91,7 +91,7 @@ impl Clock {
         Self { start: Instant::now(), suspended_at_start: suspension().1, suspended: AtomicU64::new(0), given: None }
     }
 
-    /// A clock that starts now and goes on with `reading`, or with the machine's clocks if there is none.
+    /// A clock that starts now and goes on with `reading`, or with the machine's clocks if it is `None`.
     #[must_use]
     pub fn start_with(reading: Option<Reading>) -> Self {
         let given = reading.map(|reading| {

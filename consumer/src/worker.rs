@@ -105,7 +105,7 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
         // The thread ends with this task, or when it is aborted.
         let _thread = thread;
         keeper.run().await;
-        // The lock goes last: whoever leads next finds the leases free already.
+        // The lock goes last: the next leader finds the leases free already.
         stop_leading.send_replace(true);
         let mut leading = leading;
         leading.join().await;

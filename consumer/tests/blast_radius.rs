@@ -110,7 +110,7 @@ async fn a_lease_that_cannot_be_begun_stops_no_worker_and_no_other_shard() {
     assert!(!d_running.is_finished());
 }
 
-/// Q9: whoever wants `run` to end says so.
+/// Q9: `run` ends at such a shard where a setting asks for that.
 #[tokio::test(start_paused = true)]
 async fn run_ends_at_a_shard_that_cannot_be_read_if_the_user_asks_for_it() {
     let (cloud, stream, ledger) = cloud_of(2).await;

@@ -1,4 +1,4 @@
-//! Checkpoints over restarts: of whoever writes none, of whoever prepared one, and after answers without records.
+//! Checkpoints over restarts: of a worker that writes none, of one that prepared one, and after answers without records.
 
 use std::time::Duration;
 

@@ -377,7 +377,7 @@ async fn made_by_java(cloud: &Cloud) {
 
 /// Q2: a Java leader gives this worker a lease of another stream. It is left alone, and its own are read.
 #[tokio::test(start_paused = true)]
-async fn a_lease_of_another_stream_is_never_adopted_whoever_leads() {
+async fn a_lease_of_another_stream_is_never_adopted_under_any_leader() {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 1).await;
     let number = stream.put("k", "1").await.sequence_number;

@@ -191,7 +191,7 @@ async fn a_stream_that_is_not_there_ends_a_start_within_five_seconds() {
     let cloud = Cloud::new();
     let connection = cloud.connect("w").await;
     let start = Instant::now();
-    let error = builder(&connection).build().await.expect_err("there is none");
+    let error = builder(&connection).build().await.expect_err("no such stream");
     assert!(start.elapsed() < 5 * SECOND, "{:?}", start.elapsed());
     assert!(
         chain(&error).contains("the stream clicks does not exist in us-east-1 at http://cloud.test"),

@@ -37,7 +37,7 @@ impl<D> Default for Tracker<D> {
 }
 
 impl<D: Delivery> Tracker<D> {
-    /// Takes in a delivery; returns the numbers of its records.
+    /// Records a delivery; returns the numbers of its records.
     pub(crate) fn deliver(&mut self, delivery: D) -> Range<u64> {
         let first = self.next;
         self.next += delivery.len();

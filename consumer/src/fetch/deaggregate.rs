@@ -128,8 +128,8 @@ impl Unfolder {
         match done {
             Done::All => return,
             Done::UpTo(sub_sequence) if sub_sequence == 0 || !self.at_checkpoint => return,
-            // Whoever stored that had unfolded the record and came so far in it. We have not, and what is done of it
-            // cannot be told: again is better than never (Q7).
+            // The worker that stored this had unfolded the record, and had processed a part of it. For us it is a plain record, so
+            // we cannot tell which part that is: again is better than never (Q7).
             Done::UpTo(sub_sequence) => {
                 tracing::warn!(
                     shard = %self.shard, number = %record.sequence_number(), sub_sequence,

@@ -13,7 +13,7 @@ use crate::shard::{ListedShard, ShardId};
 /// The reading of one shard, from its start position to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Polling {
-    /// Where to get an iterator when there is none: the start, then after the last record delivered.
+    /// Where to get an iterator while the shard has none: the start, then after the last record delivered.
     place: Place,
     iterator: Option<String>,
     doubt: Option<Doubt>,

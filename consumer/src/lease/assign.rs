@@ -73,7 +73,7 @@ impl Assignment {
         self
     }
 
-    /// Takes in the table as just read: `now` is after the read. `wall_clock` is ours; it serves for rows seen for the
+    /// Records the table as just read: `now` is after the read. `wall_clock` is ours; it serves for rows seen for the
     /// first time only.
     pub(crate) fn observe(&mut self, now: Tick, wall_clock: EpochTime, rows: &Rows) {
         self.fleet.observe(now, wall_clock, &rows.workers);
@@ -106,7 +106,7 @@ impl Assignment {
         round
     }
 
-    /// Takes in that a move was accepted, and the counter that it left.
+    /// Records that a move was accepted, and the counter that it left.
     pub(crate) fn moved(&mut self, now: Tick, change: &Move, counter: u64) {
         let (key, owners) = match change {
             Move::Assign { key, to, .. } => (key, Owners { owner: Some(to.clone()), checkpoint_owner: None }),

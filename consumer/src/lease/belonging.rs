@@ -294,7 +294,7 @@ impl Belonging {
         }
     }
 
-    /// Takes in which stream the table says that it belongs to.
+    /// Records which stream the table says that it belongs to.
     fn judge(&self, stream: String) -> Result<(), ClaimError> {
         let bound: Option<StreamIdentity> = stream.parse().ok();
         let standing = match (&self.this, &bound) {

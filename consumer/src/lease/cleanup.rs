@@ -17,7 +17,7 @@ use crate::shard::{ListedShard, ShardId};
 
 /// The leases that may be deleted, parents before their children: each only after those before it are gone.
 ///
-/// `listing` is complete, or `None` if there is none of late; without it, what it could say is taken for unknown. `expired`: the
+/// `listing` is complete, or `None` if the stream was not listed of late; without it, what it could say is taken for unknown. `expired`: the
 /// shards that have provably expired (rule `expiry`).
 pub(crate) fn deletable(rows: &Rows, listing: Option<&[ListedShard]>, expired: &BTreeSet<ShardId>) -> Vec<LeaseKey> {
     let view = View::new(rows, listing, expired);
@@ -40,7 +40,7 @@ pub(crate) fn deletable(rows: &Rows, listing: Option<&[ListedShard]>, expired: &
     }
 }
 
-/// What became of a finished lease.
+/// The result of a look at a finished lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cleaned {
     Gone,

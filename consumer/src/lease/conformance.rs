@@ -1,4 +1,4 @@
-//! The checks that a [`LeaseStore`] must pass, for whoever brings their own.
+//! The checks that a [`LeaseStore`] must pass, for programs that bring their own.
 //!
 //! ```no_run
 //! # async fn run() {

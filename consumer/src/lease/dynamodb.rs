@@ -76,7 +76,7 @@ impl DynamoDbLeaseStore {
         }
     }
 
-    /// How to create the table if there is none. Nothing of this touches a table that exists.
+    /// How to create the table if it does not exist. Nothing of this touches a table that exists.
     #[must_use]
     pub fn table_options(mut self, options: TableOptions) -> Self {
         self.options = options;

@@ -89,7 +89,7 @@ impl Finder {
         over
     }
 
-    /// Takes in that a lease is held no more, and what its counter was when it was last ours.
+    /// Records that a lease is no longer held, and the counter that it had when it was last ours.
     pub(crate) fn lost(&mut self, now: Tick, key: LeaseKey, reason: &LostReason, counter: u64) {
         let why = match reason {
             LostReason::Taken { by: Some(by) } if *by == self.me => Why::Twin,
@@ -100,8 +100,8 @@ impl Finder {
         self.left.insert(key, Left { why, counter, since: now });
     }
 
-    /// Takes in which leases the index names as ours. Another worker has had one that it does not name, so that whoever renewed
-    /// it under our id does so no more, and should it come back to us it is ours.
+    /// Records which leases the index names as ours. Another worker has had a lease that it does not name, so a second process under
+    /// our id no longer renews that lease. If it comes back to us, it is ours.
     pub(crate) fn named(&mut self, named: &[LeaseKey]) {
         if !self.left.is_empty() {
             let named: BTreeSet<&LeaseKey> = named.iter().collect();

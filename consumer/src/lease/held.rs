@@ -83,7 +83,7 @@ pub(crate) struct HoldContext {
 pub(crate) struct Moved(AtomicU64);
 
 impl Moved {
-    /// Takes in that a write sent at this time was accepted.
+    /// Records that a write sent at this time was accepted.
     pub(super) fn note(&self, sent: Tick) {
         self.0.fetch_max(nanos(sent), Ordering::Relaxed);
     }
@@ -139,7 +139,7 @@ impl Expiry {
         Self { clock, at: Arc::default() }
     }
 
-    /// Takes in when the lease runs out from now on.
+    /// Sets when the lease runs out from now on.
     pub(super) fn set(&self, at: Tick) {
         self.at.store(nanos(at), Ordering::Relaxed);
     }

@@ -120,7 +120,7 @@ impl Lane {
             Next::Serve(Command::Checkpoint(checkpoint, reply)) => self.serve_checkpoint(checkpoint, reply).await,
             Next::Serve(Command::Release(reply)) => {
                 let reason = self.give_up().await;
-                // Told before the answer, so that whoever released never sees its shard as still held.
+                // Told before the answer, so that a task that released its shard never sees it as still held.
                 self.standing.send_replace(Standing::Lost(reason.clone()));
                 let released = match &reason {
                     LostReason::Released => Ok(()),

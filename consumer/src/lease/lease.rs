@@ -198,7 +198,7 @@ pub struct Owners {
 pub struct Seen {
     /// The owners.
     pub owners: Owners,
-    /// The counter, by which whoever wants to take a lease has judged that nobody renews it. `None`: any, for a holder
+    /// The counter, by which a worker that wants to take a lease has judged that nobody renews it. `None`: any, for a holder
     /// that gives its own lease away, and for a hand-off that is ended though its source still renews.
     pub counter: Option<u64>,
 }

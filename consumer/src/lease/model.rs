@@ -34,7 +34,7 @@ struct Leases {
 enum About {
     /// All who live write their rows at every beat.
     Leases,
-    /// Whoever lives writes its row at a beat or does not; some are Java workers.
+    /// A worker that lives writes its row at a beat or does not; some are Java workers.
     Silence,
     /// A second process runs under the id of a worker that lives, by mistake, and nobody leads.
     Twins,

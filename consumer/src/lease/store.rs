@@ -48,7 +48,7 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
         "a lease store of the program's own".to_owned()
     }
 
-    /// Makes the table ready for use, creating it if there is none, and joins the protocol's version row. Where there is
+    /// Makes the table ready for use, creating it if it does not exist, and joins the protocol's version row. Where there is
     /// no such row yet it is written, bound to the stream of `entry` if that is known.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ impl Throughput {
         Self { kib_per_s: published, sampled: now, bytes: 0 }
     }
 
-    /// Takes in how many bytes have been delivered in all; too short an interval is left to the next call.
+    /// Records how many bytes have been delivered in all; too short an interval is left to the next call.
     pub(crate) fn sample(&mut self, now: Tick, bytes: u64) {
         let interval = now.since(self.sampled);
         if interval < INTERVAL {

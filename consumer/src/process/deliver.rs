@@ -39,7 +39,7 @@ pub(crate) trait Work: Send {
     fn wind_up(&mut self);
 }
 
-/// What became of some records.
+/// How the processing of some records ended.
 #[derive(Debug)]
 pub(crate) struct Progress {
     pub(crate) numbers: Range<u64>,
@@ -167,8 +167,8 @@ impl<W: Work> Task<W> {
         let reading = matches!(self.phase, Phase::Reading) && self.work.has_room();
         let due = self.commit.due().filter(|_| self.writing.is_none()).map(|due| self.shard.clock().instant(due));
         let (give_up_at, seen) = (self.give_up_at, &self.seen);
-        // First what bounds the work in time, then the work, then more of it. Whoever stood still is woken by the end of
-        // a record, perhaps before its lane finds that the lease has run out: the next record is not begun.
+        // Deadlines first, then running work, then new work. After a pause, a worker may resume because a record finished, before
+        // its lane has noticed that the lease has run out: the next record is not begun.
         tokio::select! { biased;
             standing = self.standing.wait_for(|standing| standing != seen) => match standing {
                 Ok(standing) => Next::Standing(standing.clone()),
@@ -214,7 +214,7 @@ impl<W: Work> Task<W> {
                 }
             }
             Outcome::Stopped(error) => {
-                // Also at the end of the shard: it is not at its end for whoever processes the rest.
+                // Also at the end of the shard: the worker that processes the rest has not reached its end.
                 if !matches!(self.phase, Phase::Draining(Reason::Stopped(_))) {
                     self.drain(Reason::Stopped(error));
                 }

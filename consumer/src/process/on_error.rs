@@ -1,4 +1,4 @@
-//! What becomes of records that user code cannot process.
+//! What is done with records that user code cannot process.
 
 use std::error::Error;
 use std::sync::Arc;

@@ -38,7 +38,7 @@ pub(crate) struct Absence {
 }
 
 impl Absence {
-    /// Takes in what a complete listing, asked for at `asked`, says. Whether the shard has expired, if the listings are of its stream.
+    /// Records what a complete listing, asked for at `asked`, says. Returns whether the shard has expired, if the listings are of its stream.
     pub(crate) fn is_proven(&mut self, asked: Tick, found: LookUp<'_>) -> bool {
         if found != LookUp::Lacked {
             self.since = None;

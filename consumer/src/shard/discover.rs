@@ -90,7 +90,7 @@ impl Discover {
         }
     }
 
-    /// Waits until the stream can be read, and fails early when there is none. Returns which stream it is.
+    /// Waits until the stream can be read, and fails early when it does not exist. Returns which stream it is.
     ///
     /// Without permission to describe the stream a first page of its shards tells whether there is one.
     pub(crate) async fn wait_until_active(&self) -> Result<Option<StreamIdentity>, DiscoverError> {
@@ -229,8 +229,8 @@ impl Discover {
         }
     }
 
-    /// The patience of a start that has not ended: nothing else waits, and what somebody can mend is worth half a minute. Later whoever
-    /// lists looks again by itself.
+    /// The patience of a start that has not ended: nothing else waits, and what somebody can mend is worth half a minute. Later a
+    /// caller that lists tries again by itself.
     fn start(&self) -> Option<&StartPatience> {
         self.start.as_ref().filter(|start| !start.has_ended())
     }

@@ -1,4 +1,4 @@
-//! A look at the stream before a lease is adopted, whoever has named this worker as its owner.
+//! A look at the stream before a lease is adopted, whether a leader or an operator has named this worker as its owner.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

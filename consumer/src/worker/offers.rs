@@ -50,7 +50,7 @@ impl Offers {
         }
     }
 
-    /// Lets go of what was offered before `then`: whoever asked has gone away, and a lease without a reader must not look
+    /// Lets go of what was offered before `then`: the caller that asked has gone away, and a lease without a reader must not look
     /// alive. Returns how many.
     pub(super) fn withdraw_before(&self, then: Tick) -> usize {
         let mut state = self.0.lock();

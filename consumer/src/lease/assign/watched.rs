@@ -48,7 +48,7 @@ impl Watched {
         }
     }
 
-    /// Takes in the row as just read. Returns the worker whose writing was seen.
+    /// Records the row as just read. Returns the worker whose writing was seen.
     pub(super) fn observe(&mut self, now: Tick, lease: &Lease, duration: Duration, fleet: &Fleet) -> Option<WorkerId> {
         // The read lags behind what we know: counters do not go back. Should one have been set back by hand, it is
         // believed after a lease duration.
@@ -92,7 +92,7 @@ impl Watched {
         &self.refusals
     }
 
-    /// Takes in that we have changed its owners, and the counter that this left.
+    /// Records that we have changed its owners, and the counter that this left.
     pub(super) fn moved_by_us(&mut self, now: Tick, owners: Owners, counter: u64, duration: Duration) {
         let untouched = self.untouched;
         let before = self.actual_owner().cloned();
@@ -100,7 +100,7 @@ impl Watched {
         self.untouched = untouched || self.actual_owner() != before.as_ref();
     }
 
-    /// Takes in new owners, and the counter with them. Who it was given to may have made it his own before we looked.
+    /// Records new owners, and the counter with them. The new owner may already have renewed it before we looked.
     fn changed_hands(&mut self, now: Tick, owners: Owners, counter: u64, duration: Duration) {
         let holder = owners.checkpoint_owner.as_ref().or(owners.owner.as_ref());
         if holder != self.actual_owner() {

@@ -138,7 +138,7 @@ impl Belonging {
     }
 
     /// Empties the table of another stream and binds it to this one. The leases go first: a start that dies on the way begins again.
-    /// Whoever does the same beside us deletes none that is made after the binding, for those say so.
+    /// A second worker that starts over at the same time deletes no lease that is made after the binding, for such a lease names this stream.
     async fn start_over(
         &self,
         in_place_of: Option<&str>,

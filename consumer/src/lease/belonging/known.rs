@@ -1,4 +1,4 @@
-//! What a worker knows of the stream's shards, by which it judges a lease before it adopts it, whoever leads.
+//! What a worker knows of the stream's shards, by which it judges a lease before it adopts it, under any leader.
 
 use std::collections::BTreeMap;
 
@@ -90,7 +90,7 @@ impl Belonging {
         Ok(())
     }
 
-    /// Takes in a complete listing.
+    /// Records a complete listing.
     pub(crate) fn listed(&self, asked: Tick, listing: Vec<ListedShard>) {
         let mut known = self.known();
         if known.asked.is_none_or(|before| before <= asked) {
@@ -100,7 +100,7 @@ impl Belonging {
         }
     }
 
-    /// Takes in shards that the service has named as children of another: the listing may not have them yet.
+    /// Records shards that the service has named as children of another: the listing may not have them yet.
     pub(crate) fn named(&self, children: &[ListedShard]) {
         let mut known = self.known();
         known.named.extend(children.iter().map(|child| (child.id.clone(), child.clone())));

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::item::{KEY, OWNER};
 
-/// How the lease table is created if there is none: on demand, without deletion protection and tags, like the KCL's.
+/// How the lease table is created if it does not exist: on demand, without deletion protection and tags, like the KCL's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableOptions {
     provisioned: Option<(i64, i64)>,

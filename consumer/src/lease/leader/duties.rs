@@ -78,7 +78,7 @@ impl Duties {
         }
     }
 
-    /// Takes in what we are now; returns when a round is due.
+    /// Applies a change of our role in the election; returns when a round is due.
     fn stand(&mut self, next: Option<Tick>) -> Option<Tick> {
         let standing = *self.standing.borrow_and_update();
         let now = self.context.hold.clock.now();

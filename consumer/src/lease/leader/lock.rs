@@ -90,7 +90,7 @@ impl Leadership {
         }
     }
 
-    /// Takes in the lock as just read.
+    /// Records the lock as just read.
     pub(crate) fn looked(&mut self, now: Tick, found: Option<LeaderLock>) -> Look {
         let Some(found) = found else {
             self.state = State::Unknown;
@@ -123,7 +123,7 @@ impl Leadership {
         attempt.unwrap_or_else(|| self.lock(version()))
     }
 
-    /// Takes in how an attempt to take the lock, sent then, has ended.
+    /// Records how an attempt to take the lock, sent at `sent`, has ended.
     pub(crate) fn took(&mut self, sent: Tick, lock: LeaderLock, outcome: Outcome) {
         match outcome {
             Outcome::Accepted => {
@@ -150,7 +150,7 @@ impl Leadership {
         Some((held.lock.clone(), next.unwrap_or_else(|| self.lock(version()))))
     }
 
-    /// Takes in how a heartbeat, sent then, has ended. Whether a look must tell what became of the lock.
+    /// Records how a heartbeat, sent at `sent`, has ended. Returns whether the lock has to be read to know who holds it.
     pub(crate) fn beat(&mut self, sent: Tick, next: LeaderLock, outcome: Outcome) -> bool {
         let State::Leading { held, in_doubt } = &mut self.state else { return false };
         match outcome {

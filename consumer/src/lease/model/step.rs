@@ -14,7 +14,7 @@ use super::world::{
 pub(super) enum Step {
     /// Time goes on, and these workers write their rows.
     Beat(Vec<WorkerId>),
-    /// A worker does a round as the leader, whoever led before.
+    /// A worker does a round as the leader, also if another led before.
     Lead(WorkerId),
     /// A worker looks at a lease that is named as its own, and adopts it.
     Find(WorkerId, LeaseKey),
@@ -273,7 +273,7 @@ impl World {
         worker.held.get_mut(key)
     }
 
-    /// The sender takes in an answer.
+    /// The sender gets an answer.
     fn answered(&mut self, message: &Message, answer: Answer) {
         match &message.call {
             Call::Lead(change) => self.move_answered(message, change, &answer),

@@ -6,7 +6,7 @@ use crate::backoff::Pauses;
 use crate::lease::store::LeaseStore;
 use crate::lease::{Lease, LeaseKey, StoreError, Written};
 
-/// What became of leases to be created.
+/// The result of creating leases.
 #[derive(Debug, Default)]
 pub(crate) struct Created {
     /// In the table now, by us or by somebody faster.

@@ -151,7 +151,7 @@ impl World {
         let readable = self.readable();
         let Some(number) = readable.get(which % readable.len().max(1)).copied() else { return };
         let id = self.rows.leases[number].key.shard();
-        // A child is read after its parents, whatever became of their leases.
+        // A child is read after its parents, also when their leases are gone.
         for parent in self.listing.iter().filter(|shard| shard.id == id).flat_map(|shard| &shard.parents) {
             let was_begun = self.read.contains(parent) || self.deleted.contains(parent);
             assert!(!was_begun || self.finished.contains(parent), "{id} is read before its parent {parent}");

@@ -12,7 +12,7 @@ use crate::lease::{MemoryLeaseStore, Written};
 use crate::shard::discover::{Discover, ListFilter};
 use crate::shard::stream::Stream;
 
-/// A stream: how many shards it begins with, and what became of them, as `time: parents > children`.
+/// A stream: how many shards it begins with, and its reshards, as `time: parents > children`.
 const GRAPHS: [(&str, u32, &str); 10] = [
     ("A", 6, "103: 0+1>6, 103: 2+3>7, 206: 6+7>8, 206: 5>9+10"),
     ("B", 2, "50: 0+1>2, 100: 2>3+4, 150: 3+4>5, 200: 5>6+7, 250: 6+7>8, 300: 8>9+10"),

@@ -69,7 +69,7 @@ fn an_earlier_deadline_counts_and_is_told_once() {
 }
 
 #[test]
-fn a_shard_at_its_end_is_completed_whoever_wants_it() {
+fn a_shard_at_its_end_is_completed_also_when_it_is_revoked() {
     assert_eq!(life(&[Input::ParentsDone, Input::End, REVOKING])[2], (State::Ended, Output::Nothing));
     assert_eq!(life(&[Input::ParentsDone, Input::End, lost()])[2], (State::Closed, Output::Nothing));
 }

@@ -187,7 +187,7 @@ async fn a_stream_that_may_not_be_described_is_looked_for_by_its_shards() {
     let cloud = Cloud::new();
     let discover = discover(&cloud, "clicks").await;
     cloud.faults("worker").always_for("DescribeStreamSummary", Fault::refuse("AccessDeniedException"));
-    let error = discover.wait_until_active().await.expect_err("there is none");
+    let error = discover.wait_until_active().await.expect_err("no such stream");
     assert!(matches!(&error, DiscoverError::NoStream { .. }), "{error:?}");
     cloud.create_stream("clicks", 1).await;
     discover.wait_until_active().await.expect("there is one");
