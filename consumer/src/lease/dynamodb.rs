@@ -5,6 +5,7 @@ mod condition;
 mod item;
 mod permissions;
 mod prepare;
+mod row;
 mod scan;
 mod table;
 
@@ -16,12 +17,12 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::IdentityCache;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 
 use self::answer::{call, condition_held, written};
 use self::condition::{
-    is_as_seen, is_held, is_held_for_itself, owners_are, with_holder, with_owners, with_renewal, with_seen,
+    IS_FOREIGN, LOCK_IS_HELD, NO_LOCK, WORKER_ROW, is_as_seen, is_held, is_held_for_itself, owners_are, with_holder,
+    with_owners, with_renewal, with_seen,
 };
 use self::item::{Item, Row, n, s, text};
 use super::lease::{Checkpoint, Lease, LeaseKey, Owners, Seen, WorkerId};
@@ -95,28 +96,6 @@ impl DynamoDbLeaseStore {
     #[must_use]
     pub fn table(&self) -> &str {
         &self.table
-    }
-
-    fn update(&self, key: &str, expression: &str, condition: &str) -> UpdateItemFluentBuilder {
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key(item::KEY, s(key))
-            .update_expression(expression)
-            .condition_expression(condition)
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-    }
-
-    async fn send(&self, operation: &'static str, update: UpdateItemFluentBuilder) -> Result<Written, StoreError> {
-        written(operation, call(self.call_timeout, operation, update.send()).await, |output| output.attributes)
-    }
-
-    /// A row, strongly consistent.
-    async fn get(&self, operation: &'static str, key: &str) -> Result<Option<Item>, StoreError> {
-        let get = self.client.get_item().table_name(&self.table).key(item::KEY, s(key)).consistent_read(true);
-        let output = call(self.call_timeout, operation, get.send()).await.map_err(|e| e.into_store_error(operation))?;
-        Ok(output.item)
     }
 }
 
@@ -407,15 +386,6 @@ fn taken_name(operation: &'static str, worker: &WorkerId) -> StoreError {
     refused(operation, format!("the worker id {worker} is the key of a row of another kind"))
 }
 
-/// One key space holds leases, workers and the lock: a worker named like a shard must not write over its lease.
-const WORKER_ROW: &str = "attribute_not_exists(leaseKey) OR entityType = :worker";
-/// A lease, of whatever kind of worker, that is not of the stream.
-const IS_FOREIGN: &str = "(attribute_not_exists(boundToStream) OR boundToStream <> :stream) \
-     AND (attribute_not_exists(entityType) OR entityType = :lease)";
-/// No lock, or a row without a version: nobody can hold such a one, and nobody could ever lead beside it.
-const NO_LOCK: &str = "attribute_not_exists(leaseKey) OR NOT attribute_type(recordVersionNumber, :text) \
-                       OR recordVersionNumber = :empty";
-const LOCK_IS_HELD: &str = "attribute_exists(leaseKey) AND recordVersionNumber = :held AND ownerName = :me";
 /// The support code of a worker that knows the single-table layout (KCL 3.5).
 const SINGLE_TABLE_SUPPORT: u8 = 1;
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);

@@ -77,3 +77,13 @@ pub(super) fn is_nobody(attribute: &str) -> String {
 pub(super) fn with_nobody(update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
     update.expression_attribute_values(":nobody", s("\u{0}"))
 }
+
+/// One key space holds leases, workers and the lock: a worker named like a shard must not write over its lease.
+pub(super) const WORKER_ROW: &str = "attribute_not_exists(leaseKey) OR entityType = :worker";
+/// A lease, of whatever kind of worker, that is not of the stream.
+pub(super) const IS_FOREIGN: &str = "(attribute_not_exists(boundToStream) OR boundToStream <> :stream) \
+     AND (attribute_not_exists(entityType) OR entityType = :lease)";
+/// No lock, or a row without a version: nobody can hold such a one, and nobody could ever lead beside it.
+pub(super) const NO_LOCK: &str = "attribute_not_exists(leaseKey) OR NOT attribute_type(recordVersionNumber, :text) \
+                       OR recordVersionNumber = :empty";
+pub(super) const LOCK_IS_HELD: &str = "attribute_exists(leaseKey) AND recordVersionNumber = :held AND ownerName = :me";
