@@ -30,19 +30,19 @@ fuzz-smoke seconds="10":
 
 # Runs one world from one seed in a debug and in a release build: the traces have to be the same, byte for byte.
 determinism seed="7":
-    cargo build --locked --package integration-tests --bin trace
-    cargo build --locked --release --package integration-tests --bin trace
+    cargo test --locked --workspace --no-run
+    cargo build --locked --release --workspace --bin trace
     target/debug/trace {{ seed }} >target/trace-debug.txt
     target/release/trace {{ seed }} >target/trace-release.txt
     cmp target/trace-debug.txt target/trace-release.txt
 
 # Runs simulated fleets: `just sim --seed 42` replays one with its trace, `just sim --pairs 5` runs seeds twice and compares.
 sim *arguments:
-    cargo run --locked --release --package integration-tests --bin sim -- {{ arguments }}
+    cargo run --locked --release --bin sim -- {{ arguments }}
 
 # Runs many simulated fleets on all cores, those that failed before first: `just sim-long --seeds 0..1000`.
 sim-long *arguments:
-    cargo run --locked --release --package integration-tests --bin sim -- --ledger target/sim-ledger.txt {{ arguments }}
+    cargo run --locked --release --bin sim -- --ledger target/sim-ledger.txt {{ arguments }}
 
 # Plays the protocol scripts and writes the traces of those that keep their promises: `git diff` shows what has changed.
 protocol-update:
@@ -67,11 +67,11 @@ peers *arguments: peers-build
 
 # Runs the conformance suite against the test kit's cloud and against kinesis-local and DynamoDB Local (`just conformance --help`).
 conformance *arguments: peers-build
-    cargo run --locked --package integration-tests --bin conformance -- {{ arguments }}
+    cargo run --locked --release --bin conformance -- {{ arguments }}
 
 # Writes docs/conformance.md from the checks and the list of known differences.
 conformance-page:
-    cargo run --locked --package integration-tests --bin conformance -- --page
+    cargo run --locked --release --bin conformance -- --page
 
 # Measures what encoding and decoding cost beside the work that nobody can avoid.
 bench:
@@ -84,7 +84,7 @@ bench-peers side *arguments: peers-build
 
 # Shows the main job, whole, on a local cloud inside the program; arguments go to the program.
 quickstart *arguments:
-    cargo run --release -p examples --bin quickstart -- {{ arguments }}
+    cargo run --release --bin quickstart -- {{ arguments }}
 
 # Does what CI does, from the cheapest check to the dearest; it installs `just` and cargo-deny for itself.
 ci:
