@@ -83,6 +83,7 @@ impl Shape {
         let mut later = fastrand::Rng::with_seed(seed ^ READING);
         let read_bytes = if later.u8(0..3) == 0 { LEAST_READ } else { 128 << 20 };
         let outlasts_a_hand_off = later.u8(0..4) == 0;
+        let outlasts_a_lease = later.u8(0..8) == 0;
         let mut shape = Self {
             seed,
             workers: if large { rng.usize(4..=8) } else { rng.usize(1..=4) },
@@ -116,6 +117,10 @@ impl Shape {
         if outlasts_a_hand_off {
             shape.handoff_time = shape.handoff_time.min(Duration::from_secs(5));
             shape.slowest_call = 2 * shape.handoff_time;
+        } else if outlasts_a_lease {
+            // And gets the time to finish.
+            shape.slowest_call = 2 * shape.lease_duration + Duration::from_secs(4);
+            shape.handoff_time = 2 * shape.slowest_call + Duration::from_secs(2);
         }
         shape.make_unequal();
         shape
