@@ -224,7 +224,8 @@ mod tests {
         let (mut stuck, mut healthy) = (budget.share(), budget.share());
         let _held = stuck.reserve(90, 90, Duration::MAX).await;
         let asked = tokio::time::Instant::now();
-        let permit = healthy.reserve(2, 50, Duration::from_secs(1)).await;
+        let reserved = healthy.reserve(2, 50, Duration::from_secs(1));
+        let permit = timeout(Duration::from_secs(9), reserved).await.expect("it gets its turn");
         assert_eq!((permit.bytes(), asked.elapsed()), (2, Duration::from_secs(1)));
         assert_eq!(budget.held(), 92);
     }
