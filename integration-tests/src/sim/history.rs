@@ -77,9 +77,10 @@ pub(crate) enum What {
     Holds {
         bytes: u64,
     },
-    /// The producer is closed, without a flush before, and has so long.
+    /// The producer is closed, without a flush before, and has so long; by then it had sent so many requests.
     Closing {
         within: Duration,
+        sent_before: usize,
     },
     /// A flush has returned. What the producer's buffers hold then, in bytes: everything was admitted before.
     Flushed {
@@ -341,7 +342,7 @@ impl fmt::Display for What {
                 )
             }
             Self::Holds { bytes } => write!(f, "holds    {bytes} bytes"),
-            Self::Closing { within } => write!(f, "closing, within {within:?}"),
+            Self::Closing { within, .. } => write!(f, "closing, within {within:?}"),
             Self::Flushed { bytes } => write!(f, "flushed, {bytes} bytes left"),
             Self::Begin { call, epoch, records } => {
                 write!(f, "begin    call {call}")?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kinesis_producer::{Aggregation, Delivery, Outcome, Producer, RateLimit, Record};
 use kinesis_testkit::Cloud;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::history::{Recorder, What};
@@ -78,7 +78,12 @@ pub(crate) async fn write(cloud: Cloud, shape: Shape, recorder: Recorder, mut st
         // What is full has been sent by then, and what is not yet waits for more.
         sleep(A_MOMENT).await;
         within = at_once;
-        recorder.add(PRODUCER, "", What::Closing { within });
+        // What was to leave in this instant has left when all tasks have had their turns.
+        for _ in 0..TURNS {
+            yield_now().await;
+        }
+        let sent_before = cloud.calls(PRODUCER).count("PutRecords");
+        recorder.add(PRODUCER, "", What::Closing { within, sent_before });
     } else {
         // Each record's own delivery is judged; the report would say the same less exactly.
         let _ = producer.flush().await;
@@ -162,6 +167,9 @@ const LAST_WORDS: usize = 100;
 
 /// Longer than what is ready waits for company, and shorter than a record waits for others.
 const A_MOMENT: Duration = Duration::from_millis(25);
+
+/// More than any chain of tasks that wake each other within an instant.
+const TURNS: usize = 100;
 
 /// Keeps the keys' chance apart.
 const SALT: u64 = 0x5ea1_0000_0000_0003;

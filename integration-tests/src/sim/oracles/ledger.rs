@@ -39,10 +39,8 @@ pub(crate) fn flushes(history: &History) -> Vec<Violation> {
 pub(crate) fn closings(history: &History) -> Vec<Violation> {
     let mut violations = Vec::new();
     for event in &history.events {
-        let What::Closing { within } = event.what else { continue };
-        // Of what leaves in the very instant in which the close is asked for, nobody can say which was first.
-        let is_late = |at: &Duration| *at >= event.at + within && *at > event.at;
-        let late = history.sent.iter().filter(|at| is_late(at)).count();
+        let What::Closing { within, sent_before } = event.what else { continue };
+        let late = history.sent.iter().skip(sent_before).filter(|at| **at >= event.at + within).count();
         if late > 0 {
             let what = format!("{late} requests are sent when there are none to be sent any more");
             violations.push(broken("P8", event.at + within, what));

@@ -124,18 +124,21 @@ fn a_put_that_is_given_up_before_its_time_is_caught() {
 
 #[test]
 fn what_is_sent_when_the_producer_is_closed_is_caught() {
-    let closed = |sent| {
+    let closed = |within, sent_before, sent| {
         broken(|history| {
             history.sent = vec![Duration::from_secs(1), Duration::from_millis(sent)];
-            history.events.push(event(19, "producer", "", What::Closing { within: Duration::from_secs(1) }));
+            let within = Duration::from_secs(within);
+            history.events.push(event(19, "producer", "", What::Closing { within, sent_before }));
         })
     };
-    assert_eq!(closed(19_999), [""; 0]);
-    assert_eq!(closed(20_000), ["P8"]);
+    assert_eq!(closed(1, 1, 19_999), [""; 0]);
+    assert_eq!(closed(1, 1, 20_000), ["P8"]);
+    assert_eq!(closed(0, 1, 19_000), ["P8"]);
+    assert_eq!(closed(0, 2, 19_000), [""; 0], "sent in that instant, before the close");
     // What is not written by then may be given up sooner than after its time.
     let given_up = broken(|history| {
         history.events.push(event(19, "producer", "", What::Put(9)));
-        history.events.push(event(19, "producer", "", What::Closing { within: Duration::ZERO }));
+        history.events.push(event(19, "producer", "", What::Closing { within: Duration::ZERO, sent_before: 0 }));
         history.events.push(event(19, "producer", "", What::GivenUp { put: 9, unknown: false, ambiguous: 0 }));
     });
     assert_eq!(given_up, [""; 0]);
