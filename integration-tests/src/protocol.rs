@@ -24,6 +24,7 @@ mod command;
 mod dates;
 mod expect;
 mod lines;
+mod mixed_up;
 mod operator;
 mod ranges;
 mod script;

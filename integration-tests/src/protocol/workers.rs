@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::command::{duration, number};
 use super::dates::Dates;
+use super::mixed_up;
 use super::user_code::{Habit, UserCode};
 use crate::sim::call::Witness;
 use crate::sim::history::{Recorder, What};
@@ -27,6 +28,8 @@ pub(super) struct Profile {
     max_leases: usize,
     start: Start,
     stop_on_error: bool,
+    /// It reads shards itself, and confuses their positions.
+    mixes_up_positions: bool,
     /// What it reads.
     stream: String,
     /// By an operator's word the table of another stream is emptied and is this one's.
@@ -76,6 +79,7 @@ impl Profile {
             max_leases: usize::MAX,
             start: Start::Horizon,
             stop_on_error: false,
+            mixes_up_positions: false,
             stream: STREAM.to_owned(),
             starts_over: false,
         };
@@ -116,6 +120,10 @@ impl Profile {
                 }
                 ["stops", "on", "error", rest @ ..] => {
                     profile.stop_on_error = true;
+                    rest
+                }
+                ["mixing", "up", "positions", rest @ ..] => {
+                    profile.mixes_up_positions = true;
                     rest
                 }
                 ["on", stream, rest @ ..] => {
@@ -253,6 +261,9 @@ impl Place {
                     connection: connection.clone(),
                     witness: Witness::new(&self.cloud, &self.recorder, &self.life),
                 };
+                if self.profile.mixes_up_positions {
+                    return connection.run(mixed_up::read_all(consumer, user_code)).await;
+                }
                 let run = consumer.run(move |batch: Batch| user_code.take(&batch));
                 if let Err(error) = connection.run(run).await {
                     self.recorder.add(&self.life, "", What::Down(format!("error: {error}")));
