@@ -76,7 +76,7 @@ fn mistake(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Mistake {
         2 => {
             let all = [Damage::Counter, Damage::Circle, Damage::Type, Damage::NoOwner, Damage::Range];
             let how = all[rng.usize(0..all.len())];
-            Mistake::Damaged { shard: rng.usize(0..64), how, mended: rng.u8(0..4) > 0 }
+            Mistake::Damaged { shard: rng.usize(0..64), how, mended: rng.u8(0..4) > 1 }
         }
         3 => Mistake::Denied { worker: None, what: denial(false, rng) },
         4 => Mistake::Stranger { shards: rng.i32(1..=shape.shards + 2), split: rng.bool(), made_again: rng.bool() },
