@@ -138,16 +138,12 @@ impl Assignment {
     fn loads(&self, now: Tick) -> Loads {
         let able = self.fleet.able(now).map(|worker| {
             let (sure, just_seen) = (self.fleet.is_sure(now, worker), self.fleet.was_just_seen(now, worker));
-            (worker.clone(), Load { leases: 0, sure, just_seen })
+            (worker.clone(), Load { leases: 0, refused: 0, sure, just_seen })
         });
         let mut loads: BTreeMap<WorkerId, Load> = able.collect();
         for watched in self.leases.values().filter(|watched| !watched.is_settled() && !self.is_free(now, watched)) {
-            // One that is released again and again weighs nothing: leases in order do not move because of it.
-            if !watched.refusals().is_empty() {
-                continue;
-            }
             if let Some(load) = watched.owner().and_then(|owner| loads.get_mut(owner)) {
-                load.leases += 1;
+                load.add(watched.refusals());
             }
         }
         Loads { loads, max: self.max_leases }
@@ -200,9 +196,7 @@ impl Assignment {
             if refusals.by(&to).is_some() && now < refusals.again_at() {
                 continue;
             }
-            if refusals.is_empty() {
-                loads.add(&to);
-            }
+            loads.add(&to, refusals);
             // A write would only disturb its owner, should that still hold it: an owner finds its own leases.
             if Some(&to) != before || watched.is_in_handoff() {
                 round.moves.push(Move::Assign { key: key.clone(), seen: watched.seen(), to });
@@ -223,7 +217,10 @@ impl Assignment {
             }
             let to = match target.filter(|target| Some(*target) != source && self.fleet.is_able(now, target)) {
                 Some(target) => Some(target.clone()),
-                None => loads.least(source).filter(|to| Some(to) != source).inspect(|to| loads.add(to)),
+                None => {
+                    let least = loads.least(source).filter(|to| Some(to) != source);
+                    least.inspect(|to| loads.add(to, watched.refusals()))
+                }
             };
             if let Some(to) = to {
                 let seen = watched.seen().owners.into();
@@ -237,7 +234,9 @@ impl Assignment {
     fn balance(&self, now: Tick, loads: &mut Loads, round: &mut Round) {
         let mut movable: BTreeMap<&WorkerId, Vec<(Tick, &LeaseKey)>> = BTreeMap::new();
         for (key, watched) in &self.leases {
+            // One that has been released without progress does not count as load, and so does not move to even it out.
             if let Some(since) = watched.movable_since(now, self.duration)
+                && watched.refusals().is_empty()
                 && !self.is_free(now, watched)
                 && let Some(owner) = watched.owner()
             {
@@ -250,17 +249,12 @@ impl Assignment {
         }
         while let Some(to) = loads.least_just_seen() {
             let worth_it = |from: &WorkerId| loads.of(from) >= loads.of(&to) + 2;
-            // Not one that this worker has released without progress.
-            let fits = |(_, key): &(Tick, &LeaseKey)| {
-                self.leases.get(*key).is_some_and(|watched| watched.refusals().by(&to).is_none())
-            };
-            let donors = movable.iter().filter(|(from, leases)| leases.iter().any(fits) && worth_it(from));
+            let donors = movable.iter().filter(|(from, leases)| !leases.is_empty() && worth_it(from));
             let most = donors.max_by_key(|(from, _)| (loads.of(from), std::cmp::Reverse(**from)));
             let Some(from) = most.map(|(from, _)| *from) else { return };
-            let leases = movable.get_mut(from).expect("the donor is one of these");
-            let (_, key) = leases.remove(leases.iter().rposition(fits).expect("the donor has a lease to give"));
-            loads.remove(from);
-            loads.add(&to);
+            let given = movable.get_mut(from).and_then(Vec::pop);
+            let (_, key) = given.expect("the donor has a lease to give");
+            loads.move_one(from, &to);
             round.moves.push(Move::HandOff { key: key.clone(), from: from.clone(), to });
         }
     }
@@ -277,10 +271,23 @@ struct Loads {
 struct Load {
     /// The unfinished leases that it has, or will have once its hand-offs are done.
     leases: usize,
+    /// Those beside them that have been released without progress. They take room, and other leases do not move because of them.
+    refused: usize,
     /// It can be counted on.
     sure: bool,
     /// It has been seen to live in this round or the one before.
     just_seen: bool,
+}
+
+impl Load {
+    const fn all(&self) -> usize {
+        self.leases + self.refused
+    }
+
+    fn add(&mut self, refusals: &Refusals) {
+        let count = if refusals.is_empty() { &mut self.leases } else { &mut self.refused };
+        *count += 1;
+    }
 }
 
 impl Loads {
@@ -292,9 +299,12 @@ impl Loads {
 
     /// The same for a lease that some workers have released: to a worker that has not, else to the one that did so longest ago.
     fn least_refusing(&self, last: Option<&WorkerId>, refusals: &Refusals) -> Option<WorkerId> {
-        let with_room = self.loads.iter().filter(|(_, load)| load.leases < self.max);
+        let with_room = self.loads.iter().filter(|(_, load)| load.all() < self.max);
+        let weight = |load: &Load| if refusals.is_empty() { load.leases } else { load.all() };
         with_room
-            .min_by_key(|(worker, load)| (refusals.by(worker), Some(*worker) == last, !load.sure, load.leases, *worker))
+            .min_by_key(|(worker, load)| {
+                (refusals.by(worker), Some(*worker) == last, !load.sure, weight(load), *worker)
+            })
             .map(|(worker, _)| worker.clone())
     }
 
@@ -305,23 +315,26 @@ impl Loads {
     }
 
     fn has_room(&self, worker: &WorkerId) -> bool {
-        self.loads.get(worker).is_some_and(|load| load.leases < self.max)
+        self.loads.get(worker).is_some_and(|load| load.all() < self.max)
     }
 
     fn of(&self, worker: &WorkerId) -> usize {
         self.loads.get(worker).map_or(0, |load| load.leases)
     }
 
-    fn add(&mut self, worker: &WorkerId) {
+    /// Counts a lease with these refusals.
+    fn add(&mut self, worker: &WorkerId, refusals: &Refusals) {
         if let Some(load) = self.loads.get_mut(worker) {
-            load.leases += 1;
+            load.add(refusals);
         }
     }
 
-    fn remove(&mut self, worker: &WorkerId) {
-        if let Some(load) = self.loads.get_mut(worker) {
-            load.leases -= 1;
+    /// Counts a lease of the one for the other.
+    fn move_one(&mut self, from: &WorkerId, to: &WorkerId) {
+        if let Some(load) = self.loads.get_mut(from) {
+            load.leases = load.leases.saturating_sub(1);
         }
+        self.add(to, &Refusals::default());
     }
 }
 

@@ -302,6 +302,27 @@ fn a_released_lease_goes_to_who_has_not_released_it_and_then_waits_longer_and_lo
     assert_eq!(world.round().refused, []);
 }
 
+/// The rule *one lease that nobody keeps*: such leases move no others, and take room all the same.
+#[test]
+fn leases_that_an_operator_frees_are_spread_evenly() {
+    let mut world = World::of(30);
+    world.report(&["a", "b", "c"]);
+    world.round();
+    world.live(&["a", "b", "c"], 20);
+    // All in one second, before any of them has been kept for long.
+    for number in 0..30 {
+        release(&mut world, number);
+        world.now -= 1;
+    }
+    world.now += 1;
+    world.round();
+    let mut counts = BTreeMap::new();
+    for lease in &world.rows.leases {
+        *counts.entry(lease.owner.as_ref().map_or("", WorkerId::as_str)).or_insert(0) += 1;
+    }
+    assert_eq!(counts, [("a", 10), ("b", 10), ("c", 10)].into());
+}
+
 #[test]
 fn a_worker_that_leaves_has_refused_nothing() {
     let mut world = settled(&["a", "b"], 2);
