@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::held::{CheckpointError, Command, Expiry, Failed, HeldLease, HoldContext, Standing};
-use super::lease::{Checkpoint, Lease, LeaseKey, Owners};
+use super::lease::{Checkpoint, Lease, LeaseKey, Owners, Seen};
 use super::odd;
 use super::renew::{Answer, LostReason, Ownership, Verdict, Write};
 use super::shutdown::Shutdown;
@@ -312,23 +312,27 @@ impl Lane {
     /// Writes who is next: the one the leader named, or nobody. After this the lease is not ours, whether the write
     /// was accepted, refused (then somebody has it already), or never answered (then it runs out).
     ///
-    /// The condition leaves the counter out: an attempt whose answer was lost, or a renewal before it, may have moved it.
+    /// Holds for the counters of this epoch only: an attempt that arrives seconds late must not take the lease from an epoch of this
+    /// worker that has begun since. A renewal whose answer was lost may have moved the counter by one.
     async fn give_up(&mut self) -> LostReason {
         let me = Some(self.context.me.clone());
-        let (mut seen, mut to) = match self.state.handoff() {
+        let (owners, mut to) = match self.state.handoff() {
             Some(handoff) => {
                 (Owners { owner: Some(handoff.to.clone()), checkpoint_owner: me }, Some(handoff.to.clone()))
             }
             None => (Owners { owner: me, checkpoint_owner: None }, None),
         };
+        let counter = self.state.counter();
+        let is_of_this_epoch = |row: &Lease| (counter..=counter.saturating_add(1)).contains(&row.counter);
+        let mut seen = Seen { owners, counter: Some(counter) };
         for attempt in 0.. {
             if self.state.has_expired(self.context.clock.now()) {
                 return LostReason::Expired;
             }
             let call = async {
                 match &to {
-                    Some(to) => self.context.store.assign(&self.lease.key, &seen.clone().into(), to).await,
-                    None => self.context.store.evict(&self.lease.key, &seen.clone().into()).await,
+                    Some(to) => self.context.store.assign(&self.lease.key, &seen, to).await,
+                    None => self.context.store.evict(&self.lease.key, &seen).await,
                 }
             };
             let mut answer = self.answer_in_time(call).await;
@@ -340,12 +344,13 @@ impl Lane {
                     let pause = pause(&mut self.rng, self.context.duration, attempt);
                     tokio::time::sleep(pause.min(self.left())).await;
                 }
-                // A hand-off began in this very moment and the row names us still: complete it.
+                // It names us still: a renewal has landed whose answer was lost, or a hand-off began or changed in this very
+                // moment, which is completed.
                 Answer::Refused(Some(row)) | Answer::ReadBack(Some(row))
-                    if to.is_none() && row.checkpoint_owner.as_ref() == Some(&self.context.me) =>
+                    if row.actual_owner() == Some(&self.context.me) && is_of_this_epoch(&row) && row.seen() != seen =>
                 {
-                    seen = row.owners();
-                    to = row.owner;
+                    seen = row.seen();
+                    to = row.owner.filter(|_| row.checkpoint_owner.is_some());
                 }
                 _ => break,
             }

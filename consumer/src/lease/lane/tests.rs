@@ -395,3 +395,33 @@ async fn at_shutdown_the_processor_has_until_the_deadline() {
     assert_eq!(lane.await.expect("no panic").0, LostReason::Released);
     assert_eq!(scene.row().await.owner, None);
 }
+
+/// C6, C7: a release that arrives late, when this worker has the lease again, does not take it away.
+#[tokio::test(start_paused = true)]
+async fn a_release_that_arrives_late_does_not_end_the_next_epoch() {
+    let scene = Scene::start().await;
+    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    scene.cloud.faults("me").next("UpdateItem", Fault::DelayRequest(Duration::from_secs(8)));
+    held.release().await.expect("the second try is answered");
+    assert_eq!(lane.await.expect("no panic").0, LostReason::Released);
+    let row = scene.row().await;
+    assert_eq!(row.owner, None);
+    let me = WorkerId::from("me");
+    assert!(matches!(scene.other.assign(&scene.key, &row.seen(), &me).await, Ok(Written::Accepted(_))));
+    let (again, _lane) = scene.adopt("me again").await.expect("it is ours again");
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!((again.standing(), scene.row().await.owner), (Standing::Held, Some(me)));
+}
+
+/// A renewal that has landed, and whose answer is lost, does not keep the lease from being released.
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_released_at_the_counter_of_a_renewal_whose_answer_is_lost() {
+    let scene = Scene::start().await;
+    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    scene.cloud.faults("me").next("UpdateItem", Fault::SilentAnswer);
+    // The renewal has been sent, and waits for its answer.
+    sleep(D / 3 + Duration::from_secs(1)).await;
+    held.release().await.expect("it is released");
+    assert_eq!(lane.await.expect("no panic").0, LostReason::Released);
+    assert_eq!(scene.row().await.owner, None);
+}
