@@ -251,7 +251,7 @@ impl ConsumerBuilder {
 
         let clock = Arc::new(Clock::start_with(self.clock));
         let findings = Findings::new(Arc::clone(&clock), &me);
-        let belonging = Arc::new(Belonging::new(
+        let belonging = Belonging::new(
             table,
             Arc::clone(&store),
             Arc::clone(&listed),
@@ -259,7 +259,8 @@ impl ConsumerBuilder {
             findings.clone(),
             self.stream,
             identity,
-        ));
+        );
+        let belonging = Arc::new(belonging.asking_at(&home));
         let (asked, listing) = (clock.now(), discover.list(ListFilter::All).await?);
         let (entering, as_worker, now, word) = (Arc::clone(&belonging), me.clone(), epoch_time(&time), self.word);
         let of_start = patience.clone();

@@ -18,6 +18,7 @@ use crate::shard::absence::LookUp;
 use crate::shard::discover::Discover;
 use crate::shard::identity::StreamIdentity;
 use crate::shard::{DiscoverError, ListedShard};
+use crate::thread::Home;
 use crate::watch::{FindingKind, Findings, Report};
 
 pub(crate) use self::entry::{EntryError, Word};
@@ -104,6 +105,8 @@ pub(crate) struct Belonging {
     confirmed: Mutex<Option<Tick>>,
     /// One question at a time is asked for all of the worker.
     turn: Semaphore,
+    /// Where leases are kept.
+    home: Home,
     known: Mutex<Known>,
     /// Whether the table has had leases since this worker came up.
     had_leases: AtomicBool,
@@ -135,9 +138,15 @@ impl Belonging {
             standing,
             confirmed,
             turn,
+            home: Home::default(),
             known: Mutex::default(),
             had_leases: AtomicBool::new(false),
         }
+    }
+
+    /// The same, with its questions asked there.
+    pub(crate) fn asking_at(self, home: &Home) -> Self {
+        Self { home: home.clone(), ..self }
     }
 
     /// For tests that are about something else: the table is this stream's, and nobody is asked.
@@ -155,6 +164,7 @@ impl Belonging {
             standing: watch::channel(TableOf::This).0,
             confirmed: Mutex::default(),
             turn: Semaphore::new(1),
+            home: Home::default(),
             known: Mutex::default(),
             had_leases: AtomicBool::new(false),
         }
@@ -219,7 +229,17 @@ impl Belonging {
     }
 
     /// Asks the service whether the stream is still the one that it was, unless it has said so at `since` or later.
-    pub(crate) async fn confirm(&self, since: Tick) -> Confirmed {
+    ///
+    /// Asked where leases are kept: user code that blocks its thread would hold up all that waits for its turn.
+    pub(crate) async fn confirm(self: &Arc<Self>, since: Tick) -> Confirmed {
+        let this = Arc::clone(self);
+        let confirmed = self.home.run(async move { this.confirm_here(since).await }).await;
+        // No thread any more: the worker is gone.
+        confirmed.unwrap_or(Confirmed::Later)
+    }
+
+    /// The same, for tasks that keep leases.
+    async fn confirm_here(&self, since: Tick) -> Confirmed {
         let (Some(this), Some(discover)) = (&self.this, &self.discover) else { return Confirmed::Untold };
         let _turn = self.turn.acquire().await;
         if let Some(other) = self.another() {

@@ -73,7 +73,7 @@ impl Belonging {
     pub(crate) async fn refresh(&self) -> Result<(), DiscoverError> {
         let Some(discover) = &self.discover else { return Ok(()) };
         let asked = self.clock.now();
-        if let Confirmed::Another(_) = self.confirm(asked).await {
+        if let Confirmed::Another(_) = self.confirm_here(asked).await {
             return Ok(());
         }
         let listing = match discover.list(ListFilter::All).await {
@@ -86,7 +86,7 @@ impl Belonging {
                 return Err(error);
             }
         };
-        self.listed(asked, listing);
+        self.listed(as_of(asked, self.clock.now()), listing);
         Ok(())
     }
 
@@ -121,6 +121,12 @@ impl Belonging {
     }
 }
 
+/// The time for which a listing counts. One that took long settles the leases that waited for it: where every listing takes long, none
+/// would ever be adopted.
+fn as_of(asked: Tick, ended: Tick) -> Tick {
+    asked.max(ended - FRESH / 2)
+}
+
 /// Before a lease is adopted, what is known of the stream is at most this old: no stream is deleted and made again sooner.
 const FRESH: std::time::Duration = std::time::Duration::from_secs(15);
 
@@ -150,6 +156,16 @@ mod tests {
 
     fn at(seconds: u64) -> Tick {
         Tick::new(Duration::from_secs(seconds))
+    }
+
+    /// Thousands of shards, of which each page is tried several times.
+    #[test]
+    fn a_listing_that_took_long_settles_the_leases_that_wait_for_it() {
+        let known =
+            |asked, ended| Known { listing: vec![shard(2)], asked: Some(as_of(asked, ended)), ..Known::default() };
+        assert_eq!(known(at(0), at(90)).judge(&lease(2), at(90), true), Fit::Ours);
+        assert_eq!(known(at(0), at(90)).judge(&lease(2), at(98), true), Fit::AskAgain);
+        assert_eq!(known(at(89), at(90)).judge(&lease(2), at(104), true), Fit::Ours);
     }
 
     /// Rule `adoption`: shards 2 and 4 are listed at 0 s, and 7 has been named as a child since.
