@@ -28,6 +28,7 @@ use self::report::report;
 use self::table_watch::TableWatch;
 
 use crate::clock::Tick;
+use crate::lease::belonging::Fit;
 use crate::lease::find::{Find, Finder};
 use crate::lease::held::{HeldLease, HoldContext};
 use crate::lease::leader::{self, LeaderContext};
@@ -328,6 +329,12 @@ impl Keeper {
                 Ok(Some(lease)) => match (self.finder.judge(self.hold.clock.now(), &lease), odd::oddity(&lease)) {
                     (Find::Wait | Find::NotOurs, _) => {}
                     (_, Some(problem)) => self.left_alone(key, &problem),
+                    // What is taken only to be released needs no proof that it is our stream's: the row is left as it was found.
+                    (Find::Adopt, None) if self.leaving => {
+                        if !matches!(self.hold.belonging.judge_lease(&lease), Fit::Foreign(_)) {
+                            give_back.push(lease);
+                        }
+                    }
                     (Find::Adopt, None) if self.lookout.admits(&lease) => self.consider(lease),
                     (Find::Adopt, None) => {}
                     (Find::GiveBack, None) => give_back.push(lease),
@@ -341,7 +348,7 @@ impl Keeper {
         for lease in give_back {
             // A leader sees by this that we do not want it. Should it fail, the next look tries again.
             if let Err(error) = self.hold.store.evict(&lease.key, &lease.seen()).await {
-                error.log("releasing a lease that this worker cannot read");
+                error.log("releasing a lease that this worker does not read");
             }
         }
         for key in self.finder.overcome(self.hold.clock.now()) {
