@@ -235,6 +235,50 @@ async fn leases_that_vanish_are_not_made_anew_by_the_next_leader_either() {
     found(&b, FindingKind::LeasesGone, SECOND).await;
 }
 
+/// The same with a spare worker, which never had a lease and never led, and with a row in the table that is no lease.
+#[tokio::test(start_paused = true)]
+async fn leases_that_vanish_are_not_made_anew_by_a_spare_worker() {
+    for odd_row in [false, true] {
+        let cloud = Cloud::new();
+        let stream = cloud.create_stream("clicks", 1).await;
+        let ledger = Ledger::of(&cloud);
+        let (_a, running) = start(&cloud, "a", &ledger).await;
+        put(&stream, 0..10).await;
+        ledger.wait_for(10).await;
+        let (b, _b_running) = start(&cloud, "b", &ledger).await;
+        sleep(MINUTE).await;
+        if odd_row {
+            cloud.table("app").put([("leaseKey".to_owned(), text("orders-0"))].into());
+        }
+        for key in leases(&cloud).into_iter().chain(["Leader".to_owned()]) {
+            cloud.table("app").delete(key.as_str());
+        }
+        running.abort();
+        sleep(3 * MINUTE).await;
+        assert_eq!(leases(&cloud), Vec::<String>::new(), "with an odd row: {odd_row}");
+        found(&b, FindingKind::LeasesGone, SECOND).await;
+    }
+}
+
+/// A worker that leaves lets go of a lease that names it since a moment ago, though its last listing is old.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_leaves_lets_go_of_what_still_names_it() {
+    let cloud = Cloud::new();
+    cloud.create_stream("clicks", 1).await;
+    let ledger = Ledger::of(&cloud);
+    let (_a, running) = start(&cloud, "a", &ledger).await;
+    let (b, b_running) = start(&cloud, "b", &ledger).await;
+    sleep(5 * MINUTE).await;
+    running.abort();
+    edit(&cloud, &shard_id(0), |item| {
+        item.insert("leaseOwner".to_owned(), text("b"));
+    });
+    b.shutdown(10 * SECOND).await;
+    b_running.await.expect("no panic").expect("it was shut down");
+    let row = cloud.table("app").item(shard_id(0).as_str()).expect("a row");
+    assert_eq!(row.get("leaseOwner"), None);
+}
+
 /// Shards 0 and 1 are merged into 2, and 0 is at its end. 1 has records that nobody has read: its reader waits until `open` is set.
 /// Returns when the lease of 2 has been made, and that of 1 is deleted.
 async fn a_parent_s_row_is_deleted(

@@ -30,7 +30,7 @@ pub(crate) fn oddity(lease: &Lease) -> Option<String> {
 }
 
 /// Whether this can be the ID of a shard: every ID of the service begins so, and has these signs (API reference).
-fn is_shard_id(id: &str) -> bool {
+pub(super) fn is_shard_id(id: &str) -> bool {
     let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     id.strip_prefix("shardId-").is_some_and(|rest| !rest.is_empty()) && id.len() <= 128 && id.bytes().all(is_sign)
 }

@@ -26,9 +26,12 @@ pub(super) struct Duties {
     shards: Shards,
     /// Leases that a look at the stream has just made, and when: a read of the table may not show them yet.
     just_made: Vec<(Tick, Lease)>,
+    /// Whether the table has been read since this worker came up. One that never held a lease and never led would take a table
+    /// whose leases an operator has deleted for a new one.
+    has_looked: bool,
     /// Whether the table's binding has been read since we began to lead.
     knows_the_table: bool,
-    /// Since when this worker leads and cannot read the table.
+    /// Since when this worker leads and cannot read the table, or cannot find out whose it is.
     blind_since: Option<Tick>,
     /// Notified when another worker had better lead.
     resign: Arc<Notify>,
@@ -43,6 +46,7 @@ impl Duties {
                 .with_handoff_time(hold.handoff_time),
             shards: Shards::new(&context),
             just_made: Vec::new(),
+            has_looked: false,
             knows_the_table: false,
             blind_since: None,
             resign,
@@ -52,7 +56,7 @@ impl Duties {
     }
 
     pub(super) async fn run(mut self) {
-        let mut next: Option<Tick> = None;
+        let mut next = Some(self.context.hold.clock.now());
         let kick = Arc::clone(&self.context.kick);
         loop {
             let wake = next.map(|next| self.context.hold.clock.instant(next));
@@ -90,7 +94,7 @@ impl Duties {
             self.knows_the_table = false;
         }
         match standing {
-            Standing::Following => None,
+            Standing::Following => next.filter(|_| !self.has_looked),
             // One that has been observing goes on from what it knows.
             Standing::Observing => next.or(Some(now)),
             Standing::Leading { .. } if self.shards.are_looked_after() => next.or(Some(now)),
@@ -118,19 +122,28 @@ impl Duties {
                 return Some(clock.now() + RETRY);
             }
         };
-        self.blind_since = None;
+        self.has_looked = true;
+        if !rows.leases.is_empty() {
+            self.context.hold.belonging.note_leases();
+        }
+        if matches!(*self.standing.borrow(), Standing::Following) {
+            return None;
+        }
         self.add_just_made(asked, &mut rows);
         // Only what can be used is assigned, balanced, cleaned up and synced: one bad row stops nothing else (C12).
         let judged = self.shards.judge(rows);
         self.assignment.observe(clock.now(), (self.context.wall_clock)(), &judged.usable);
         if self.leads() && self.is_our_table().await {
+            self.blind_since = None;
             self.lead(asked, &judged).await;
+        } else {
+            self.consider_resigning(asked);
         }
         let next = (asked + ROUND).max(clock.now() + RETRY);
         Some(self.assignment.next_expiry(asked).map_or(next, |expiry| next.min(expiry)))
     }
 
-    /// A leader that cannot read the table, for its policy lacks Scan, say, would keep the lock and do nothing for it.
+    /// A leader that cannot do its rounds, for its policy lacks Scan, say, would keep the lock and do nothing for it.
     fn consider_resigning(&mut self, asked: Tick) {
         if !self.leads() {
             self.blind_since = None;
@@ -139,7 +152,7 @@ impl Duties {
         let now = self.context.hold.clock.now();
         if now.since(*self.blind_since.get_or_insert(asked)) >= BLIND {
             tracing::warn!(
-                "this worker leads and cannot read the lease table: it gives up the leader's lock for a while"
+                "this worker leads and cannot read the lease table, or find out whose it is: it gives up the leader's lock for a while"
             );
             self.blind_since = None;
             self.resign.notify_one();

@@ -155,7 +155,7 @@ impl Shards {
 
     /// Begins a look at the stream if one is due, for the table as just read.
     pub(super) fn look(&mut self, Judged { usable: rows, is_foreign, .. }: &Judged) {
-        let is_empty = rows.leases.is_empty() && rows.unreadable.is_empty();
+        let is_empty = is_without_leases(rows);
         if is_empty && self.looker.belonging.had_leases() {
             let next = "not starting over from the configured position: put the leases back, or restart the workers";
             let table = self.looker.belonging.table();
@@ -257,7 +257,7 @@ impl Looker {
         let Judged { usable: rows, is_foreign, .. } = self.judge(rows, Some(&listing));
         if may_make && !is_foreign {
             let Plan { create, waiting } = sync::plan(&listing, &rows, &self.start);
-            let is_new = rows.leases.is_empty() && rows.unreadable.is_empty();
+            let is_new = is_without_leases(&rows);
             // The rule `missing`: until a lease duration has passed, the lease may have been deleted under an owner who does not
             // know yet. A read that lags behind can lack leases too, that are there, or have been there and are done.
             let may_be_made = |key: &LeaseKey| seen_missing.get(key).copied().unwrap_or(asked + self.duration);
@@ -290,6 +290,11 @@ impl Looker {
         }
         synced
     }
+}
+
+/// Whether the table has no lease, not even one that cannot be used.
+fn is_without_leases(rows: &Rows) -> bool {
+    rows.leases.is_empty() && !rows.unreadable.iter().any(|(key, _)| odd::is_shard_id(key))
 }
 
 /// Whether a finished shard has a child without a lease: its owner died on the way.
