@@ -1,12 +1,12 @@
 //! The future a put returns, and what it shares with the pipeline.
 
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{DeliveryError, Failure};
+use crate::foreign::wake;
 
 /// Where a record was written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -194,13 +194,6 @@ impl Completion {
     fn state(&self) -> MutexGuard<'_, State> {
         // No code that can panic half-way runs under this lock, so a poisoned state is a whole one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Each by itself: one that panics stops no other, and changes nothing about the end.
-fn wake(waker: Waker) {
-    if std::panic::catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
-        tracing::error!("a task that waited for a delivery panicked when it was woken");
     }
 }
 

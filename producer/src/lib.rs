@@ -104,6 +104,7 @@ mod record;
 
 mod delivery;
 mod error;
+mod foreign;
 mod pipeline;
 
 pub use kinesis_aggregation::{HashKey, ParseHashKeyError};

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::builder::Builder;
 use crate::delivery::Delivery;
 use crate::error::{Closed, DeliveryError, FailedRecord, PutError, Refusal, ReserveError, TryPutError};
+use crate::foreign::guarded;
 use crate::pipeline::Pipeline;
 use crate::pipeline::admit::{RecordLimits, footprint};
 use crate::pipeline::dispatch::{Close, Dispatcher};
@@ -122,6 +123,7 @@ impl Producer {
     ///
     /// Dropped before it returned, it has taken no room.
     pub async fn reserve(&self, bytes: usize) -> Result<Permit<'_>, ReserveError> {
+        consume_budget().await;
         let (pipeline, limits) = (&self.handle.pipeline, self.handle.limits());
         let limit = limits.max_record_bytes.min(limits.max_buffered_bytes.saturating_sub(footprint(0)));
         if bytes > limit {
@@ -182,8 +184,8 @@ impl Producer {
         let deadline = now.checked_add(deadline).unwrap_or_else(|| now + FAR);
         let (reply, left) = oneshot::channel();
         // A dispatcher that is gone has left nothing: it told all deliveries when it went.
-        let left = match self.handle.closes.send(Close { deadline, reply }).await {
-            Ok(()) => left.await.unwrap_or_default(),
+        let left = match guarded(self.handle.closes.send(Close { deadline, reply })).await {
+            Ok(()) => guarded(left).await.unwrap_or_default(),
             Err(_) => Vec::new(),
         };
         CloseReport { undelivered: left.iter().flat_map(|failure| failure.errors()).collect(), counts: self.counts() }

@@ -2,132 +2,79 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Wake, Waker};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use common::{builder, cloud, millis, stored};
+use common::{cloud, millis, stored};
 use kinesis_producer::Record;
-use kinesis_testkit::{Cloud, Fault};
-use tokio::time::sleep;
+use kinesis_testkit::Fault;
+use tokio::time::{sleep, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-struct Boom;
-
-impl Wake for Boom {
-    fn wake(self: Arc<Self>) {
-        panic!("a waker that panics");
-    }
-}
-
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Q14: each waker is woken by itself, and the outcome stays what it is.
-#[tokio::test(start_paused = true)]
-async fn a_waker_that_panics_stops_no_other() {
-    let cloud = Cloud::new();
-    let stream = cloud.create_stream("clicks", 1).await;
-    let producer = builder(&cloud).await.build().await.expect("a producer");
-    let mut deliveries: Vec<_> =
-        (0..3).map(|n| Box::pin(producer.try_put(Record::new("k", &n.to_string())).expect("admitted"))).collect();
-    let count = Arc::new(Count::default());
-    for (n, delivery) in deliveries.iter_mut().enumerate() {
-        let waker = if n == 0 { Waker::from(Arc::new(Boom)) } else { Waker::from(Arc::clone(&count)) };
-        assert!(delivery.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    }
-    sleep(SECOND).await;
-    assert_eq!(count.0.load(Ordering::Relaxed), 2);
-    for delivery in deliveries {
-        delivery.await.expect("written");
-    }
-    assert_eq!(stored(&stream).len(), 3);
-    assert_eq!(producer.flush().await.written, 3);
-}
-
-/// The same of those who wait for room, for a flush, and for a close.
-#[tokio::test(start_paused = true)]
-async fn a_waker_that_panics_stops_no_flush_and_no_close() {
-    let (cloud, _stream, builder) = cloud(1).await;
-    let producer = builder.max_buffered_bytes(1_600_000).build().await.expect("a producer");
-    cloud.faults("a").always_for("PutRecords", Fault::DelayResponse(2 * SECOND));
-    let data = vec![b'x'; 10_000];
-    while let Ok(delivery) = producer.try_put(Record::new("k", &data)) {
-        drop(delivery);
-    }
-    let boom = Waker::from(Arc::new(Boom));
-    let mut context = Context::from_waker(&boom);
-    let (mut room, mut flush) = (Box::pin(producer.reserve(100_000)), Box::pin(producer.flush()));
-    assert!(room.as_mut().poll(&mut context).is_pending() && flush.as_mut().poll(&mut context).is_pending());
-    sleep(30 * SECOND).await;
-    drop(room);
-    assert!(flush.await.is_all_written());
-    let mut close = Box::pin(producer.clone().close(SECOND));
-    assert!(close.as_mut().poll(&mut context).is_pending());
-    let report = producer.close(SECOND).await;
-    assert_eq!((report.undelivered.len(), report.counts.admitted), (0, report.counts.written));
-}
 
 /// Q24: while there is room a put need not wait, and yet a loop of puts leaves other tasks their turns.
 #[tokio::test(start_paused = true)]
 async fn a_loop_of_puts_lets_others_run() {
-    let (_cloud, _stream, builder) = cloud(1).await;
-    let producer = builder.build().await.expect("a producer");
-    let turns = Arc::new(AtomicUsize::new(0));
-    let other = tokio::spawn({
-        let turns = Arc::clone(&turns);
-        async move {
-            loop {
-                turns.fetch_add(1, Ordering::Relaxed);
-                tokio::task::yield_now().await;
+    for by_permit in [false, true] {
+        let (_cloud, _stream, builder) = cloud(1).await;
+        let producer = builder.build().await.expect("a producer");
+        let turns = Arc::new(AtomicUsize::new(0));
+        let other = tokio::spawn({
+            let turns = Arc::clone(&turns);
+            async move {
+                loop {
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
             }
-        }
-    });
-    // A task of its own: only tasks have a budget.
-    let putter = tokio::spawn(async move {
-        for _ in 0..20_000 {
-            drop(producer.put(Record::new("k", "x")).await.expect("admitted"));
-        }
-    });
-    putter.await.expect("no panic");
-    assert!(turns.load(Ordering::Relaxed) > 50, "{}", turns.load(Ordering::Relaxed));
-    other.abort();
+        });
+        // A task of its own: only tasks have a budget.
+        let putter = tokio::spawn(async move {
+            for _ in 0..20_000 {
+                let record = Record::new("k", "x");
+                let put = match by_permit {
+                    true => producer.reserve(2).await.expect("room").put(record),
+                    false => producer.put(record).await,
+                };
+                drop(put.expect("admitted"));
+            }
+        });
+        putter.await.expect("no panic");
+        assert!(turns.load(Ordering::Relaxed) > 50, "{}", turns.load(Ordering::Relaxed));
+        other.abort();
+    }
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What this test's thread logs. One subscriber for all tests: with several, one test decides for another whether a line is of interest.
+struct Log;
 
 impl Log {
-    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let lines = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::WARN)
-            .with_ansi(false)
-            .without_time()
-            .with_writer(move || lines.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
+    fn start() -> Self {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
+            subscriber.without_time().with_writer(|| Self).init();
+        });
+        LINES.take();
+        Self
     }
 
     fn lines(&self, with: &str) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text");
+        let text = LINES.with_borrow(|lines| String::from_utf8(lines.clone()).expect("text"));
         text.lines().filter(|line| line.contains(with)).map(str::to_owned).collect()
     }
 }
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic").write(bytes)
+        LINES.with_borrow_mut(|lines| lines.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -138,7 +85,7 @@ impl io::Write for Log {
 /// Q36: a flush tells what was lost, and so does everything else that one may look at.
 #[tokio::test(start_paused = true)]
 async fn losses_are_in_every_report() {
-    let (log, _guard) = Log::start();
+    let log = Log::start();
     let (cloud, stream, builder) = cloud(2).await;
     let producer = builder.record_ttl(10 * SECOND).build().await.expect("a producer");
     for n in 0..100 {
@@ -175,6 +122,36 @@ async fn losses_are_in_every_report() {
     assert_eq!((report.counts.admitted, report.counts.not_written, report.counts.unwatched), (1102, 1002, 1001));
     assert!(report.undelivered.is_empty());
     assert_eq!(stored(&stream).len(), 100);
+}
+
+/// A flush that is given up leaves what it would have told to the next.
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_is_given_up_keeps_nothing_from_the_next() {
+    let (cloud, _stream, builder) = cloud(1).await;
+    let producer = builder.record_ttl(SECOND).build().await.expect("a producer");
+    cloud.faults("a").always_for("PutRecords", Fault::Throttle);
+    drop(producer.put(Record::new("k", "x")).await.expect("admitted"));
+    assert!(timeout(millis(100), producer.flush()).await.is_err());
+    sleep(2 * SECOND).await;
+    drop(producer.put(Record::new("k", "y")).await.expect("admitted"));
+    assert_eq!(producer.flush().await.not_written, 2);
+}
+
+/// What was lost since a loss was said last is said at the end.
+#[tokio::test(start_paused = true)]
+async fn a_close_says_the_losses_that_no_log_has_yet() {
+    let log = Log::start();
+    let (cloud, _stream, builder) = cloud(1).await;
+    let producer = builder.record_ttl(SECOND).build().await.expect("a producer");
+    cloud.faults("a").always_for("PutRecords", Fault::Throttle);
+    for n in 1..=3 {
+        drop(producer.put(Record::new("k", "x")).await.expect("admitted"));
+        sleep(5 * SECOND).await;
+        assert_eq!((producer.counts().unwatched, log.lines("records were lost").len()), (n, 1));
+    }
+    assert_eq!(producer.close(SECOND).await.counts.unwatched, 3);
+    let lost = log.lines("records were lost");
+    assert!(lost.len() == 2 && lost[1].contains("records=2") && lost[1].contains("in_all=3"), "{lost:?}");
 }
 
 /// Through a reshard, which sends records into other batches, the count of who is watched stays exact.

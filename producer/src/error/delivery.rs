@@ -168,4 +168,5 @@ pub(crate) mod code {
     pub(crate) const WRONG_SHARD: &str = "WrongShard";
     pub(crate) const UNKNOWN_SHARD: &str = "UnknownShard";
     pub(crate) const ABORTED: &str = "Aborted";
+    pub(crate) const PANICKED: &str = "Panicked";
 }

@@ -1,11 +1,11 @@
 //! The way in: what a record must be like, and room for it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 
 use crate::error::{Closed, Refusal};
+use crate::foreign::guarded;
 use crate::record::Record;
 
 /// What the service and the settings allow a single record to be.
@@ -93,7 +93,11 @@ impl Budget {
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<(), Closed> {
         debug_assert!(bytes <= self.total, "a reservation that can never be met");
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.permits.acquire_many(permits).await.map_err(|_| Closed)?.forget();
+        let taken = match self.permits.try_acquire_many(permits) {
+            Ok(taken) => taken,
+            Err(_) => guarded(self.permits.acquire_many(permits)).await.map_err(|_| Closed)?,
+        };
+        taken.forget();
         Ok(())
     }
 
@@ -112,6 +116,8 @@ impl Budget {
     }
 
     /// Gives back what was reserved or charged; an overdraft is paid first.
+    ///
+    /// It wakes who waits for room, which may put at once: never while a lane is locked.
     pub(crate) fn release(&self, bytes: usize) {
         if bytes == 0 {
             return;
@@ -124,11 +130,7 @@ impl Budget {
                 .unwrap_or_else(|debt| debt);
             paid = debt.min(bytes);
         }
-        let add = || self.permits.add_permits(bytes - paid);
-        // It wakes who waits for room, and a waker that panics must not end whoever releases.
-        if catch_unwind(AssertUnwindSafe(add)).is_err() {
-            tracing::error!("a task that waited for room panicked when it was woken");
-        }
+        self.permits.add_permits(bytes - paid);
     }
 
     /// Lets nobody in any more; who waits is told.

@@ -138,12 +138,12 @@ impl Batch {
         }
     }
 
-    /// Takes no more records: what its buffers hold is charged to the byte.
+    /// Takes no more records. What its buffers hold is charged to the byte when it is [built](Self::build): here its lane is locked, and to
+    /// give room back may wake somebody who puts into this very lane.
     pub(crate) fn close(&mut self) {
         if let Body::Open(aggregator) = std::mem::replace(&mut self.body, Body::Gone) {
             self.body = Body::Closed(aggregator);
         }
-        self.recharge();
     }
 
     /// Sends the same records in another form.
@@ -214,8 +214,7 @@ impl Batch {
     /// Charges what the batch holds now: exactly once it is built, in steps while it grows.
     fn recharge(&mut self) {
         let held = match &self.body {
-            Body::Open(aggregator) => held_by(aggregator).next_multiple_of(CHARGE_STEP),
-            Body::Closed(aggregator) => held_by(aggregator),
+            Body::Open(aggregator) | Body::Closed(aggregator) => held_by(aggregator).next_multiple_of(CHARGE_STEP),
             Body::Built(contents) => BATCH_BYTES + contents.capacity_bytes() + contents.len() * RECORD_BYTES,
             Body::Gone => 0,
         };

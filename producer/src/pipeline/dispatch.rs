@@ -1,7 +1,6 @@
 //! The back half of the pipeline: one task a producer, woken only when there is something to do.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use super::reroute::{rehome, reroute};
 use super::shard_map::{Listing, ShardMap};
 use super::tick::Tick;
 use crate::error::{DeliveryErrorKind, Failure};
+use crate::foreign::log;
 
 use self::refresh::Refresh;
 use self::say::Say;
@@ -109,10 +109,8 @@ impl Dispatcher {
         let left = self.give_up().await;
         self.say.rest(&self.pipeline);
         for reply in self.closing.take().unwrap_or_default().replies {
-            // Whoever closed may have gone: the deliveries have been told all the same. And one whose waker panics is not the only one.
-            if catch_unwind(AssertUnwindSafe(|| drop(reply.send(left.clone())))).is_err() {
-                tracing::error!("a task that waited for a close panicked when it was woken");
-            }
+            // Whoever closed may have gone: the deliveries have been told all the same.
+            drop(reply.send(left.clone()));
         }
     }
 
@@ -225,7 +223,7 @@ impl Dispatcher {
         match landed {
             Ok(landed) => self.take_over(landed),
             // Its batches were dropped on the way, and so told as abandoned.
-            Err(error) => tracing::error!(%error, "a request's task ended early"),
+            Err(error) => log(|| tracing::error!(%error, "a request's task ended early")),
         }
     }
 

@@ -173,9 +173,10 @@ fn misrouted(shard: &str, sequence_number: &str, hash_keys: HashKeyRange) -> Fai
 }
 
 fn aborted(transmission: Transmission) -> Failed {
-    let (outcome, message) = match transmission {
-        Transmission::NotBegun => (Outcome::NotWritten, "the producer was closed before the request left"),
-        Transmission::MayHaveBegun => (Outcome::Unknown, "the producer was closed while the request was under way"),
+    let message = match transmission {
+        Transmission::NotBegun => "the producer was closed before the request left",
+        Transmission::MayHaveBegun => "the producer was closed while the request was under way",
     };
+    let outcome = send::unanswered(transmission);
     Failed { class: Class::Transient, code: code::ABORTED.into(), message: message.into(), outcome }
 }

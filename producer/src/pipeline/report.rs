@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::{Add, Sub};
-use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::error::{Attempt, DeliveryErrorKind, Outcome};
+use crate::foreign::guarded;
 
 /// What was tried with a batch and did not succeed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -179,10 +179,7 @@ impl Ledger {
         of.ended = of.ended + tally;
         if generations.retire() || generations.is_empty() {
             drop(generations);
-            // A waker that panics must not end whoever settles.
-            if std::panic::catch_unwind(AssertUnwindSafe(|| self.ended.notify_waiters())).is_err() {
-                tracing::error!("a task that waited for a flush panicked when it was woken");
-            }
+            self.ended.notify_waiters();
         }
     }
 
@@ -207,7 +204,7 @@ impl Ledger {
             if let Some(tally) = self.tell(cut) {
                 return tally;
             }
-            ended.await;
+            guarded(ended).await;
         }
     }
 

@@ -17,6 +17,7 @@ use kinesis_service_errors::{Causes, Departure, Foreign, Kind, Recovery, Transmi
 
 use super::judge::{Answer, Class, Failed};
 use crate::error::{Outcome, code};
+use crate::foreign::caught;
 use crate::settings::Settings;
 
 /// The stream, by the name or ARN it was given as.
@@ -82,12 +83,24 @@ pub(crate) async fn send(
         .customize()
         .interceptor(departure.clone())
         .send();
-    match call.await {
-        Ok(output) => answers(output, count),
-        Err(error) => {
-            let failed = request_failed(&error, departure.transmission(&error));
-            vec![Answer::Failed(failed); count]
-        }
+    let failed = match caught(Box::pin(call)).await {
+        Ok(Ok(output)) => return answers(output, count),
+        Ok(Err(error)) => request_failed(&error, departure.transmission(&error)),
+        Err(panicked) => Failed {
+            class: Class::Transient,
+            code: code::PANICKED.into(),
+            message: panicked.to_string().into(),
+            outcome: unanswered(departure.so_far()),
+        },
+    };
+    vec![Answer::Failed(failed); count]
+}
+
+/// Of an attempt that nobody has answered.
+pub(crate) const fn unanswered(transmission: Transmission) -> Outcome {
+    match transmission {
+        Transmission::NotBegun => Outcome::NotWritten,
+        Transmission::MayHaveBegun => Outcome::Unknown,
     }
 }
 
@@ -139,13 +152,24 @@ fn request_failed(error: &CallError, transmission: Transmission) -> Failed {
         let outcome = outcome_of(kind, Some(refusal.raw().status().as_u16()));
         return Failed { class: Class::of(kind), code: code_of(error), message, outcome };
     }
-    let outcome = match transmission {
-        Transmission::NotBegun => Outcome::NotWritten,
-        Transmission::MayHaveBegun => Outcome::Unknown,
-    };
     // Without a region or an endpoint no request can be made, and none ever will.
     let class = if matches!(error, SdkError::ConstructionFailure(_)) { Class::Invalid } else { Class::Transient };
-    Failed { class, code: code_of(error), message: Causes(error).to_string().into(), outcome }
+    Failed { class, code: code_of(error), message: Causes(error).to_string().into(), outcome: unanswered(transmission) }
+}
+
+/// What is said of a failed call in one line: by the service, or else of what was in the way.
+pub(crate) fn said<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let SdkError::ServiceError(refusal) = error else { return Causes(error).to_string() };
+    let message = Foreign(refusal.err().message().unwrap_or_default()).to_string();
+    with_code(&code_of(error), &message).to_string()
+}
+
+/// Code and message, each where it says something.
+pub(crate) fn with_code<'a>(code: &'a str, message: &'a str) -> Cow<'a, str> {
+    if message.is_empty() || message == code { code.into() } else { format!("{code}: {message}").into() }
 }
 
 /// The service's code, else its status; one of [`code`] if it did not answer.

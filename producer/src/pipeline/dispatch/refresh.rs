@@ -10,11 +10,13 @@ use kinesis_service_errors::{Address, Causes, Kind, Recovery};
 use tokio::time::sleep_until;
 
 use super::Dispatcher;
+use crate::foreign::{caught, log};
 use crate::pipeline::backoff;
 use crate::pipeline::flight::Landed;
 use crate::pipeline::lane::{Access, Lane};
 use crate::pipeline::reroute::reroute;
 use crate::pipeline::seldom::Seldom;
+use crate::pipeline::send::said;
 use crate::pipeline::shard_map::{Listing, Pages, ShardMap};
 use crate::pipeline::tick::Tick;
 use crate::pipeline::traits::{Summary, Traits};
@@ -66,10 +68,14 @@ impl Dispatcher {
         self.refresh.surprises = 0;
         let pipeline = Arc::clone(&self.pipeline);
         self.refresh.summary = Some(Box::pin(async move {
-            Summary::ask(&pipeline.client, &pipeline.stream, &Address::new()).await.map_err(|error| {
-                tracing::debug!(stream = %pipeline.stream, error = %Causes(&error), "DescribeStreamSummary failed");
-                Kind::of_error(&error).map_or(Recovery::Soon, Kind::recovery)
-            })
+            let address = Address::new();
+            let (recovery, error) = match caught(Summary::ask(&pipeline.client, &pipeline.stream, &address)).await {
+                Ok(Ok(summary)) => return Ok(summary),
+                Ok(Err(error)) => (Kind::of_error(&error).map_or(Recovery::Soon, Kind::recovery), said(&error)),
+                Err(panicked) => (Recovery::Soon, panicked.to_string()),
+            };
+            log(|| tracing::debug!(stream = %pipeline.stream, error, "DescribeStreamSummary failed"));
+            Err(recovery)
         }));
     }
 
@@ -83,12 +89,14 @@ impl Dispatcher {
         if traits == before {
             return;
         }
-        tracing::info!(
-            stream = %self.pipeline.stream,
-            max_record_bytes = traits.max_record_bytes,
-            remark = traits.remark().as_deref().unwrap_or("records go by their partition keys"),
-            "the stream has changed",
-        );
+        log(|| {
+            tracing::info!(
+                stream = %self.pipeline.stream,
+                max_record_bytes = traits.max_record_bytes,
+                remark = traits.remark().as_deref().unwrap_or("records go by their partition keys"),
+                "the stream has changed",
+            );
+        });
         self.pipeline.max_record_bytes.store(traits.max_record_bytes, Ordering::Relaxed);
         if before.routed_by_us && !traits.routed_by_us {
             self.unroute();
@@ -119,20 +127,17 @@ impl Dispatcher {
         self.listing = Some(Box::pin(async move {
             sleep_until(start).await;
             let mut pages = Pages::since(oldest_of_interest(&pipeline));
-            let mut said = Seldom::default();
+            let mut warned = Seldom::default();
             for retry in 1.. {
-                match pages.fetch(&pipeline.client, &pipeline.stream, &Address::new()).await {
-                    Ok(listing) => return listing,
-                    Err(error) => {
-                        if let Some(times) = said.happened(1, pipeline.clock.now()) {
-                            tracing::warn!(
-                                stream = %pipeline.stream,
-                                error = %Causes(&error),
-                                times,
-                                "the stream's shards cannot be listed; the last known ones serve on",
-                            );
-                        }
-                    }
+                let address = Address::new();
+                let error = match caught(pages.fetch(&pipeline.client, &pipeline.stream, &address)).await {
+                    Ok(Ok(listing)) => return listing,
+                    Ok(Err(error)) => Causes(&error).to_string(),
+                    Err(panicked) => panicked.to_string(),
+                };
+                if let Some(times) = warned.happened(1, pipeline.clock.now()) {
+                    let text = "the stream's shards cannot be listed; the last known ones serve on";
+                    log(|| tracing::warn!(stream = %pipeline.stream, error, times, "{text}"));
                 }
                 tokio::time::sleep(backoff::full_jitter(backoff::LISTINGS, retry, &mut rng)).await;
             }
@@ -201,7 +206,8 @@ impl Dispatcher {
         }
         if !retired.is_empty() {
             let gone = retired.iter().filter_map(|lane| lane.shard()).collect::<Vec<_>>().join(", ");
-            tracing::info!(stream = %self.pipeline.stream, gone, open = map.lanes().len(), "the stream was resharded");
+            let (stream, open) = (&self.pipeline.stream, map.lanes().len());
+            log(|| tracing::info!(%stream, gone, open, "the stream was resharded"));
         }
         let mut landed = Landed::default();
         landed.decide(&self.pipeline, &map, std::mem::take(&mut self.undecided));

@@ -1,5 +1,6 @@
 //! What people are told of refusals and losses: at once, and then seldom.
 
+use crate::foreign::log;
 use crate::pipeline::Pipeline;
 use crate::pipeline::judge::Failed;
 use crate::pipeline::report::Lost;
@@ -35,13 +36,15 @@ impl Say {
             true => "they fail",
             false => "they are sent again until their time to live is over",
         };
-        tracing::error!(
-            stream = %pipeline.stream,
-            code = %failed.code,
-            message = %failed.message,
-            times,
-            "the service refuses records until somebody mends what is in the way; {fate}",
-        );
+        log(|| {
+            tracing::error!(
+                stream = %pipeline.stream,
+                code = %failed.code,
+                message = %failed.message,
+                times,
+                "the service refuses records until somebody mends what is in the way; {fate}",
+            );
+        });
     }
 
     /// Records were lost whose deliveries nobody holds.
@@ -69,14 +72,16 @@ impl Say {
 
 fn warn(pipeline: &Pipeline, records: u64, lost: &Lost) {
     let reason = lost.kind.map(|kind| kind.to_string()).unwrap_or_default();
-    tracing::warn!(
-        stream = %pipeline.stream,
-        records,
-        in_all = lost.records,
-        reason,
-        code = lost.code.as_deref().unwrap_or("none"),
-        "records were lost whose deliveries nobody holds",
-    );
+    log(|| {
+        tracing::warn!(
+            stream = %pipeline.stream,
+            records,
+            in_all = lost.records,
+            reason,
+            code = lost.code.as_deref().unwrap_or("none"),
+            "records were lost whose deliveries nobody holds",
+        );
+    });
 }
 
 /// More than the services have that somebody can mend.
