@@ -1,11 +1,13 @@
 //! What can go wrong, by what became of the record.
 
 mod build;
+mod call;
 mod delivery;
 mod put;
 
 pub use build::{BuildError, ShardMapError, Sought};
+pub use call::CallError;
 pub use delivery::{Attempt, DeliveryError, DeliveryErrorKind, Outcome};
-pub(crate) use delivery::{Failure, code};
+pub(crate) use delivery::{Failure, Origin, code};
 pub(crate) use put::Closed;
 pub use put::{FailedRecord, PutError, Refusal, ReserveError, TryPutError};

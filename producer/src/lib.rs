@@ -112,8 +112,8 @@ pub use kinesis_aggregation::{HashKey, ParseHashKeyError};
 pub use self::builder::Builder;
 pub use self::delivery::{Delivery, Receipt};
 pub use self::error::{
-    Attempt, BuildError, DeliveryError, DeliveryErrorKind, FailedRecord, Outcome, PutError, Refusal, ReserveError,
-    ShardMapError, Sought, TryPutError,
+    Attempt, BuildError, CallError, DeliveryError, DeliveryErrorKind, FailedRecord, Outcome, PutError, Refusal,
+    ReserveError, ShardMapError, Sought, TryPutError,
 };
 pub use self::producer::{CloseReport, Counts, FlushReport, Permit, Producer};
 pub use self::record::{Data, OwnedRecord, Record};

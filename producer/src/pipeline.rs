@@ -49,7 +49,7 @@ use self::shard_map::{Listing, ShardMap};
 use self::tick::Clock;
 use self::traits::Traits;
 use crate::delivery::Delivery;
-use crate::error::Closed;
+use crate::error::{Closed, Origin};
 use crate::record::Record;
 use crate::settings::{RateLimit, Settings};
 
@@ -78,6 +78,7 @@ pub(crate) struct Books {
     pub(crate) budget: Budget,
     pub(crate) ledger: Ledger,
     pub(crate) losses: Arc<Losses>,
+    origin: Arc<Origin>,
     spares: Spares,
     /// Records admitted to lanes that are gone.
     admitted_before: AtomicU64,
@@ -115,7 +116,7 @@ impl Pipeline {
             keyless: AtomicUsize::new(0),
             lanes_made,
             seed,
-            books: Books::new(settings.max_buffered_bytes),
+            books: Books::new(&settings, &stream),
             attention: Attention::default(),
             client,
             stream,
@@ -213,11 +214,12 @@ impl Pipeline {
 }
 
 impl Books {
-    fn new(max_buffered_bytes: usize) -> Arc<Self> {
-        let budget = Budget::new(max_buffered_bytes);
+    fn new(settings: &Settings, stream: &Stream) -> Arc<Self> {
+        let budget = Budget::new(settings.max_buffered_bytes);
+        let origin = Arc::new(Origin { stream: stream.to_string(), record_ttl: settings.record_ttl });
         let spares = Spares::new(budget.spare_bytes());
         let (ledger, losses, admitted_before) = (Ledger::default(), Arc::default(), AtomicU64::new(0));
-        Arc::new(Self { budget, ledger, losses, spares, admitted_before })
+        Arc::new(Self { budget, ledger, losses, origin, spares, admitted_before })
     }
 }
 
@@ -263,7 +265,7 @@ mod fixture {
     use super::*;
 
     pub(super) fn books() -> Arc<Books> {
-        Books::new(64 << 20)
+        Books::new(&Settings::default(), &Stream::new("clicks".into()))
     }
 
     pub(super) fn at(millis: u64) -> Tick {

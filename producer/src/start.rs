@@ -1,7 +1,6 @@
 //! What is asked before the first record can be put, and how long.
 
 use std::borrow::Cow;
-use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -11,9 +10,9 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use kinesis_service_errors::{Address, Causes, Kind, Recovery};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::error::{BuildError, ShardMapError, Sought};
+use crate::error::{BuildError, CallError, ShardMapError, Sought};
 use crate::pipeline::backoff::{SUMMARIES, full_jitter};
-use crate::pipeline::send::{Stream, code_of};
+use crate::pipeline::send::{Stream, code_of, said};
 use crate::pipeline::shard_map::{Listing, Pages};
 use crate::pipeline::traits::{Summary, SummaryError, Traits};
 
@@ -61,8 +60,8 @@ impl Start {
             retry += 1;
             match Next::after(&error) {
                 Next::NoStream => return Err(self.not_found(error)),
-                Next::Again if Instant::now() < self.until => {
-                    self.warn("DescribeStreamSummary", &error, code_of(&error));
+                Next::Again if Instant::now() < self.until && !self.has_no_region() => {
+                    self.warn("DescribeStreamSummary", said(&error), code_of(&error));
                     self.pause(retry).await;
                 }
                 // The service is there and does not say what it is: ListShards may be allowed, and tells whether the stream is.
@@ -72,7 +71,7 @@ impl Start {
                     tracing::warn!(
                         stream = %self.target,
                         code = %code_of(&error),
-                        error = %Causes(&error),
+                        error = said(&error),
                         "DescribeStreamSummary failed: assuming records of up to 1 MiB, distributed by partition key",
                     );
                     return Ok(Traits::default());
@@ -91,11 +90,12 @@ impl Start {
             let source = match timeout_at(last_call, fetched).await {
                 Ok(Ok(listing)) => return Ok(listing),
                 Ok(Err(error)) => error,
-                Err(elapsed) => ShardMapError::ListShards(Box::new(SdkError::timeout_error(elapsed))),
+                Err(elapsed) => ShardMapError::ListShards(CallError::new(SdkError::timeout_error(elapsed))),
             };
             retry += 1;
             let (passes, code) = match &source {
                 ShardMapError::ListShards(error) => {
+                    let error = error.as_sdk();
                     (Next::after(error) == Next::Again || is_mendable(error), code_of(error))
                 }
                 // The stream is being resharded, and will be whole in a moment.
@@ -106,7 +106,7 @@ impl Start {
                 let (stream, sought) = (self.target.to_string(), self.sought(code));
                 return Err(BuildError::Shards { stream, sought, source });
             }
-            self.warn("ListShards", &source, code);
+            self.warn("ListShards", Causes(&source).to_string(), code);
             self.pause(retry).await;
         }
     }
@@ -123,6 +123,11 @@ impl Start {
         Ok(())
     }
 
+    /// Without a region no request can be made, and none ever will: the client is what it is.
+    fn has_no_region(&self) -> bool {
+        self.client.config().region().is_none() && self.address.seen().is_none()
+    }
+
     async fn pause(&mut self, retry: u32) {
         sleep(full_jitter(SUMMARIES, retry, &mut self.rng)).await;
     }
@@ -133,7 +138,7 @@ impl Start {
     }
 
     /// At the first failure, so that nobody wonders why it takes so long.
-    fn warn(&mut self, call: &'static str, error: &(dyn Error + 'static), code: Cow<'static, str>) {
+    fn warn(&mut self, call: &'static str, error: String, code: Cow<'static, str>) {
         if std::mem::replace(&mut self.warned, true) {
             return;
         }
@@ -143,7 +148,7 @@ impl Start {
             region = region.as_deref().unwrap_or("none"),
             endpoint = endpoint.as_deref().unwrap_or("none"),
             %code,
-            error = %Causes(error),
+            error,
             "{call} failed; it is tried again for up to {} s",
             PATIENCE.as_secs(),
         );
@@ -156,12 +161,13 @@ impl Start {
 
     fn not_found(&self, error: SummaryError) -> BuildError {
         let (stream, sought) = (self.target.to_string(), self.sought(code_of(&error)));
-        BuildError::StreamNotFound { stream, sought, source: Box::new(error) }
+        BuildError::StreamNotFound { stream, sought, source: CallError::new(error) }
     }
 
     fn unreachable(&self, error: SummaryError) -> BuildError {
-        let (stream, sought) = (self.target.to_string(), self.sought(code_of(&error)));
-        BuildError::Unreachable { stream, sought, source: Box::new(error) }
+        let code = if self.has_no_region() { "NoRegion".into() } else { code_of(&error) };
+        let (stream, sought) = (self.target.to_string(), self.sought(code));
+        BuildError::Unreachable { stream, sought, source: CallError::new(error) }
     }
 }
 

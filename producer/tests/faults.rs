@@ -195,8 +195,8 @@ async fn what_needs_somebody_s_action_fails_at_once_for_those_who_will_not_wait(
     assert!(error.is_retryable(), "when the stream is there again");
     assert_eq!(error.attempts()[0].code, "ResourceNotFoundException");
     let shown = error.to_string();
-    let expected = "the service refuses records until somebody mends what is in the way; outcome not written, last attempt: \
-                    ResourceNotFoundException: ";
+    let expected = "the service refuses records until somebody mends what is in the way (stream clicks); outcome not written, last \
+                    attempt: ResourceNotFoundException: ";
     assert!(shown.starts_with(expected), "{shown}");
     let record = error.into_record();
     assert_eq!((record.partition_key(), &record.data()[..]), (Some("user-7"), &b"x"[..]));

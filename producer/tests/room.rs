@@ -134,7 +134,7 @@ async fn a_record_that_can_never_fit_is_refused() {
     let error = producer.put(Record::new("k", &data)).await.expect_err("more than there is");
     assert_eq!(
         error.to_string(),
-        "the record was refused: the record needs 64097 bytes of buffer, but there are 57344"
+        "the record was refused: the record needs 64097 bytes of buffer, but max_buffered_bytes leaves 57344"
     );
     assert!(!error.is_retryable());
 }

@@ -2,11 +2,14 @@
 
 mod common;
 
+use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use common::between::between;
 use common::{builder, cloud, stored};
 use kinesis_producer::{BuildError, Producer, Record};
-use kinesis_testkit::{Cloud, Fault, Outcome};
+use kinesis_testkit::{Cloud, Fault, Limits, Outcome};
 use tokio::time::{Instant, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -103,4 +106,86 @@ async fn a_page_that_is_refused_does_not_cost_the_others() {
     let refused = listings.filter(|call| matches!(call.outcome, Outcome::Refused(_))).count();
     assert!(refused >= 2, "{refused}");
     assert_eq!(calls.count("ListShards"), 3 + refused, "three pages, each answered once");
+}
+
+/// The time in which a stream is made takes nothing of the patience.
+#[tokio::test(start_paused = true)]
+async fn the_patience_begins_when_the_stream_is_there() {
+    let mut limits = Limits::default();
+    limits.creating = 60 * SECOND;
+    let cloud = Cloud::builder().limits(limits).build();
+    let create = cloud.outside().kinesis.create_stream().stream_name("clicks").shard_count(1);
+    create.send().await.expect("a new stream");
+    let now = cloud.clock().elapsed();
+    cloud.faults("a").during_for("ListShards", now..now + 75 * SECOND, Fault::Throttle);
+    let start = Instant::now();
+    builder(&cloud).await.build().await.expect("a producer");
+    assert!(start.elapsed() >= 75 * SECOND, "{:?}", start.elapsed());
+}
+
+/// Thirty seconds hold also where a single call may take ten minutes.
+#[tokio::test(start_paused = true)]
+async fn a_start_ends_though_a_call_may_take_longer() {
+    for operation in ["DescribeStreamSummary", "ListShards"] {
+        let (cloud, _stream, builder) = cloud(1).await;
+        cloud.faults("a").always_for(operation, Fault::DelayResponse(700 * SECOND));
+        let start = Instant::now();
+        builder.request_timeout(600 * SECOND).build().await.expect_err("no answer");
+        assert!((30..37).contains(&start.elapsed().as_secs()), "{operation}: {:?}", start.elapsed());
+    }
+}
+
+/// Without a region no request can be made, and no time mends that.
+#[tokio::test(start_paused = true)]
+async fn a_client_without_a_region_is_not_waited_for() {
+    let cloud = Cloud::new();
+    let mut config = cloud.connect("a").await.kinesis_config();
+    config.set_region(None);
+    let client = aws_sdk_kinesis::Client::from_conf(config.build());
+    let start = Instant::now();
+    let error = Producer::builder(client, "clicks").build().await.expect_err("no region");
+    assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
+    let shown = "stream clicks cannot be reached (no region, no request was sent, NoRegion after 0.0 s)";
+    assert_eq!(error.to_string(), shown);
+}
+
+/// A token of a page that is too old is not used again.
+#[tokio::test(start_paused = true)]
+async fn a_listing_whose_token_is_over_begins_anew() {
+    let cloud = Cloud::new();
+    cloud.create_stream("clicks", 2500).await;
+    let (whole, pages) = (std::sync::Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+    let begun = std::sync::Arc::clone(&whole);
+    let builder = between(&cloud, move |operation, body| {
+        if operation != "ListShards" {
+            return None;
+        }
+        if !body.contains("NextToken") {
+            begun.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        let refusal = r#"{"__type":"ExpiredNextTokenException","message":"over"}"#;
+        (pages.fetch_add(1, Ordering::Relaxed) == 1).then(|| (400, refusal.to_owned()))
+    });
+    builder.await.build().await.expect("a producer");
+    assert_eq!(whole.load(Ordering::Relaxed), 2, "from the first page again");
+}
+
+/// An error as people print it, whichever way, says each thing once and holds nothing of the request.
+#[tokio::test(start_paused = true)]
+async fn an_error_of_a_start_shows_no_token() {
+    for operation in ["DescribeStreamSummary", "ListShards"] {
+        let cloud = Cloud::new();
+        cloud.create_stream("clicks", 1).await;
+        let body = r#"{"__type":"InvalidSignatureException","message":"The signature does not match. The Canonical String for this request should have been 'POST x-amz-security-token:SECRET'"}"#;
+        let builder = between(&cloud, move |asked, _| (asked == operation).then(|| (403, body.to_owned())));
+        let error = builder.await.build().await.expect_err("refused");
+        let causes = std::iter::successors(Some(&error as &dyn Error), |error| (**error).source());
+        let chain: Vec<String> = causes.map(ToString::to_string).collect();
+        let said = "InvalidSignatureException: The signature does not match.";
+        assert_eq!(chain.iter().filter(|text| text.contains(said)).count(), 1, "{chain:?}");
+        let debug = format!("{error:?}");
+        assert!(debug.contains(said), "{debug}");
+        assert!(!format!("{chain:?} {debug}").contains("SECRET"), "{chain:?} {debug}");
+    }
 }

@@ -2,11 +2,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use aws_sdk_kinesis::config::http::HttpResponse;
-use aws_sdk_kinesis::error::SdkError;
 use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError;
 use aws_sdk_kinesis::operation::list_shards::ListShardsError;
 
+use super::CallError;
 use crate::settings::SettingError;
 
 /// A producer could not be made. Nothing was started and nothing written.
@@ -25,7 +24,7 @@ pub enum BuildError {
         sought: Box<Sought>,
         /// What the service answered.
         #[source]
-        source: Box<SdkError<DescribeStreamSummaryError, HttpResponse>>,
+        source: CallError<DescribeStreamSummaryError>,
     },
     /// The service could not be asked: no credentials, or none that it takes, no connection, no time.
     #[error("stream {stream} cannot be reached ({sought})")]
@@ -36,7 +35,7 @@ pub enum BuildError {
         sought: Box<Sought>,
         /// What was in the way.
         #[source]
-        source: Box<SdkError<DescribeStreamSummaryError, HttpResponse>>,
+        source: CallError<DescribeStreamSummaryError>,
     },
     /// Where the stream's shards lie could not be learned, so no record could be routed.
     #[error("the shards of stream {stream} cannot be listed ({sought})")]
@@ -68,7 +67,8 @@ pub struct Sought {
     pub endpoint: Option<String>,
     /// From the beginning of the build to its end.
     pub spent: Duration,
-    /// The service's latest error code, or one of those that an [`Attempt`](super::Attempt) has.
+    /// The service's latest error code, one of those that an [`Attempt`](super::Attempt) has, or `NoRegion`, `TornListing`,
+    /// `UnreadableListing` or `CREATING`.
     pub code: Cow<'static, str>,
 }
 
@@ -76,8 +76,9 @@ impl fmt::Display for Sought {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { region, endpoint, spent, code } = self;
         write!(f, "{}", region.as_deref().unwrap_or("no region"))?;
-        if let Some(endpoint) = endpoint {
-            write!(f, ", {endpoint}")?;
+        match endpoint {
+            Some(endpoint) => write!(f, ", {endpoint}")?,
+            None => f.write_str(", no request was sent")?,
         }
         write!(f, ", {code} after {:.1} s", spent.as_secs_f64())
     }
@@ -89,7 +90,7 @@ impl fmt::Display for Sought {
 pub enum ShardMapError {
     /// ListShards failed.
     #[error("ListShards failed")]
-    ListShards(#[source] Box<SdkError<ListShardsError, HttpResponse>>),
+    ListShards(#[source] CallError<ListShardsError>),
     /// A shard's hash-key range cannot be read.
     #[error("shard {shard} is listed with hash keys {start:?}..={end:?}")]
     Unreadable {

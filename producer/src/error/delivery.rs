@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::pipeline::contents::Contents;
 use crate::pipeline::report::Losses;
+use crate::pipeline::send::with_code;
 use crate::record::OwnedRecord;
 
 /// Whether a record can be in the stream although its delivery failed.
@@ -66,13 +67,18 @@ impl DeliveryError {
 
 impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { kind, outcome, attempts, .. } = &*self.failure;
-        write!(f, "{kind}; outcome {outcome}")?;
-        match attempts.last() {
-            None => write!(f, ", never sent"),
-            Some(last) if self.failure.count == 1 => write!(f, ", last attempt: {}: {}", last.code, last.message),
-            Some(last) => write!(f, ", last of {} attempts: {}: {}", self.failure.count, last.code, last.message),
+        let Failure { kind, outcome, attempts, count, origin, .. } = &*self.failure;
+        match kind {
+            DeliveryErrorKind::Expired => write!(f, "{kind} ({:?}, stream {})", origin.record_ttl, origin.stream)?,
+            _ => write!(f, "{kind} (stream {})", origin.stream)?,
         }
+        write!(f, "; outcome {outcome}")?;
+        let Some(last) = attempts.last() else { return f.write_str(", never sent") };
+        match count {
+            1 => f.write_str(", last attempt: ")?,
+            _ => write!(f, ", last of {count} attempts: ")?,
+        }
+        f.write_str(&with_code(&last.code, &last.message))
     }
 }
 
@@ -125,8 +131,8 @@ pub struct Attempt {
     pub after: Duration,
     /// How long it took until it was known to have failed.
     pub took: Duration,
-    /// The service's error code, or `Timeout`, `ConnectionError`, `NoCredentials`, `NoAnswer`, `UnreadableAnswer`, `WrongShard`,
-    /// `UnknownShard` or `Aborted`.
+    /// The service's error code, the HTTP status of an answer without one, or `Timeout`, `ConnectionError`, `NoCredentials`, `NoAnswer`,
+    /// `UnreadableAnswer`, `WrongShard`, `UnknownShard`, `Aborted`, or `Panicked`: the client did, in its credentials, say.
     pub code: Cow<'static, str>,
     /// What the service said, or what was in the way.
     pub message: Arc<str>,
@@ -142,8 +148,16 @@ pub(crate) struct Failure {
     /// Of all attempts, those that are not kept included.
     pub(crate) count: u32,
     pub(crate) contents: Contents,
+    pub(crate) origin: Arc<Origin>,
     /// Where those are counted that nobody asks about.
     pub(crate) losses: Arc<Losses>,
+}
+
+/// What a message says of the producer that failed.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) stream: String,
+    pub(crate) record_ttl: Duration,
 }
 
 impl Failure {

@@ -95,7 +95,7 @@ pub enum Refusal {
         limit: usize,
     },
     /// [`Settings::max_buffered_bytes`](crate::Settings::max_buffered_bytes) is too small for the record even when all else is delivered.
-    #[error("the record needs {bytes} bytes of buffer, but there are {limit}")]
+    #[error("the record needs {bytes} bytes of buffer, but max_buffered_bytes leaves {limit}")]
     LargerThanBuffer {
         /// Bytes that the record would hold.
         bytes: usize,

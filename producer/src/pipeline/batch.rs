@@ -198,7 +198,8 @@ impl Batch {
         let (outcome, count, records) = (history.outcome(), history.count(), contents.len() as u64);
         let losses = Arc::clone(&self.books.losses);
         let attempts = history.into_attempts();
-        let failure = Arc::new(Failure { kind, outcome, attempts, count, contents, losses });
+        let origin = Arc::clone(&self.books.origin);
+        let failure = Arc::new(Failure { kind, outcome, attempts, count, contents, origin, losses });
         failure.unwatched(self.completion.failed(Arc::clone(&failure)));
         self.settle(Tally::failed(outcome, records));
         failure

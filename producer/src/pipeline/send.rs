@@ -187,6 +187,10 @@ where
         SdkError::TimeoutError(_) => code::TIMEOUT.into(),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => code::TIMEOUT.into(),
         SdkError::DispatchFailure(_) if no_credentials() => code::NO_CREDENTIALS.into(),
+        // Of somebody between us and the service, who speaks another language.
+        SdkError::ResponseError(answer) if !answer.raw().status().is_success() => {
+            answer.raw().status().to_string().into()
+        }
         SdkError::ResponseError(_) => code::UNREADABLE.into(),
         _ => code::CONNECTION.into(),
     }

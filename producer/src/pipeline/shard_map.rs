@@ -16,7 +16,7 @@ use kinesis_service_errors::{Address, Kind};
 use super::lane::Lane;
 use super::send::Stream;
 use super::tick::Tick;
-use crate::error::ShardMapError;
+use crate::error::{CallError, ShardMapError};
 
 /// The shards of the stream at one time. Never changed: a newer one takes its place whole, and until it does this one serves.
 pub(crate) struct ShardMap {
@@ -189,7 +189,7 @@ impl Pages {
                         }
                         _ => {}
                     }
-                    return Err(ShardMapError::ListShards(Box::new(error)));
+                    return Err(ShardMapError::ListShards(CallError::new(error)));
                 }
             };
             self.pages += 1;

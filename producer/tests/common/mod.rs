@@ -1,6 +1,8 @@
 //! What all tests need: a cloud, and two readers of what is in the stream.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part, and none is a crate that others use")]
 
+pub mod between;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
