@@ -8,12 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, future};
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::body::SdkBody;
+use common::between::between;
 use common::{builder, cloud, copies, millis, stored};
 use kinesis_producer::{Aggregation, Delivery, DeliveryErrorKind, Outcome, Producer, Record};
 use kinesis_testkit::{Cloud, Fault};
@@ -173,40 +168,17 @@ async fn a_request_that_waited_for_credentials_is_not_written() {
 
 type Answers = Arc<Mutex<Vec<(u16, &'static str)>>>;
 
-/// Answers PutRecords itself as long as there are answers, and lets all else through.
-#[derive(Clone, Debug)]
-struct Wrap<T> {
-    inner: T,
-    answers: Answers,
-}
-
-impl HttpClient for Wrap<SharedHttpClient> {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        let inner = self.inner.http_connector(settings, components);
-        SharedHttpConnector::new(Wrap { inner, answers: Arc::clone(&self.answers) })
-    }
-}
-
-impl HttpConnector for Wrap<SharedHttpConnector> {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let is_put = request.headers().get("x-amz-target").is_some_and(|target| target.ends_with("PutRecords"));
-        let mut answers = self.answers.lock().expect("no panic");
-        if !is_put || answers.is_empty() {
-            return self.inner.call(request);
-        }
-        let (status, body) = answers.remove(0);
-        let mut response = HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body));
-        response.headers_mut().insert("content-type", "application/x-amz-json-1.1");
-        HttpConnectorFuture::ready(Ok(response))
-    }
-}
-
-async fn wrapped(cloud: &Cloud) -> (kinesis_producer::Builder, Answers) {
-    let connection = cloud.connect("a").await;
+/// Answers PutRecords as long as there are answers.
+async fn answering(cloud: &Cloud) -> (kinesis_producer::Builder, Answers) {
     let answers = Answers::default();
-    let inner = connection.kinesis.config().http_client().expect("the cloud's");
-    let config = connection.kinesis_config().http_client(Wrap { inner, answers: Arc::clone(&answers) }).build();
-    (Producer::builder(aws_sdk_kinesis::Client::from_conf(config), "clicks").seed(7), answers)
+    let left = Arc::clone(&answers);
+    let builder = between(cloud, move |operation, _| {
+        let mut left = left.lock().expect("no panic");
+        (operation == "PutRecords" && !left.is_empty())
+            .then(|| left.remove(0))
+            .map(|(status, body)| (status, body.to_owned()))
+    });
+    (builder.await, answers)
 }
 
 /// Q30: the two answers could be those of the second and the third record (P2).
@@ -214,7 +186,7 @@ async fn wrapped(cloud: &Cloud) -> (kinesis_producer::Builder, Answers) {
 async fn a_short_answer_gives_no_receipts() {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 1).await;
-    let (builder, answers) = wrapped(&cloud).await;
+    let (builder, answers) = answering(&cloud).await;
     let producer = builder.aggregation(Aggregation::Off).build().await.expect("a producer");
     let short = r#"{"FailedRecordCount":0,"Records":[{"ShardId":"shardId-000000000000","SequenceNumber":"2"},{"ShardId":"shardId-000000000000","SequenceNumber":"3"}]}"#;
     answers.lock().expect("no panic").push((200, short));
@@ -239,7 +211,7 @@ async fn an_answer_that_is_not_the_service_s_is_not_final() {
     ] {
         let cloud = Cloud::new();
         let stream = cloud.create_stream("clicks", 1).await;
-        let (builder, answers) = wrapped(&cloud).await;
+        let (builder, answers) = answering(&cloud).await;
         let producer = builder.build().await.expect("a producer");
         answers.lock().expect("no panic").push((status, body));
         let receipt = put(&producer, "x").await.await.unwrap_or_else(|error| panic!("{status}: {error}"));
@@ -271,4 +243,58 @@ async fn an_entry_with_a_fault_of_the_service_s_is_of_unknown_outcome() {
     let error = put(&producer, "x").await.await.expect_err("never");
     assert_eq!((error.kind(), error.outcome()), (DeliveryErrorKind::Expired, Outcome::Unknown));
     sleep(millis(1)).await;
+}
+
+/// P2, P3: entries that contradict themselves give no receipt, and no promise that nothing is written. Nor does an answer that cannot be read,
+/// by whatever way the request came to who gave it.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_odd_proves_nothing() {
+    let place = r#""ShardId":"shardId-000000000000","#;
+    let entries = [
+        r#"{"ShardId":"","SequenceNumber":""}"#.to_owned(),
+        format!(r#"{{{place}"SequenceNumber":""}}"#),
+        r#"{"ErrorCode":"","ErrorMessage":""}"#.to_owned(),
+        format!(r#"{{{place}"SequenceNumber":"4711","ErrorCode":"ProvisionedThroughputExceededException"}}"#),
+        "null".to_owned(),
+    ];
+    let bodies = entries.iter().map(|entry| format!(r#"{{"FailedRecordCount":0,"Records":[{entry}]}}"#));
+    for body in bodies.chain(["[]", "null", "", "{}"].map(str::to_owned)) {
+        let cloud = Cloud::new();
+        cloud.create_stream("clicks", 1).await;
+        let answer = body.clone();
+        let builder = between(&cloud, move |operation, _| (operation == "PutRecords").then(|| (200, answer.clone())));
+        let producer = builder.await.record_ttl(SECOND).build().await.expect("a producer");
+        let error = put(&producer, "x").await.await.expect_err(&body);
+        assert_eq!(
+            (error.kind(), error.outcome()),
+            (DeliveryErrorKind::Expired, Outcome::Unknown),
+            "{body}: {error:?}"
+        );
+        assert!(error.attempts().iter().all(|attempt| !attempt.code.is_empty()), "{body}: {error:?}");
+    }
+}
+
+/// What people see of a delivery that failed: which stream, how long it was tried, what came of it, and nothing twice.
+#[tokio::test(start_paused = true)]
+async fn a_delivery_error_says_where_how_long_and_why() {
+    for (answer, said) in [
+        ((400, r#"{"__type":"SomethingNew","message":"SomethingNew"}"#), "SomethingNew"),
+        ((400, r#"{"__type":"SomethingNew"}"#), "SomethingNew"),
+        ((503, "<html>"), "503: response error: "),
+        ((200, r#"{"FailedRecordCount":1,"Records":[{"ErrorCode":"KMSDisabledException"}]}"#), "KMSDisabledException"),
+    ] {
+        let cloud = Cloud::new();
+        cloud.create_stream("clicks", 1).await;
+        let builder =
+            between(&cloud, move |operation, _| (operation == "PutRecords").then(|| (answer.0, answer.1.to_owned())));
+        let producer = builder.await.record_ttl(SECOND).build().await.expect("a producer");
+        let error = put(&producer, "x").await.await.expect_err("never");
+        let shown = error.to_string();
+        let count = error.attempts().len();
+        let begins = format!(
+            "the record's time to live is over (1s, stream clicks); outcome {}, last of {count} attempts: {said}",
+            error.outcome()
+        );
+        assert!(shown.starts_with(&begins) && (said.ends_with(' ') || shown == begins), "{shown}");
+    }
 }

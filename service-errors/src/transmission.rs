@@ -86,9 +86,11 @@ impl Departure {
         E: Error + 'static,
         R: fmt::Debug,
     {
-        match self.so_far() {
-            Transmission::NotBegun => Transmission::NotBegun,
-            Transmission::MayHaveBegun => transmission(error),
+        match (self.so_far(), error) {
+            // Somebody has answered, by whatever way the request came to them.
+            (_, SdkError::ServiceError(_) | SdkError::ResponseError(_)) => Transmission::MayHaveBegun,
+            (Transmission::NotBegun, _) => Transmission::NotBegun,
+            (Transmission::MayHaveBegun, _) => transmission(error),
         }
     }
 }

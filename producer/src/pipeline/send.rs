@@ -114,16 +114,18 @@ fn answers(output: PutRecordsOutput, count: usize) -> Vec<Answer> {
 }
 
 fn entry_answer(entry: PutRecordsResultEntry) -> Answer {
-    match (entry.shard_id, entry.sequence_number, entry.error_code) {
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    match (given(entry.shard_id), given(entry.sequence_number), given(entry.error_code)) {
         (Some(shard), Some(number), None) => Answer::Written { shard: shard.into(), sequence_number: number.into() },
-        (_, _, Some(error_code)) => {
+        (_, number, Some(error_code)) => {
             let message = entry.error_message.unwrap_or_default();
             let kind = Kind::of(&error_code, &message, None);
             Answer::Failed(Failed {
                 class: Class::of(kind),
                 code: Foreign(&error_code).to_string().into(),
                 message: Foreign(&message).to_string().into(),
-                outcome: outcome_of(kind, None),
+                // Refused, and yet it has a number: which of the two is true is anybody's guess.
+                outcome: if number.is_some() { Outcome::Unknown } else { outcome_of(kind, None) },
             })
         }
         _ => Answer::Failed(no_answer("the answer says nothing of this entry".to_owned())),
