@@ -88,7 +88,11 @@ impl Producer {
                 // by a large one for ever.
                 match self.reserve(record.wire_len()).await {
                     Ok(permit) => permit.put(record),
-                    Err(_) => Err(PutError::Closed { record: record.to_owned().into() }),
+                    // The stream takes less than it did a moment ago.
+                    Err(ReserveError::TooLarge { bytes, limit }) => {
+                        Err(self.handle.refused(Refusal::TooLarge { bytes, limit }, record))
+                    }
+                    Err(ReserveError::Closed) => Err(PutError::Closed { record: record.to_owned().into() }),
                 }
             }
         }

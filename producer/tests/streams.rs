@@ -5,8 +5,8 @@ mod common;
 use std::time::Duration;
 
 use aws_sdk_kinesis::types::{RecordDistributionStrategy, StreamMode, StreamModeDetails};
-use common::{builder, copies, delivered, millis, stored};
-use kinesis_producer::Record;
+use common::{assert_at, builder, copies, delivered, millis, stored};
+use kinesis_producer::{Linger, Record};
 use kinesis_testkit::{Cloud, Fault, Limits, Stream};
 
 #[tokio::test(start_paused = true)]
@@ -121,6 +121,49 @@ async fn a_larger_record_size_is_noticed() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(producer.max_record_bytes(), 2 << 20);
     producer.put(Record::new("k", &large)).await.expect("admitted").await.expect("written");
+}
+
+/// Q31: a stream's largest record is lowered under a running producer. The service refuses what was aggregated for the larger size, and takes
+/// each record of it.
+#[tokio::test(start_paused = true)]
+async fn what_was_aggregated_for_a_larger_record_size_is_divided() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let set_size = |kib| {
+        cloud.outside().kinesis.update_max_record_size().stream_arn(stream.arn()).max_record_size_in_kib(kib).send()
+    };
+    set_size(4096).await.expect("a larger size");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let builder = builder(&cloud).await.max_aggregate_bytes(3 << 20).max_buffered_bytes(200 << 20);
+    let producer = builder.linger(Linger::FromFirstPut(Duration::from_secs(1))).build().await.expect("a producer");
+    set_size(1024).await.expect("a smaller size");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut deliveries = Vec::new();
+    for n in 0..25_u32 {
+        let mut data = vec![b'x'; 100_000];
+        data[..4].copy_from_slice(&n.to_be_bytes());
+        let (key, hash_key) = (format!("k{n}"), u128::from(n) << 100);
+        let record = Record::new(&key, &data).explicit_hash_key(hash_key);
+        deliveries.push((producer.put(record).await.expect("admitted"), key.clone(), data.clone()));
+    }
+    let mut receipts = Vec::new();
+    for (delivery, key, data) in deliveries {
+        receipts.push((delivery.await.expect("each is small enough"), key, data));
+    }
+    let seen = delivered(&stream);
+    for (receipt, key, data) in &receipts {
+        assert_at(&seen, receipt, key, data);
+        assert_eq!(receipt.attempts, 2);
+    }
+    assert_eq!(stored(&stream).len(), 25);
+    assert!(stream.records().len() <= 4, "still aggregated");
+    // One that is itself too large is refused, and comes back.
+    let large = vec![b'x'; 2 << 20];
+    let (with, large) = (producer.put(Record::new("k", "with")).await, producer.put(Record::new("k", &large)).await);
+    with.expect("admitted").await.expect("written");
+    if let Ok(delivery) = large {
+        assert!(!delivery.await.expect_err("too large").is_retryable());
+    }
 }
 
 async fn set_distribution(cloud: &Cloud, stream: &Stream, strategy: RecordDistributionStrategy) {

@@ -146,6 +146,12 @@ impl Batch {
         }
     }
 
+    /// Whether it is larger than what every stream takes although each of its records may not be.
+    pub(crate) fn is_divisible(&self) -> bool {
+        matches!(&self.body, Body::Built(Contents::Aggregate { record, .. }) if record.len() > 1)
+            && self.wire_len() > TAKEN_BY_ALL
+    }
+
     /// Sends the same records in another form.
     pub(crate) fn replace(&mut self, contents: Contents) {
         self.body = Body::Built(contents);
@@ -237,5 +243,7 @@ impl Drop for Batch {
     }
 }
 
+/// The smallest limit that a stream can have for its records.
+pub(crate) const TAKEN_BY_ALL: usize = 1 << 20;
 /// An aggregate's partition key has one letter.
-const OUTER_KEY_LEN: usize = 1;
+pub(crate) const OUTER_KEY_LEN: usize = 1;

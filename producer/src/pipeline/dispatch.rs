@@ -14,7 +14,7 @@ use super::batch::Batch;
 use super::collect::{Cargo, Request};
 use super::flight::{Cause, Landed, Undecided, fly};
 use super::lane::{Access, Lane};
-use super::reroute::{rehome, reroute};
+use super::reroute::{divide, rehome, reroute};
 use super::shard_map::{Listing, ShardMap};
 use super::tick::Tick;
 use crate::error::{DeliveryErrorKind, Failure};
@@ -259,6 +259,11 @@ impl Dispatcher {
                 }
                 self.visit(&lane);
             }
+            return;
+        }
+        if cause == Cause::TooLarge {
+            divide(batch).into_iter().for_each(|part| lane.state().enqueue(part));
+            self.visit(&lane);
             return;
         }
         if batch.keyless && cause == Cause::Throttled && lane.shard().is_some() {

@@ -36,6 +36,8 @@ pub(crate) enum Cause {
     Throttled,
     /// It was written where it does not belong.
     Misrouted,
+    /// It is more than the stream takes now, and its records need not be.
+    TooLarge,
     /// Anything else that may pass.
     Other,
 }
@@ -105,6 +107,11 @@ impl Landed {
             (_, Answer::Written { shard, sequence_number }) => {
                 batch.attempted(now, misrouted(&shard, &sequence_number, hash_keys));
                 self.again.push((Cargo { lane, batch }, Cause::Misrouted));
+            }
+            (Verdict::Refused, Answer::Failed(failed)) if batch.is_divisible() => {
+                self.refused = true;
+                batch.attempted(now, failed);
+                self.again.push((Cargo { lane, batch }, Cause::TooLarge));
             }
             (Verdict::Refused, Answer::Failed(failed)) => {
                 self.refused = true;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kinesis_aggregation::Aggregator;
+use kinesis_aggregation::{Aggregator, UserRecord};
 
-use super::batch::Batch;
+use super::batch::{Batch, OUTER_KEY_LEN, TAKEN_BY_ALL};
 use super::contents::{Contents, Plain, Route};
 use super::lane::Lane;
 use super::shard_map::ShardMap;
@@ -28,16 +28,37 @@ pub(crate) fn reroute(mut batch: Batch, map: &ShardMap) -> Vec<(Arc<Lane>, Batch
     };
     let mut parts = Parts::default();
     for user in record.user_records() {
-        let hash_key = user.hash_key().expect("what was put has a hash key");
-        let lane = map.lane(hash_key);
-        let route = Route {
-            hash_key,
-            partition_key: user.partition_key().expect("what was put has a partition key"),
-            explicit_hash_key: user.explicit_hash_key().map(|_| hash_key),
-        };
-        parts.add(lane, &route, &user.data);
+        let route = route(&user);
+        parts.add(map.lane(route.hash_key), &route, &user.data);
     }
     parts.forward(batch)
+}
+
+/// As the record was put.
+fn route(user: &UserRecord) -> Route<'_> {
+    let hash_key = user.hash_key().expect("what was put has a hash key");
+    let partition_key = user.partition_key().expect("what was put has a partition key");
+    Route { hash_key, partition_key, explicit_hash_key: user.explicit_hash_key().map(|_| hash_key) }
+}
+
+/// The records of a batch that is too large for the stream as it is now, in batches that every stream takes; a record that is itself larger is
+/// alone in one.
+pub(crate) fn divide(mut batch: Batch) -> Vec<Batch> {
+    let Contents::Aggregate { record, keyless } = batch.build().clone() else { return vec![batch] };
+    let mut part = Aggregator::new(TAKEN_BY_ALL - OUTER_KEY_LEN);
+    let (mut parts, mut places) = (Vec::new(), Vec::new());
+    for user in record.user_records() {
+        let Route { hash_key, partition_key, explicit_hash_key } = route(&user);
+        while !part.try_add_hashed(hash_key, partition_key, explicit_hash_key, &user.data) {
+            parts.extend(part.take());
+        }
+        places.push((parts.len(), part.len() as u32 - 1));
+    }
+    parts.extend(part.take());
+    let parts: Vec<Batch> =
+        parts.into_iter().map(|record| batch.successor(Contents::Aggregate { record, keyless })).collect();
+    batch.forwarded(places.iter().map(|(part, index)| (&parts[*part], *index)).collect());
+    parts
 }
 
 /// Each record by itself, for a service that distributes them and whose readers look for no aggregates by hash key.
