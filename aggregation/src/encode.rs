@@ -50,6 +50,7 @@ struct First {
     explicit_hash_key: Option<HashKey>,
     /// The data is the end of the record's wire bytes; alone, it is the Kinesis record.
     data_len: usize,
+    is_marked: bool,
     /// The smallest and the largest hash key so far.
     range: HashKeyRange,
 }
@@ -82,7 +83,7 @@ impl Aggregator {
 
     /// Adds a record, or returns `false` and changes nothing when the aggregate would become longer than the limit.
     ///
-    /// An empty aggregator takes every record: alone it leaves as it is, whatever its length.
+    /// An empty aggregator takes every record: alone it leaves as it is, whatever its length, unless it [is marked](is_marked).
     #[must_use = "`false` means the record was not added"]
     pub fn try_add(&mut self, partition_key: &str, explicit_hash_key: Option<HashKey>, data: &[u8]) -> bool {
         // Hashing comes last: a record that does not fit is hashed where it goes next.
@@ -107,7 +108,7 @@ impl Aggregator {
     #[must_use = "the records are in what this returns"]
     pub fn take(&mut self) -> Option<AggregatedRecord> {
         let first = self.first.take()?;
-        let record = if self.starts.len() == 1 { self.single(&first) } else { self.join(&first) };
+        let record = if self.stays_as_it_is(&first) { self.single(&first) } else { self.join(&first) };
         self.partition_keys.clear();
         self.explicit_hash_keys.clear();
         self.records.clear();
@@ -129,12 +130,13 @@ impl Aggregator {
     pub fn encoded_len(&self) -> usize {
         match &self.first {
             None => 0,
-            Some(first) if self.starts.len() == 1 => first.data_len,
+            Some(first) if self.stays_as_it_is(first) => first.data_len,
             Some(_) => self.joined_len(),
         }
     }
 
-    /// What [`encoded_len`](Self::encoded_len) would be after adding such a record, limit aside.
+    /// What [`encoded_len`](Self::encoded_len) would be after adding such a record, limit aside. (Of a first record that [is
+    /// marked](is_marked) it is the length without the envelope.)
     pub fn encoded_len_with(&self, partition_key: &str, explicit_hash_key: Option<HashKey>, data_len: usize) -> usize {
         self.fit(partition_key, explicit_hash_key, data_len).encoded_len
     }
@@ -168,7 +170,7 @@ impl Aggregator {
         let fits = self.is_empty() || fit.encoded_len <= self.max_bytes;
         if fits {
             self.append(partition_key, data, &fit);
-            self.note(hash_key(), explicit_hash_key, data.len());
+            self.note(hash_key(), explicit_hash_key, data);
         }
         fits
     }
@@ -208,11 +210,19 @@ impl Aggregator {
         self.records.extend_from_slice(data);
     }
 
-    fn note(&mut self, hash_key: HashKey, explicit_hash_key: Option<HashKey>, data_len: usize) {
+    fn note(&mut self, hash_key: HashKey, explicit_hash_key: Option<HashKey>, data: &[u8]) {
         match &mut self.first {
             Some(first) => first.range = first.range.extended_to(hash_key),
-            None => self.first = Some(First { hash_key, explicit_hash_key, data_len, range: hash_key.into() }),
+            None => {
+                let (data_len, is_marked, range) = (data.len(), is_marked(data), hash_key.into());
+                self.first = Some(First { hash_key, explicit_hash_key, data_len, is_marked, range });
+            }
         }
+    }
+
+    /// Alone, and nobody will take its data for an aggregate.
+    fn stays_as_it_is(&self, first: &First) -> bool {
+        self.starts.len() == 1 && !first.is_marked
     }
 
     /// The length of the envelope form, also for a single record, which would not use it.
@@ -250,6 +260,12 @@ impl Aggregator {
         };
         AggregatedRecord::new(data.into(), first.hash_key, first.range, Contents::Joined(offsets))
     }
+}
+
+/// Whether the data begins with the magic bytes. As a Kinesis record readers would look for an aggregate in it, so an [`Aggregator`] puts it in an
+/// envelope even when it is alone.
+pub fn is_marked(data: &[u8]) -> bool {
+    data.starts_with(&MAGIC)
 }
 
 #[cfg(test)]

@@ -37,7 +37,8 @@
 //! ```
 //!
 //! Records of one shard share a Kinesis record in the KPL's aggregation format, which the KCL, AWS's deaggregation modules and
-//! [`kinesis_aggregation`] take apart. A record that is alone leaves as it is.
+//! [`kinesis_aggregation`] take apart. A record that is alone leaves as it is, unless it is an aggregate itself: readers would take that apart,
+//! too.
 //!
 //! # Promises
 //!

@@ -100,7 +100,7 @@ pub enum Aggregation {
     /// itself, or that channels deliver from. There it is as if off.
     #[default]
     On,
-    /// Each is a Kinesis record of its own, readable by anyone.
+    /// Each is a Kinesis record of its own, readable by anyone. Data that is an aggregate itself is one for those who read it, too.
     Off,
 }
 

@@ -221,3 +221,25 @@ async fn each_aggregate_goes_by_its_own_first_record_and_all_shards_get_their_sh
         assert!((900..1100).contains(&share), "{share} of 4000 on {}", shard.id);
     }
 }
+
+/// P2: data that is an aggregate itself, as of a program that copies a stream, arrives as it was put. Alone and as it is a reader would take it
+/// apart.
+#[tokio::test(start_paused = true)]
+async fn data_that_is_an_aggregate_arrives_whole() {
+    let (_cloud, stream, builder) = cloud(1).await;
+    let producer = builder.build().await.expect("a producer");
+    let mut receipts = Vec::new();
+    for size in [10, 60_000, (1 << 20) - 400] {
+        let mut aggregator = kinesis_aggregation::Aggregator::new(usize::MAX);
+        assert!(aggregator.try_add("a", None, b"one") && aggregator.try_add("b", None, &vec![b'x'; size]));
+        let data = aggregator.take().expect("two records").data().clone();
+        let receipt = producer.put(Record::new("k", &data)).await.expect("admitted").await.expect("written");
+        receipts.push((receipt, data));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    let seen = delivered(&stream);
+    assert_eq!(seen.len(), 3);
+    for (receipt, data) in &receipts {
+        assert_at(&seen, receipt, "k", data);
+    }
+}

@@ -1,4 +1,4 @@
-use super::Aggregator;
+use super::{Aggregator, is_marked};
 use crate::{HashKey, UserRecord};
 
 /// The KPL's format written down by hand, and by AWS's Python encoder: two records, two keys.
@@ -31,6 +31,21 @@ fn one_byte_less_and_the_second_does_not_fit() {
     aggregator.set_max_bytes(52);
     assert!(aggregator.try_add("pk2", None, b"world"), "the refused key is not in the table, and the limit has moved");
     assert_eq!(hex(aggregator.take().expect("two records are in").data()), VECTOR);
+}
+
+/// Else a reader would take it apart.
+#[test]
+fn a_single_record_that_is_an_aggregate_itself_gets_an_envelope() {
+    let mut aggregator = Aggregator::new(1000);
+    assert!(aggregator.try_add("a", None, b"one") && aggregator.try_add("b", None, b"two"));
+    let inner = aggregator.take().expect("two records are in");
+    assert!(is_marked(inner.data()));
+    assert!(aggregator.try_add("user-7", None, inner.data()));
+    let len = aggregator.encoded_len();
+    let outer = aggregator.take().expect("it is in");
+    assert_eq!((outer.data().len(), outer.len(), outer.is_aggregated()), (len, 1, true));
+    let read: Vec<UserRecord> = crate::deaggregate(outer.data().clone()).collect();
+    assert_eq!((read.len(), read[0].partition_key(), &read[0].data), (1, Some("user-7"), inner.data()));
 }
 
 #[test]

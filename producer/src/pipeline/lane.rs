@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytestring::ByteString;
-use kinesis_aggregation::HashKeyRange;
+use kinesis_aggregation::{HashKeyRange, is_marked};
 
 use super::Books;
 use super::aggregate::Slot;
 use super::backoff;
-use super::batch::Batch;
+use super::batch::{Batch, TAKEN_BY_ALL};
 use super::collect::Request;
 use super::contents::{Plain, Route};
 use super::limit::Limiter;
@@ -143,7 +143,7 @@ impl State {
         self.admitted += 1;
         let keyless = record.partition_key.is_none();
         let (delivery, closed, news) = match self.rules.max_aggregate_bytes {
-            Some(max_bytes) if record.data().len() < max_bytes => {
+            Some(max_bytes) if record.data().len() < max_bytes || wants_envelope(record) => {
                 let slot = if keyless { &mut self.keyless } else { &mut self.keyed };
                 let added = slot.add(record, route, now, books, max_bytes);
                 (added.delivery, added.closed, added.opened)
@@ -292,6 +292,14 @@ impl State {
         batch.opened + self.rules.record_ttl
     }
 }
+
+/// Whether readers would take the record apart if it left as it is. Where the envelope might make it too large it does leave so.
+fn wants_envelope(record: &Record<'_>) -> bool {
+    is_marked(record.data()) && record.wire_len() + ENVELOPE <= TAKEN_BY_ALL
+}
+
+/// More than the envelope of one record and its explicit hash key.
+const ENVELOPE: usize = 128;
 
 #[cfg(test)]
 mod tests;
