@@ -52,8 +52,9 @@
 //! - **P7** Per shard, no window exceeds [`Settings::rate_limit`] and its burst of a second.
 //! - **P8** [`Producer::flush`] and [`Producer::close`] return, and nothing admitted before is left behind unreported.
 //!
-//! Not promised: the order of records, not even of one key, once some of them are sent again; exactly-once delivery; and P2 for a moment after
-//! a stream was deleted and made again under its name with other shards.
+//! Not promised: the order of records, not even of one key, once some of them are sent again; exactly-once delivery; and P2 after a stream
+//! was deleted and made again under its name with other shards, until these are listed: for seconds where a put was refused meanwhile, for some
+//! five minutes of use where none was.
 //!
 //! # Tasks
 //!

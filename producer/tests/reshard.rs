@@ -191,3 +191,63 @@ async fn a_stream_deleted_and_made_again_is_found_again() {
     }
     assert_eq!(delivered(&stream).len(), seen + count);
 }
+
+/// The stream is deleted, and made again with other shards, under a running producer: what waits is written then, and what follows goes where it
+/// belongs.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_made_again_with_other_shards_is_learnt() {
+    for (before, after) in [(4, 2), (1, 4), (2, 8), (3, 3)] {
+        let (cloud, _stream, builder) = cloud(before).await;
+        let producer = builder.build().await.expect("a producer");
+        producer.put(Record::new("k", "before")).await.expect("admitted").await.expect("written");
+        cloud.outside().kinesis.delete_stream().stream_name("clicks").send().await.expect("deleted");
+        let mut deliveries = Vec::new();
+        for n in 0..50 {
+            deliveries
+                .push(producer.put(Record::new(&format!("k{n}"), &format!("waits {n}"))).await.expect("admitted"));
+        }
+        tokio::time::sleep(millis(3000)).await;
+        let stream = cloud.create_stream("clicks", after).await;
+        for delivery in deliveries {
+            delivery.await.expect("written when the stream is there");
+        }
+        tokio::time::sleep(millis(5000)).await;
+        let mut receipts = Vec::new();
+        for n in 0..200 {
+            let (key, data) = (format!("k{n}"), format!("late {n}"));
+            receipts.push((producer.put(Record::new(&key, &data)).await.expect("admitted"), key, data));
+        }
+        let mut at = Vec::new();
+        for (delivery, key, data) in receipts {
+            at.push((delivery.await.expect("written"), key, data));
+        }
+        let seen = delivered(&stream);
+        at.iter().for_each(|(receipt, key, data)| assert_at(&seen, receipt, key, data.as_bytes()));
+    }
+}
+
+/// The same while nothing is put, so that no refusal tells: the time at which the stream was made does, when the producer is used again.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_made_again_in_a_pause_is_learnt() {
+    let (cloud, _stream, builder) = cloud(1).await;
+    let producer = builder.build().await.expect("a producer");
+    producer.put(Record::new("k", "before")).await.expect("admitted").await.expect("written");
+    cloud.outside().kinesis.delete_stream().stream_name("clicks").send().await.expect("deleted");
+    tokio::time::sleep(millis(3000)).await;
+    let stream = cloud.create_stream("clicks", 4).await;
+    tokio::time::sleep(Duration::from_secs(400)).await;
+    // Its first shard is named as the old one's was, and each aggregate begins with a record for that.
+    for round in 0..2 {
+        let records: Vec<_> = (0..8u128).map(|n| (n << 125, format!("{round} {n}"))).collect();
+        let put = |(hash_key, data): &(u128, String)| {
+            producer.try_put(Record::new("k", data).explicit_hash_key(*hash_key)).expect("admitted")
+        };
+        let deliveries: Vec<_> = records.iter().map(put).collect();
+        for delivery in deliveries {
+            delivery.await.expect("written");
+        }
+        tokio::time::sleep(millis(5000)).await;
+    }
+    let seen = copies(&delivered(&stream));
+    assert!((0..8).all(|n| seen.contains_key(format!("1 {n}").as_bytes())), "{seen:?}");
+}

@@ -228,14 +228,15 @@ impl Dispatcher {
     }
 
     fn take_over(&mut self, landed: Landed) {
-        let Landed { again, undecided, surprise, unmended, refused } = landed;
+        let Landed { again, undecided, surprise, unmended, gone, refused } = landed;
         if let Some((failed, batches)) = unmended {
             self.say.unmended(&self.pipeline, &failed, batches);
         }
         if surprise || refused {
             self.refresh.surprises += 1;
         }
-        if surprise || !undecided.is_empty() {
+        if surprise || gone || !undecided.is_empty() {
+            // Where the stream is gone this goes on until there is one.
             self.ask_for_shards();
         }
         self.undecided.extend(undecided);

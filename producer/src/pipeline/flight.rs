@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kinesis_aggregation::HashKeyRange;
-use kinesis_service_errors::{Departure, Transmission};
+use kinesis_service_errors::{Departure, Kind, Transmission};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -25,6 +25,8 @@ pub(crate) struct Landed {
     pub(crate) surprise: bool,
     /// The latest refusal that somebody could mend, and how many batches were refused so.
     pub(crate) unmended: Option<(Failed, u64)>,
+    /// The service knows no stream of this name: the next one of this name may have other shards.
+    pub(crate) gone: bool,
     /// Something was refused for good.
     pub(crate) refused: bool,
 }
@@ -138,6 +140,7 @@ impl Landed {
 
 impl Landed {
     fn count_unmended(&mut self, failed: &Failed) {
+        self.gone |= Kind::of_code(&failed.code, None) == Kind::NotFound;
         match &mut self.unmended {
             Some((_, batches)) => *batches += 1,
             none => *none = Some((failed.clone(), 1)),

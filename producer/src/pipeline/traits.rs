@@ -19,12 +19,14 @@ pub(crate) struct Traits {
     /// Whether partition keys decide the shard; if not, the service distributes the records itself and ignores keys.
     pub(crate) routed_by_us: bool,
     pub(crate) takes_aggregates: bool,
+    /// When it was made, in nanoseconds of the epoch: one of the same name made at another time is another stream.
+    pub(crate) made: Option<i128>,
 }
 
 impl Default for Traits {
     /// What the service had for every stream before there was a choice.
     fn default() -> Self {
-        Self { max_record_bytes: 1 << 20, routed_by_us: true, takes_aggregates: true }
+        Self { max_record_bytes: 1 << 20, routed_by_us: true, takes_aggregates: true, made: None }
     }
 }
 
@@ -56,6 +58,7 @@ impl Summary {
             max_record_bytes: kib.map_or_else(|| Traits::default().max_record_bytes, |kib| kib << 10),
             routed_by_us: by_key,
             takes_aggregates: summary.channel_count().is_none_or(|channels| channels <= 0),
+            made: Some(summary.stream_creation_timestamp().as_nanos()),
         };
         Self { traits, is_creating: *summary.stream_status() == StreamStatus::Creating }
     }
@@ -99,7 +102,7 @@ mod tests {
             .stream_creation_timestamp(DateTime::from_secs(0))
             .set_enhanced_monitoring(Some(Vec::new()))
             .open_shard_count(1);
-        let Traits { max_record_bytes, routed_by_us, takes_aggregates } =
+        let Traits { max_record_bytes, routed_by_us, takes_aggregates, .. } =
             Summary::read(&more(summary).build().expect("all that is required")).traits;
         (max_record_bytes, routed_by_us, takes_aggregates)
     }

@@ -100,8 +100,8 @@ impl Dispatcher {
         self.pipeline.max_record_bytes.store(traits.max_record_bytes, Ordering::Relaxed);
         if before.routed_by_us && !traits.routed_by_us {
             self.unroute();
-        } else if traits.routed_by_us && !before.routed_by_us {
-            // Until the shards are known the service distributes on, as it did.
+        } else if traits.routed_by_us && (!before.routed_by_us || traits.made != before.made) {
+            // Until the shards are known the service distributes on, as it did; or what is known of another stream of this name serves on.
             self.ask_for_shards();
         }
         let now = self.pipeline.clock.now();
