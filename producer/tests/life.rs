@@ -62,6 +62,33 @@ async fn close_delivers_what_is_there_and_lets_nothing_more_in() {
     assert!(other.close(Duration::ZERO).await.undelivered.is_empty(), "closing twice is no harm");
 }
 
+/// P8: of closes at one time the earliest deadline holds, and each gets the whole report; a flush meanwhile returns.
+#[tokio::test(start_paused = true)]
+async fn closes_at_one_time_have_one_end() {
+    let (cloud, _stream, builder) = cloud(2).await;
+    let producer = builder.build().await.expect("a producer");
+    cloud.faults("a").black_hole();
+    for n in 0..10 {
+        drop(producer.put(Record::new(&format!("k{n}"), "x")).await.expect("admitted"));
+    }
+    tokio::time::sleep(millis(5)).await;
+    let start = Instant::now();
+    // One that is given up has closed all the same.
+    let mut given_up = Box::pin(producer.clone().close(Duration::from_secs(20)));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(given_up.as_mut().poll(&mut context).is_pending());
+    drop(given_up);
+    let (late, soon) =
+        (producer.clone().close(Duration::from_secs(10)), producer.clone().close(Duration::from_secs(3)));
+    let (late, soon, flushed, put) = tokio::join!(late, soon, producer.flush(), async {
+        tokio::time::sleep(millis(1000)).await;
+        producer.put(Record::new("k", "y")).await
+    });
+    assert!(start.elapsed() < Duration::from_secs(3) + millis(10), "{:?}", start.elapsed());
+    assert_eq!((late.undelivered.len(), soon.undelivered.len(), flushed.not_written + flushed.unknown), (10, 10, 10));
+    assert!(matches!(put, Err(PutError::Closed { .. })));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_left_at_the_deadline_comes_back_with_its_outcome() {
     let (cloud, _stream, builder) = cloud(2).await;

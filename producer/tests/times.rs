@@ -15,7 +15,9 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test(start_paused = true)]
 async fn a_record_may_live_for_ever() {
     let (cloud, stream, builder) = cloud(1).await;
-    let producer = builder.record_ttl(Duration::MAX).build().await.expect("a producer");
+    let builder = builder.record_ttl(Duration::MAX);
+    let builder_of_one = builder.clone().max_requests_in_flight(1);
+    let producer = builder.build().await.expect("a producer");
     producer.put(Record::new("k", "before")).await.expect("admitted").await.expect("written");
     stream.split(0).await;
     sleep(SECOND).await;
@@ -25,6 +27,18 @@ async fn a_record_may_live_for_ever() {
         sleep(millis(100)).await;
     }
     assert_eq!(copies(&delivered(&stream)).len(), 51);
+    // And waits its turn, while the producer is closed.
+    let producer_of_one = builder_of_one.build().await.expect("a producer");
+    cloud.faults("a").next_n("PutRecords", 2, Fault::DelayResponse(2 * SECOND));
+    let mut waiting = Vec::new();
+    for n in 0..3 {
+        waiting.push(producer_of_one.put(Record::new("k", &format!("turn {n}"))).await.expect("admitted"));
+        sleep(millis(200)).await;
+    }
+    assert!(producer_of_one.close(Duration::MAX).await.undelivered.is_empty());
+    for delivery in waiting {
+        delivery.await.expect("written");
+    }
     // It outlives an hour without a way.
     cloud.faults("a").always_for("PutRecords", Fault::Throttle);
     let delivery = producer.put(Record::new("k", "patient")).await.expect("admitted");
@@ -86,4 +100,35 @@ async fn at_a_deadline_nothing_is_begun() {
     }
     sleep(60 * SECOND).await;
     assert!(stored(&stream).is_empty());
+}
+
+/// The thread stands still for a minute: what is too old by then is not sent, what was answered meanwhile is told, and it goes on.
+#[tokio::test(start_paused = true)]
+async fn a_minute_without_a_poll_sends_nothing_that_is_too_old() {
+    let (cloud, stream, builder) = cloud(4).await;
+    let producer = builder.max_requests_in_flight(1).build().await.expect("a producer");
+    cloud.faults("a").next("PutRecords", Fault::DelayResponse(SECOND));
+    let mut deliveries = Vec::new();
+    for n in 0..200 {
+        let (key, data) = (format!("k{n}"), n.to_string());
+        deliveries.push(producer.put(Record::new(&key, &data)).await.expect("admitted"));
+        if n == 100 {
+            sleep(millis(3)).await;
+        }
+    }
+    tokio::time::advance(60 * SECOND).await;
+    let start = Instant::now();
+    let mut written = 0;
+    for delivery in deliveries {
+        match delivery.await {
+            Ok(_) => written += 1,
+            Err(error) => {
+                assert_eq!((error.kind(), error.outcome()), (DeliveryErrorKind::Expired, Outcome::NotWritten))
+            }
+        }
+    }
+    assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
+    assert!((1..200).contains(&written));
+    assert_eq!(stored(&stream).len(), written);
+    producer.put(Record::new("k", "after")).await.expect("admitted").await.expect("written");
 }

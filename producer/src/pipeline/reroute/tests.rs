@@ -96,6 +96,24 @@ fn a_batch_of_two_shards_becomes_two_and_its_deliveries_follow() {
     assert!(books.ledger.is_empty());
 }
 
+/// Q31: for a service that distributes the records, what was aggregated is taken apart.
+#[test]
+fn where_the_service_distributes_the_records_each_goes_by_itself() {
+    let books = books();
+    let map = ShardMap::unrouted(lane(9, 0, u128::MAX), Some(&map()));
+    let (batch, mut deliveries) = aggregate(&books, &[5, HALF, 5]);
+    let parts = reroute(batch, &map);
+    assert_eq!(parts.len(), 3);
+    for (n, (_, mut part)) in parts.into_iter().enumerate() {
+        let contents = part.build().clone();
+        assert!(matches!(contents, Contents::Plain(_)) && contents.entry().partition_key().is_some());
+        part.written("shard-7".into(), n.to_string().into());
+    }
+    let ends: Vec<_> = deliveries.iter_mut().map(poll).collect();
+    assert_eq!(ends, ["0", "1", "2"].map(|number| Some((number.to_owned(), 0))));
+    assert!(books.ledger.is_empty());
+}
+
 #[test]
 fn keyless_records_are_made_anew_for_the_shard_with_room() {
     let books = books();
