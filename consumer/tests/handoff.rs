@@ -1,14 +1,15 @@
-//! Hand-offs take as long as the worker that hands over was given (Q22).
+//! Hand-offs take as long as the worker that hands over was given (Q22), and no longer than what is begun, also at the
+//! end of a shard.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kinesis_consumer::{Batch, RunError};
+use kinesis_consumer::{Batch, CheckpointError, Concurrency, ConsumerHandle, Event, Record, RunError};
 use kinesis_testkit::{Cloud, Shard, Stream};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use self::common::builder;
+use self::common::{Ledger, builder, row};
 
 mod common;
 
@@ -117,4 +118,106 @@ async fn work_of_a_hundred_seconds_is_done_before_the_shard_of_another_goes() {
     let expected = [["a", "a"], ["a", "a"], ["a", "c"], ["b", "b"], ["b", "b"], ["b", "c"]];
     assert_eq!(fleet.readers(&shards), expected, "c has got a shard of each");
     running.iter().for_each(JoinHandle::abort);
+}
+
+/// A worker that fails at every record, and tries it again.
+async fn fail(cloud: &Cloud, worker: &str) -> (ConsumerHandle, JoinHandle<Result<(), RunError>>) {
+    let consumer = builder(cloud, worker).await.handoff_time(300 * SECOND).build().await.expect("a stream");
+    let handle = consumer.handle();
+    let failing = |_: Record| async { Err::<(), _>("not now".to_owned()) };
+    (handle, tokio::spawn(consumer.run_records(Concurrency::per_key(2), failing)))
+}
+
+/// A worker that notes what it is given.
+async fn note(cloud: &Cloud, worker: &'static str, ledger: &Ledger) -> JoinHandle<Result<(), RunError>> {
+    let (consumer, ledger) = (builder(cloud, worker).await.build().await.expect("a stream"), ledger.clone());
+    tokio::spawn(consumer.run(move |batch: Batch| {
+        ledger.note(worker, &batch);
+        async { Ok::<(), std::io::Error>(()) }
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_gives_up_records_that_fail_at_the_end_of_their_shard() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    put(&stream, &stream.open_shards()).await;
+    let children = stream.split(0).await;
+    let (handle, running) = fail(&cloud, "a").await;
+    sleep(30 * SECOND).await;
+    timeout(5 * SECOND, handle.shutdown(Duration::MAX)).await.expect("the record is not tried again");
+    running.await.expect("no panic").expect("no error");
+    let lease = row(&cloud, "shardId-000000000000").await.expect("a lease");
+    assert_eq!((lease.get("leaseOwner"), lease["checkpoint"].as_str()), (None, "TRIM_HORIZON"));
+    assert_eq!(row(&cloud, &children[0]).await, None, "the shard is not done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handoff_gives_up_records_that_fail_at_the_end_of_their_shard() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 2).await;
+    let shards = stream.open_shards();
+    put(&stream, &shards).await;
+    for _ in &shards {
+        stream.split(0).await;
+    }
+    let ledger = Ledger::of(&cloud);
+    let (_handle, failing) = fail(&cloud, "a").await;
+    sleep(30 * SECOND).await;
+    let noting = note(&cloud, "b", &ledger).await;
+    timeout(60 * SECOND, ledger.wait_for(1)).await.expect("a shard goes at once, not after 300 s");
+    failing.abort();
+    noting.abort();
+}
+
+/// 0 is split into 2 and 3, then 3 and 1 are merged into 4. While 0 is at work nobody makes the lease of 3, and 1 waits for it at its end.
+async fn merged_before_its_parent_is_read(cloud: &Cloud) -> Stream {
+    let stream = cloud.create_stream("clicks", 2).await;
+    stream.put_with_hash_key("k", 0, "0").await;
+    let [_, upper] = stream.split(0).await;
+    stream.put_with_hash_key("k", u128::MAX / 2, "3").await;
+    stream.merge(upper.as_str(), "shardId-000000000001").await;
+    stream.put_with_hash_key("k", u128::MAX / 2, "4").await;
+    stream
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_the_other_parent_of_a_merged_child() {
+    let cloud = Cloud::new();
+    let stream = merged_before_its_parent_is_read(&cloud).await;
+    let (handle, running) = fail(&cloud, "a").await;
+    sleep(30 * SECOND).await;
+    timeout(5 * SECOND, handle.shutdown(Duration::MAX)).await.expect("nobody makes that lease any more");
+    running.await.expect("no panic").expect("no error");
+    for shard in ["shardId-000000000000", "shardId-000000000001"] {
+        let lease = row(&cloud, shard).await.expect("a lease");
+        assert_eq!((lease.get("leaseOwner"), lease["checkpoint"].as_str()), (None, "TRIM_HORIZON"));
+    }
+    let ledger = Ledger::of(&cloud);
+    let running = note(&cloud, "b", &ledger).await;
+    ledger.wait_for(3).await;
+    ledger.check(&stream);
+    assert_eq!(ledger.data(), ["0", "3", "4"]);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_cannot_be_completed_before_a_shutdown_is_left_to_the_next_worker() {
+    let cloud = Cloud::new();
+    let _stream = merged_before_its_parent_is_read(&cloud).await;
+    let mut consumer = builder(&cloud, "a").await.build().await.expect("a stream");
+    let mut shards = [consumer.next_shard().await.expect("a shard"), consumer.next_shard().await.expect("a shard")];
+    shards.sort_by_key(|shard| shard.id().clone());
+    let [mut zero, mut one] = shards;
+    let Some(Event::Ended(end)) = one.next().await else { panic!("no end") };
+    let completing = tokio::spawn(end.complete());
+    sleep(30 * SECOND).await;
+    assert!(!completing.is_finished(), "it waits for the lease of 3");
+    let handle = consumer.handle();
+    let stopping = tokio::spawn(async move { handle.shutdown(Duration::MAX).await });
+    let completed = timeout(5 * SECOND, completing).await.expect("it does not wait any more").expect("no panic");
+    let released = completed.expect_err("released, not completed").to_string();
+    assert_eq!(released, "the lease shardId-000000000001 was lost (Released)");
+    zero.release().await.expect("still held");
+    timeout(5 * SECOND, stopping).await.expect("nothing is left").expect("no panic");
 }

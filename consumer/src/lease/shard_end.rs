@@ -124,17 +124,36 @@ impl HeldLease {
             let ends = hints.ends();
             let unleased = self.until_lost(|| self.unleased(child, &others)).await?;
             let now = self.context().clock.now();
-            if gone.are_proven(&unleased, now, discover).await {
-                return Ok(());
-            }
-            if gone.is_to_be_said() {
-                tracing::info!(shard = %own, child = %child.id, ?others, "at its end, and waiting until the other parents have leases");
-            }
+            let looking = async {
+                if gone.are_proven(&unleased, now, discover).await {
+                    return true;
+                }
+                if gone.is_to_be_said() {
+                    tracing::info!(shard = %own, child = %child.id, ?others, "at its end, and waiting until the other parents have leases");
+                }
+                tokio::select! { biased;
+                    () = hints.more_ends(ends) => {}
+                    () = tokio::time::sleep(PARENT_POLL) => {}
+                }
+                false
+            };
+            // The look first: it is done at once where there is nothing to wait for.
             tokio::select! { biased;
-                () = hints.more_ends(ends) => {}
-                () = tokio::time::sleep(PARENT_POLL) => {}
+                are_gone = looking => if are_gone { return Ok(()) },
+                () = self.revoked() => {
+                    tracing::info!(shard = %own, child = %child.id, "at its end, and released before the other parents have leases");
+                    self.release().await?;
+                    return Err(self.lost(LostReason::Released));
+                }
             }
         }
+    }
+
+    /// Resolves when the lease is to be given up or is lost.
+    async fn revoked(&self) {
+        let mut standing = self.watch();
+        // Closed means lost.
+        let _closed = standing.wait_for(|standing| *standing != Standing::Held).await;
     }
 
     /// The parents without a lease; none, if the child has one.
@@ -240,7 +259,7 @@ impl Gone {
             return false;
         }
         self.listed = Some(now);
-        let listing = match discover.list(ListFilter::All).await {
+        let listing = match Box::pin(discover.list(ListFilter::All)).await {
             Ok(listing) => listing,
             Err(error) => {
                 error.log("looking for the other parents of a child");

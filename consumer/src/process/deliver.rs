@@ -201,8 +201,10 @@ impl<W: Work> Task<W> {
         self.seen = Standing::Revoking { deadline };
         let left = deadline.since(self.now());
         self.give_up_at = Some(self.shard.clock().instant(deadline - (left / 10).min(LAST_WRITES)));
-        if matches!(self.phase, Phase::Reading) {
-            self.drain(Reason::Revoked);
+        // Also at the end of the shard: what fails there would be tried again until the deadline, if there is one.
+        match self.phase {
+            Phase::Reading => self.drain(Reason::Revoked),
+            Phase::Draining(_) => self.work.wind_up(),
         }
     }
 
@@ -259,8 +261,10 @@ impl<W: Work> Task<W> {
             }
             Phase::Draining(Reason::Ended(_) | Reason::Revoked) | Phase::Reading => shard.release().await,
         };
-        if let Err(error) = result {
-            tracing::warn!(shard = %shard.id(), %error, "the shard was lost before it was let go");
+        match result {
+            // Released at its end, as it was to be given up.
+            Ok(()) | Err(CheckpointError::LeaseLost { reason: LostReason::Released, .. }) => {}
+            Err(error) => tracing::warn!(shard = %shard.id(), %error, "the shard was lost before it was let go"),
         }
         unreadable.map_or(Ok(()), Err)
     }

@@ -295,6 +295,9 @@ impl End {
     /// Call it when every record of the shard is done, since nothing of it will be delivered again. Repeats failed calls
     /// until the lease runs out. If it is cancelled, the shard may be finished or not.
     ///
+    /// A merged child can have another parent that nobody reads yet, whose lease is waited for. Where the shard is to be given up
+    /// meanwhile, it is released.
+    ///
     /// # Errors
     /// [`CheckpointError::LeaseLost`] when the shard is not this worker's any more; the new owner reads it again from the
     /// last checkpoint.
