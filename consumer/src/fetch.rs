@@ -2,7 +2,6 @@
 
 pub(crate) mod batch;
 pub(crate) mod budget;
-mod children;
 pub(crate) mod counts;
 pub(crate) mod deaggregate;
 pub(crate) mod polling;

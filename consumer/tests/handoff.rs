@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kinesis_consumer::{Batch, CheckpointError, Concurrency, ConsumerHandle, Event, Record, RunError};
-use kinesis_testkit::{Cloud, Shard, Stream};
+use kinesis_testkit::{Cloud, Fault, Shard, Stream};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -220,4 +220,27 @@ async fn an_end_that_cannot_be_completed_before_a_shutdown_is_left_to_the_next_w
     assert_eq!(released, "the lease shardId-000000000001 was lost (Released)");
     zero.release().await.expect("still held");
     timeout(5 * SECOND, stopping).await.expect("nothing is left").expect("no panic");
+}
+
+/// Row 11 of `shard-end`: a listing that fails says nothing of the end, however often.
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_not_finished_while_nothing_can_be_listed() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    put(&stream, &stream.open_shards()).await;
+    let ledger = Ledger::of(&cloud);
+    let running = note(&cloud, "a", &ledger).await;
+    ledger.wait_for(1).await;
+    cloud.faults("a").always_for("ListShards", Fault::refuse("AccessDeniedException"));
+    let children = stream.split(0).await;
+    sleep(300 * SECOND).await;
+    let lease = row(&cloud, "shardId-000000000000").await.expect("a lease");
+    assert_ne!(lease["checkpoint"], "SHARD_END");
+    cloud.faults("a").heal();
+    put(&stream, &stream.open_shards()).await;
+    ledger.wait_for(3).await;
+    ledger.check(&stream);
+    let lease = row(&cloud, "shardId-000000000000").await.expect("a lease");
+    assert!(lease["childShardIds"].contains(&children[1]), "{lease:?}");
+    running.abort();
 }

@@ -44,7 +44,7 @@ pub(crate) struct Polling {
 /// What the listing has to settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Doubt {
-    /// No next iterator, and no children, or not all that belongs to them: the end, or a mistake?
+    /// No next iterator: the end, or a mistake? The children in the answer settle nothing, for it may be another shard's.
     End,
     /// The service refused the number to start at: expired, or of another stream?
     Place,
@@ -78,8 +78,6 @@ pub(crate) struct Answered {
     /// How far its end lies behind the newest record, if the service says so.
     pub(crate) behind_latest: Option<Duration>,
     pub(crate) next: Option<String>,
-    /// The children named beside a missing iterator. `None`: one of them lacks its range or its parents.
-    pub(crate) children: Option<Vec<ListedShard>>,
 }
 
 /// What the listing showed that the reading cannot get over.
@@ -141,7 +139,7 @@ impl Polling {
 
     /// GetRecords, sent at `sent`, was answered.
     pub(crate) fn answered(&mut self, sent: Tick, now: Tick, answer: Answered) -> Result<(), Box<Foreign>> {
-        let Answered { first, last, behind_latest, next, children } = answer;
+        let Answered { first, last, behind_latest, next } = answer;
         if let (Some(place), Some(first)) = (&self.expired, first)
             && first <= *place
         {
@@ -173,10 +171,7 @@ impl Polling {
         self.iterator = next;
         if self.iterator.is_none() {
             self.ready = now;
-            match children {
-                Some(children) if are_whole(&children) => self.end = Some(children),
-                _ => self.doubt = Some(Doubt::End),
-            }
+            self.doubt = Some(Doubt::End);
         }
         Ok(())
     }
@@ -245,6 +240,11 @@ impl Polling {
         let has_expired = self.absence.is_proven(asked, found);
         let own = match found {
             LookUp::Listed(own) => own,
+            // It has expired behind its reader: the children alone are listed still.
+            LookUp::Lacked if self.doubt == Some(Doubt::End) && are_whole(&children_of(shard, listing)) => {
+                self.closed(shard, listing, asked);
+                return Ok(());
+            }
             LookUp::Lacked if has_expired && is_ours => {
                 tracing::error!(%shard, "the stream has no such shard any more: what it held and nobody read has expired");
                 self.end = Some(Vec::new());
@@ -258,18 +258,19 @@ impl Polling {
             }
         };
         match self.doubt.take() {
-            Some(Doubt::End) if own.is_closed() => self.closed(shard, listing),
-            Some(Doubt::End) => self.open(shard),
+            Some(Doubt::End) if own.is_closed() => self.closed(shard, listing, asked),
+            Some(Doubt::End) => self.open(shard, asked),
             Some(Doubt::Place) => self.misplaced(own)?,
             Some(Doubt::Existence) | None => self.iterator = None,
         }
         Ok(())
     }
 
-    fn closed(&mut self, shard: &ShardId, listing: &[ListedShard]) {
+    fn closed(&mut self, shard: &ShardId, listing: &[ListedShard], asked: Tick) {
         let children = children_of(shard, listing);
         if are_whole(&children) {
             self.end = Some(children);
+            self.ready = asked;
         } else if self.incomplete < MAX_INCOMPLETE {
             self.incomplete += 1;
             self.doubt = Some(Doubt::End);
@@ -279,12 +280,15 @@ impl Polling {
         }
     }
 
-    fn open(&mut self, shard: &ShardId) {
+    fn open(&mut self, shard: &ShardId, asked: Tick) {
         if !self.said_open {
             tracing::warn!(%shard, "the service gives no next iterator for a shard that is open; going on after the last record");
             self.said_open = true;
         }
         self.iterator = None;
+        // Most likely the listing lags behind a reshard: hundreds of shards may be asking it.
+        self.ready = self.ready.max(asked + self.idle);
+        self.idle = (self.idle * 2).min(self.max_idle);
     }
 
     fn misplaced(&mut self, own: &ListedShard) -> Result<(), Box<Foreign>> {

@@ -11,7 +11,6 @@ use tokio::sync::mpsc;
 
 use super::batch::Batch;
 use super::budget::{Budget, Permit, Share};
-use super::children::{lowest, parse_children};
 use super::counts::Counters;
 use super::deaggregate::Unfolder;
 use super::polling::{Answered, Foreign, LARGEST_ANSWER, Polling, Step, written_in};
@@ -23,7 +22,6 @@ use crate::lease::{Epoch, Lease, OtherStream};
 use crate::record::SequenceNumber;
 use crate::shard::discover::{Discover, ListFilter, is_foreign_number};
 use crate::shard::failure::Failure;
-use crate::shard::lineage::{are_whole, children_of};
 use crate::shard::stream::Stream;
 use crate::shard::{ListedShard, ShardId};
 use crate::watch::{FindingKind, Findings, Report};
@@ -148,7 +146,7 @@ impl Reader {
                 Step::GetRecords { iterator, expected } => self.get_records(iterator, expected).await,
                 Step::Confirm(since) => self.confirm(since).await.err().map(Fetched::Failed),
                 Step::List => self.list().await.err().map(Fetched::Failed),
-                Step::End(children) => Some(Fetched::End(self.listed_children(children).await)),
+                Step::End(children) => Some(Fetched::End(children)),
             };
             let Some(fetched) = fetched else { continue };
             let last = !matches!(fetched, Fetched::Batch(_));
@@ -275,7 +273,6 @@ impl Reader {
             last: unfolded.last,
             behind_latest,
             next: answer.next_shard_iterator.filter(|iterator| !iterator.is_empty()),
-            children: parse_children(answer.child_shards.unwrap_or_default()),
         };
         if let Err(foreign) = self.polling.answered(sent, now, answered) {
             return Some(Fetched::Failed(self.foreign(*foreign)));
@@ -299,30 +296,6 @@ impl Reader {
                 Ok(())
             }
         }
-    }
-
-    /// Returns the children as the listing has them. A lease is made for no shard that an answer alone names: it may be no child of
-    /// this one. A listing that lags behind is asked again; after half a minute the children are left to shard sync.
-    async fn listed_children(&mut self, children: Vec<ListedShard>) -> Vec<ListedShard> {
-        let are_named = children.iter().any(|child| child.starting == lowest());
-        let mut listed = if are_named { Vec::new() } else { children };
-        for _ in 0..if are_named { MOST_LOOKS } else { 0 } {
-            let failure = match Box::pin(self.context.discover.list(ListFilter::All)).await {
-                Ok(listing) => {
-                    listed = children_of(&self.shard, &listing);
-                    if are_whole(&listed) {
-                        self.succeeded();
-                        return listed;
-                    }
-                    tracing::debug!(shard = %self.shard, known = listed.len(), "not all children are listed yet");
-                    None
-                }
-                Err(error) => Some(self.pause_after("ListShards", Failure::Transient, &Causes(&error))),
-            };
-            let pause = failure.unwrap_or_else(|| self.pauses.draw());
-            tokio::time::sleep(pause).await;
-        }
-        listed
     }
 
     fn foreign(&self, foreign: Foreign) -> ReadError {
@@ -384,9 +357,6 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from
 
 /// A shard that holds nothing waits for so long for room for a whole answer, and is then given a part.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// A listing lags behind a reshard by seconds; with pauses of up to 5 s this is half a minute.
-const MOST_LOOKS: u32 = 15;
 
 /// The largest `Limit` of GetRecords (API reference).
 const MOST_RECORDS: u64 = 10_000;

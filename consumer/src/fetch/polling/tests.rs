@@ -32,13 +32,7 @@ fn reading() -> Polling {
 }
 
 fn answer() -> Answered {
-    Answered {
-        first: None,
-        last: None,
-        behind_latest: Some(Duration::ZERO),
-        next: Some("i2".to_owned()),
-        children: Some(Vec::new()),
-    }
+    Answered { first: None, last: None, behind_latest: Some(Duration::ZERO), next: Some("i2".to_owned()) }
 }
 
 fn records(last: u64) -> Answered {
@@ -150,23 +144,11 @@ fn latest_stays_at_the_moment_when_it_was_first_asked_for() {
 }
 
 #[test]
-fn records_without_a_next_iterator_are_followed_by_the_end() {
+fn a_missing_iterator_is_looked_into_at_once() {
     // S155
     let mut polling = reading();
-    let children = vec![shard("a", &["own"], 0, false), shard("b", &["own"], 0, false)];
-    let last = Answered { next: None, children: Some(children.clone()), ..records(11) };
-    assert_eq!(polling.answered(at(0), at(9), last), Ok(()));
-    assert_eq!((polling.step(), polling.ready()), (Step::End(children), at(9)));
-}
-
-#[test]
-fn a_missing_iterator_without_all_children_is_looked_into() {
-    let one_of_two = vec![shard("a", &["own"], 0, false)];
-    for children in [None, Some(Vec::new()), Some(one_of_two)] {
-        let mut polling = reading();
-        assert_eq!(polling.answered(at(0), at(9), Answered { next: None, children, ..records(11) }), Ok(()));
-        assert_eq!((polling.step(), polling.ready()), (Step::List, at(9)));
-    }
+    assert_eq!(polling.answered(at(0), at(9), Answered { next: None, ..records(11) }), Ok(()));
+    assert_eq!((polling.step(), polling.ready()), (Step::List, at(9)));
 }
 
 #[test]
@@ -178,8 +160,8 @@ fn the_listing_ends_a_closed_shard_with_its_children() {
         shard("c", &["a"], 9, false),
     ];
     let mut polling = Polling { iterator: None, doubt: Some(Doubt::End), ..reading() };
-    assert_eq!(polling.listed(&own(), &listing, true, at(0), MS), Ok(()));
-    assert_eq!(polling.step(), Step::End(listing[1..3].to_vec()));
+    assert_eq!(polling.listed(&own(), &listing, true, at(3), 70 * MS), Ok(()));
+    assert_eq!((polling.step(), polling.ready()), (Step::End(listing[1..3].to_vec()), at(3)));
 }
 
 #[test]
@@ -208,8 +190,14 @@ fn an_open_shard_is_not_at_its_end_whatever_the_service_says() {
     let listing = [shard("own", &[], 1, false)];
     let mut polling = Polling { iterator: None, doubt: Some(Doubt::End), ..reading() };
     assert_eq!(polling.listed(&own(), &listing, true, at(0), 70 * MS), Ok(()));
-    assert_eq!(polling, Polling { iterator: None, ready: at(70), said_open: true, ..reading() });
+    assert_eq!(polling, Polling { iterator: None, ready: at(200), idle: 400 * MS, said_open: true, ..reading() });
     assert_eq!(polling.step(), Step::GetIterator(Place::After(number(10))));
+    // Later and later, as a shard without records is asked.
+    for (asked, ready) in [(1000, 1400), (2000, 2800), (3000, 4000), (5000, 6000)] {
+        polling.doubt = Some(Doubt::End);
+        assert_eq!(polling.listed(&own(), &listing, true, at(asked), 70 * MS), Ok(()));
+        assert_eq!(polling.ready(), at(ready));
+    }
 }
 
 /// A reader whose iterator was refused asks which stream this is before anything else.

@@ -1,4 +1,5 @@
 use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{ChildShard, HashKeyRange as HashKeyRangeOfSdk};
 use kinesis_aggregation::Aggregator;
 use kinesis_testkit::{Cloud, Fault, Limits, Stream as CloudStream};
 use tokio::time::timeout;
@@ -85,6 +86,27 @@ async fn cloud_of(shards: i32) -> (Cloud, CloudStream) {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", shards).await;
     (cloud, stream)
+}
+
+/// A reader of the shard that has called nothing yet.
+async fn reader_of(cloud: &Cloud) -> Reader {
+    let stream = Stream::new(&cloud.connect("w").await.kinesis, "clicks");
+    let (clock, discover) =
+        (Arc::new(Clock::start()), Arc::new(Discover::new(stream.clone(), fastrand::Rng::with_seed(1))));
+    let context = ReadContext {
+        belonging: belonging(Arc::clone(&discover), Arc::clone(&clock)).await,
+        discover,
+        stream,
+        budget: Budget::new(1 << 30),
+        counters: Arc::default(),
+        clock,
+        time: SharedTimeSource::default(),
+        findings: Findings::new(Arc::new(Clock::start()), "w"),
+        start_at: None,
+        max_idle_poll: Duration::from_secs(1),
+    };
+    let lease = Lease::new(LeaseKey::from(SHARD), Checkpoint::TrimHorizon);
+    Reader::new(context, &lease, Epoch(1), fastrand::Rng::with_seed(1)).expect("a place to start")
 }
 
 fn at(number: &str, sub_sequence: u64) -> Checkpoint {
@@ -348,65 +370,75 @@ async fn a_number_that_is_none_is_asked_for_again_and_never_passed_over() {
         .build()
         .expect("complete");
     let (cloud, _stream) = cloud_of(1).await;
-    let stream = Stream::new(&cloud.connect("w").await.kinesis, "clicks");
-    let (clock, discover) =
-        (Arc::new(Clock::start()), Arc::new(Discover::new(stream.clone(), fastrand::Rng::with_seed(1))));
-    let context = ReadContext {
-        belonging: belonging(Arc::clone(&discover), Arc::clone(&clock)).await,
-        discover,
-        stream,
-        budget: Budget::new(1 << 30),
-        counters: Arc::default(),
-        clock,
-        time: SharedTimeSource::default(),
-        findings: Findings::new(Arc::new(Clock::start()), "w"),
-        start_at: None,
-        max_idle_poll: Duration::from_secs(1),
-    };
-    let lease = Lease::new(LeaseKey::from(SHARD), Checkpoint::TrimHorizon);
-    let mut reader = Reader::new(context, &lease, Epoch(1), fastrand::Rng::with_seed(1)).expect("a place to start");
+    let mut reader = reader_of(&cloud).await;
     reader.polling.iterator("i1".to_owned(), SystemTime::UNIX_EPOCH);
     let permit = reader.share.reserve(1, 1, Duration::MAX).await;
     assert!(reader.take(reader.context.clock.now(), bad, permit).is_none());
     assert!(matches!(reader.polling.step(), Step::GetRecords { iterator, .. } if iterator == "i1"));
 }
 
-/// Q53: an answer that names children is no proof of them.
+/// Q53: an answer that names children is no proof of them, and none that the shard is at its end.
 #[tokio::test(start_paused = true)]
-async fn children_that_the_listing_lacks_get_no_lease() {
-    for is_split in [true, false] {
+async fn what_an_answer_says_of_the_end_is_looked_up() {
+    for (is_split, parent) in [(true, SHARD), (false, SHARD), (false, "shardId-000000000097")] {
         let (cloud, stream) = cloud_of(1).await;
         if is_split {
             stream.split(0).await;
         }
-        let connection = cloud.connect("w").await;
-        let stream = Stream::new(&connection.kinesis, "clicks");
-        let (clock, discover) =
-            (Arc::new(Clock::start()), Arc::new(Discover::new(stream.clone(), fastrand::Rng::with_seed(1))));
-        let context = ReadContext {
-            belonging: belonging(Arc::clone(&discover), Arc::clone(&clock)).await,
-            discover,
-            stream,
-            budget: Budget::new(1 << 30),
-            counters: Arc::default(),
-            clock,
-            time: SharedTimeSource::default(),
-            findings: Findings::new(Arc::new(Clock::start()), "w"),
-            start_at: None,
-            max_idle_poll: Duration::from_secs(1),
-        };
-        let lease = Lease::new(LeaseKey::from(SHARD), Checkpoint::TrimHorizon);
-        let mut reader = Reader::new(context, &lease, Epoch(1), fastrand::Rng::with_seed(1)).expect("a place to start");
-        let named = ["shardId-000000000098", "shardId-000000000099"].map(|id| ListedShard {
-            id: ShardId::from(id),
-            parents: vec![ShardId::from(SHARD)],
-            range: HashKeyRange::FULL,
-            starting: lowest(),
-            ending: None,
+        let mut reader = reader_of(&cloud).await;
+        let children = ["shardId-000000000098", "shardId-000000000099"].map(|id| {
+            let range =
+                HashKeyRangeOfSdk::builder().starting_hash_key("0").ending_hash_key("9").build().expect("complete");
+            ChildShard::builder().shard_id(id).parent_shards(parent).hash_key_range(range).build().expect("complete")
         });
-        let listed = reader.listed_children(named.to_vec()).await;
-        let ids: Vec<String> = listed.iter().map(|child| child.id.to_string()).collect();
-        let expected: &[&str] = if is_split { &["shardId-000000000001", "shardId-000000000002"] } else { &[] };
-        assert_eq!(ids, expected);
+        let last = GetRecordsOutput::builder().set_records(Some(Vec::new())).set_child_shards(Some(children.to_vec()));
+        let permit = reader.share.reserve(1, 1, Duration::MAX).await;
+        let now = reader.context.clock.now();
+        assert!(reader.take(now, last.build().expect("complete"), permit).is_none());
+        let (sender, mut fetched) = mpsc::channel(8);
+        tokio::spawn(reader.run(sender));
+        let end = timeout(Duration::from_secs(600), fetched.recv()).await;
+        if is_split {
+            let Ok(Some(Fetched::End(listed))) = end else { panic!("{end:?} instead of the end") };
+            let ids: Vec<String> = listed.iter().map(|child| child.id.to_string()).collect();
+            assert_eq!(ids, ["shardId-000000000001", "shardId-000000000002"]);
+        } else {
+            assert!(end.is_err(), "an open shard has no end: {end:?}");
+            stream.put("k", "later").await;
+            let later = timeout(Duration::from_secs(10), fetched.recv()).await;
+            assert!(matches!(&later, Ok(Some(Fetched::Batch(_)))), "{later:?}");
+        }
     }
+}
+
+/// Row 11 of `shard-end`: a listing that fails says nothing, however often.
+#[tokio::test(start_paused = true)]
+async fn an_end_is_looked_up_until_the_listing_answers() {
+    let (cloud, stream) = cloud_of(1).await;
+    stream.put("k", "last").await;
+    let mut reading = Reading::start(&cloud, Checkpoint::TrimHorizon).await;
+    assert_eq!(reading.batch().await.records().len(), 1);
+    cloud.faults("w").always_for("ListShards", Fault::refuse("AccessDeniedException"));
+    let children = stream.split(0).await;
+    let end = timeout(Duration::from_secs(600), reading.fetched.recv()).await;
+    assert!(end.is_err(), "{end:?}");
+    cloud.faults("w").heal();
+    let Fetched::End(ended) = reading.next().await else { panic!("no end") };
+    assert_eq!(ended.iter().map(|child| child.id.to_string()).collect::<Vec<_>>(), children);
+}
+
+/// The listing is older than the end, which the answer knows already.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_the_listing_does_not_know_yet_is_looked_up_once_a_second() {
+    let (cloud, stream) = cloud_of(1).await;
+    let mut reading = Reading::start(&cloud, Checkpoint::TrimHorizon).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    cloud.faults("w").always(Fault::StaleListing(Duration::from_secs(30)));
+    let split = cloud.clock().elapsed();
+    stream.split(0).await;
+    let Fetched::End(ended) = reading.next().await else { panic!("no end") };
+    assert_eq!(ended.len(), 2);
+    let after = cloud.clock().elapsed() - split;
+    assert!((30..=33).contains(&after.as_secs()), "{after:?}");
+    assert!(cloud.calls("w").count("ListShards") <= 40, "{}", cloud.calls("w").count("ListShards"));
 }
