@@ -1,10 +1,10 @@
-//! Hand-offs take as long as the worker that hands over was given (Q22), and no longer than what is begun, also at the
-//! end of a shard.
+//! Hand-offs take as long as the worker that hands over was given (Q22), and no longer than what is begun: also at the end of a shard,
+//! and where the program keeps what is over.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kinesis_consumer::{Batch, CheckpointError, Concurrency, ConsumerHandle, Event, Record, RunError};
+use kinesis_consumer::{Batch, CheckpointError, Concurrency, Consumer, ConsumerHandle, Event, Record, RunError};
 use kinesis_testkit::{Cloud, Fault, Shard, Stream};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -220,6 +220,77 @@ async fn an_end_that_cannot_be_completed_before_a_shutdown_is_left_to_the_next_w
     assert_eq!(released, "the lease shardId-000000000001 was lost (Released)");
     zero.release().await.expect("still held");
     timeout(5 * SECOND, stopping).await.expect("nothing is left").expect("no panic");
+}
+
+/// What the program does with a shard before it puts it with the others that are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// Releases it.
+    Released,
+    /// Reads until it is lost, or at its end.
+    ReadOn,
+}
+
+/// Reads one shard until nothing more comes of it.
+async fn read(consumer: &mut Consumer, ledger: &Ledger, then: Then) -> kinesis_consumer::Shard {
+    let mut shard =
+        timeout(120 * SECOND, consumer.next_shard()).await.expect("the shard is read again").expect("a shard");
+    while let Some(event) = timeout(120 * SECOND, shard.next()).await.expect("an event, or that it is over") {
+        match event {
+            Event::Batch(batch) => {
+                ledger.note("a", &batch);
+                shard.checkpoint(batch.last()).await.expect("held");
+                if then == Then::Released {
+                    shard.release().await.expect("held");
+                    return shard;
+                }
+            }
+            // Not completed.
+            Event::Ended(end) => drop(end),
+            other => panic!("{other:?}"),
+        }
+    }
+    shard
+}
+
+/// A `Shard` that is over stands in nobody's way, however long the program keeps it.
+#[tokio::test(start_paused = true)]
+async fn shards_that_are_over_and_kept_are_read_again() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 1).await;
+    let ledger = Ledger::of(&cloud);
+    let mut consumer = builder(&cloud, "a").await.build().await.expect("a stream");
+    put(&stream, &stream.open_shards()).await;
+    let mut kept = vec![read(&mut consumer, &ledger, Then::Released).await];
+
+    // Lost while the table does not answer.
+    let healing = cloud.clone();
+    let outage = tokio::spawn(async move {
+        sleep(20 * SECOND).await;
+        healing.faults("a").dynamodb().black_hole();
+        sleep(15 * SECOND).await;
+        healing.faults("a").heal();
+    });
+    kept.push(read(&mut consumer, &ledger, Then::ReadOn).await);
+    outage.await.expect("no panic");
+
+    // Ended, and not completed.
+    stream.split(0).await;
+    kept.push(read(&mut consumer, &ledger, Then::ReadOn).await);
+    let mut last = timeout(120 * SECOND, consumer.next_shard()).await.expect("read again").expect("a shard");
+    let Some(Event::Ended(end)) = last.next().await else { panic!("no end") };
+    // Of what is over the program keeps all that it could know of it.
+    assert!(last.next().await.is_none());
+    assert_eq!((last.id(), kept.iter().all(|shard| shard.id() == last.id())), (kept[0].id(), true));
+    end.complete().await.expect("held");
+    for shard in &mut kept {
+        let released = shard.release().await;
+        assert!(matches!(&released, Err(CheckpointError::LeaseLost { .. })), "{released:?}");
+    }
+    for _ in 0..2 {
+        assert!(timeout(5 * SECOND, consumer.next_shard()).await.expect("a child").is_some());
+    }
+    ledger.check(&stream);
 }
 
 /// Row 11 of `shard-end`: a listing that fails says nothing of the end, however often.

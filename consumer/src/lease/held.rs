@@ -101,18 +101,27 @@ fn nanos(tick: Tick) -> u64 {
 
 /// A lease that this worker holds, from take to loss. Clones share it.
 ///
-/// When the last clone is dropped without [`release`](Self::release), the lease is not renewed any more and runs out:
-/// a lease without a reader must not look alive.
+/// When the last clone is dropped or [let go of](Self::let_go) without [`release`](Self::release), the lease is not renewed any more
+/// and runs out: a lease without a reader must not look alive.
 #[derive(Clone)]
 pub(crate) struct HeldLease {
     context: HoldContext,
     lease: Arc<Lease>,
     epoch: Epoch,
     standing: watch::Receiver<Standing>,
-    commands: mpsc::Sender<Command>,
+    commands: Commands,
     delivered: Arc<AtomicU64>,
     expiry: Expiry,
     failed: Failed,
+}
+
+/// The way to the lane of a lease.
+#[derive(Clone)]
+enum Commands {
+    /// Keeps the lease renewed.
+    Holding(mpsc::Sender<Command>),
+    /// Leads there as long as another one keeps it renewed.
+    LetGo(mpsc::WeakSender<Command>),
 }
 
 /// Why this worker cannot go on with a shard, once that is so. Clones share it.
@@ -170,6 +179,7 @@ impl HeldLease {
         delivered: Arc<AtomicU64>,
         expiry: Expiry,
     ) -> Self {
+        let commands = Commands::Holding(commands);
         Self { context, lease, epoch: Epoch(counter), standing, commands, delivered, expiry, failed: Failed::default() }
     }
 
@@ -187,7 +197,16 @@ impl HeldLease {
         &self.context
     }
 
-    /// Alive as long as any clone of this is.
+    /// Lets go of the lease, as if this were dropped, and keeps what is known of it (rule `let-go`). Other clones hold it still, and this
+    /// one reaches it through them.
+    pub(crate) fn let_go(&mut self) {
+        if let Commands::Holding(commands) = &self.commands {
+            self.commands = Commands::LetGo(commands.downgrade());
+            self.lease = Arc::new(Lease::clone(&self.lease));
+        }
+    }
+
+    /// Alive as long as any clone of this is that has not let go.
     pub(crate) fn alive(&self) -> Weak<Lease> {
         Arc::downgrade(&self.lease)
     }
@@ -279,7 +298,12 @@ impl HeldLease {
         command: impl FnOnce(oneshot::Sender<Result<(), CheckpointError>>) -> Command + Send,
     ) -> Result<(), CheckpointError> {
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(command(reply)).await.is_ok()
+        let commands = match &self.commands {
+            Commands::Holding(commands) => Some(commands.clone()),
+            Commands::LetGo(commands) => commands.upgrade(),
+        };
+        if let Some(commands) = commands
+            && commands.send(command(reply)).await.is_ok()
             && let Ok(answer) = answer.await
         {
             return answer;

@@ -20,8 +20,11 @@ use crate::thread::AbortOnDrop;
 
 /// A shard that this worker has taken: read its [events](Self::next) one after the other.
 ///
-/// While it exists, the lease is renewed and the shard is nobody else's. Dropped without [`release`](Self::release), it
-/// is not renewed any more, and another worker takes it when the lease has run out.
+/// While it exists and is not over, the lease is renewed and the shard is nobody else's. Dropped without
+/// [`release`](Self::release), it is not renewed any more, and another worker takes it when the lease has run out.
+///
+/// It is over when it was released, or when [`next`](Self::next) has returned `None`. It may be kept then, and says what it was; the
+/// same shard may come from [`Consumer::next_shard`](crate::Consumer::next_shard) again.
 pub struct Shard {
     id: ShardId,
     held: HeldLease,
@@ -52,8 +55,8 @@ pub enum Event {
     },
     /// The shard was split or merged and everything in it has been delivered.
     Ended(End),
-    /// The shard cannot be read; nothing follows. Its lease is released when the shard is dropped, and this worker leaves it alone
-    /// for 10 s, doubling to 5 min.
+    /// The shard cannot be read; nothing follows. Its lease is released when the shard is dropped or over, and this worker leaves it
+    /// alone for 10 s, doubling to 5 min.
     Failed(ReadError),
 }
 
@@ -109,7 +112,10 @@ impl Shard {
         self.held.lease().pending.as_ref()
     }
 
-    /// What happens next; `None` when nothing more will, because the shard ended, was released, or was lost.
+    /// What happens next; `None` when nothing more will, because the shard ended, failed, was released, or was lost.
+    ///
+    /// With `None` the lease is let go of. Checkpoint before that what is done; at the end of a shard the [`End`] holds the lease, and
+    /// checkpoints are taken as long as it exists.
     ///
     /// The first batch comes when all parents of the shard are finished. Cancel safe: no event is lost.
     pub async fn next(&mut self) -> Option<Event> {
@@ -137,6 +143,7 @@ impl Shard {
                 _ => {}
             }
         }
+        self.held.let_go();
         None
     }
 
@@ -177,6 +184,7 @@ impl Shard {
         let released = self.held.release().await;
         self.state.on(&Input::Released);
         self.run_reader();
+        self.held.let_go();
         released
     }
 
