@@ -30,8 +30,8 @@ pub(crate) struct Polling {
     expired: Option<SequenceNumber>,
     /// How often the listing was asked about the children of this closed shard and did not know all.
     incomplete: u32,
-    /// Whether it was said that the service ends an open shard.
-    said_open: bool,
+    /// How often the service has ended this shard while the listing had it open.
+    opens: u32,
     /// Listings that lack this shard.
     absence: Absence,
     /// When the service refused what it had given: perhaps the stream is not the one any more. Until that is confirmed to be so,
@@ -101,7 +101,7 @@ impl Polling {
             expected: LARGEST_ANSWER,
             expired: None,
             incomplete: 0,
-            said_open: false,
+            opens: 0,
             absence: Absence::default(),
             unsure: None,
             is_foreign: false,
@@ -281,9 +281,9 @@ impl Polling {
     }
 
     fn open(&mut self, shard: &ShardId, asked: Tick) {
-        if !self.said_open {
+        self.opens = self.opens.saturating_add(1);
+        if self.opens == OPENS_TO_BE_SAID {
             tracing::warn!(%shard, "the service gives no next iterator for a shard that is open; going on after the last record");
-            self.said_open = true;
         }
         self.iterator = None;
         // Most likely the listing lags behind a reshard: hundreds of shards may be asking it.
@@ -322,6 +322,8 @@ pub(crate) const LARGEST_ANSWER: u64 = 10 << 20;
 /// A shard takes 1 MiB a second (API reference).
 const A_SECOND_OF_WRITES: u64 = 1 << 20;
 
+/// A listing that lags behind a reshard by seconds is in order. After ten, with pauses of up to a second, it is said.
+const OPENS_TO_BE_SAID: u32 = 10;
 /// A listing lags behind a reshard by seconds. After half a minute of pauses the children are left to shard sync, which
 /// makes the leases of shards whose parents are finished.
 const MAX_INCOMPLETE: u32 = 15;

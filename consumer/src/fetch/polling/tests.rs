@@ -190,7 +190,7 @@ fn an_open_shard_is_not_at_its_end_whatever_the_service_says() {
     let listing = [shard("own", &[], 1, false)];
     let mut polling = Polling { iterator: None, doubt: Some(Doubt::End), ..reading() };
     assert_eq!(polling.listed(&own(), &listing, true, at(0), 70 * MS), Ok(()));
-    assert_eq!(polling, Polling { iterator: None, ready: at(200), idle: 400 * MS, said_open: true, ..reading() });
+    assert_eq!(polling, Polling { iterator: None, ready: at(200), idle: 400 * MS, opens: 1, ..reading() });
     assert_eq!(polling.step(), Step::GetIterator(Place::After(number(10))));
     // Later and later, as a shard without records is asked.
     for (asked, ready) in [(1000, 1400), (2000, 2800), (3000, 4000), (5000, 6000)] {
