@@ -33,8 +33,9 @@
 //! # Writing
 //!
 //! - A single record is sent as it is: no magic bytes, no envelope, under its own key. From two on they become an aggregate under the key
-//!   `a`. So does a single one whose data begins with the magic bytes: readers would take it apart, and its writer never sees why. Either way the explicit hash key of the Kinesis record, which decides its shard, is the effective hash key of the first user
-//!   record ([`AggregatedRecord::explicit_hash_key`]).
+//!   `a`. So does a single one whose data begins with the magic bytes, for readers would take it apart. Either way the explicit
+//!   hash key of the Kinesis record, which decides its shard, is the effective hash key of the first user record
+//!   ([`AggregatedRecord::explicit_hash_key`]).
 //! - Both tables hold a text once, in the order of first use. Index 0 is written: a reader that follows proto2 refuses a record without it.
 //! - Sizes are exact: [`Aggregator::encoded_len`] is the length of what [`Aggregator::take`] gives, before and after every record.
 //! - **All records of an aggregate must belong to one shard.** The KCL drops an aggregate whole, and in silence, when a single record of it

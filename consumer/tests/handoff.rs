@@ -253,7 +253,7 @@ async fn read(consumer: &mut Consumer, ledger: &Ledger, then: Then) -> kinesis_c
     shard
 }
 
-/// A `Shard` that is over stands in nobody's way, however long the program keeps it.
+/// A `Shard` that is over blocks no later reader of its shard, however long the program keeps it.
 #[tokio::test(start_paused = true)]
 async fn shards_that_are_over_and_kept_are_read_again() {
     let cloud = Cloud::new();

@@ -20,8 +20,8 @@ pub(crate) fn log(line: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(line));
 }
 
-/// Waits for one of tokio's primitives. These wake several in one go and leave out the rest when one of them panics, and the panic is that of
-/// whoever wakes; so they are given a waker that does not.
+/// Waits for one of tokio's primitives. These wake several in one go and leave out the rest when one of them panics, and the panic is
+/// raised in the task that wakes. So they are given a waker that does not panic.
 ///
 /// It allocates: not for what is ready at once.
 pub(crate) async fn guarded<F: Future>(future: F) -> F::Output {

@@ -94,7 +94,7 @@ async fn a_waker_that_panics_leaves_room_to_others() {
         wait(room.as_mut(), if n % 2 == 0 { &boom } else { &counted });
     }
     sleep(30 * SECOND).await;
-    assert_eq!(count.0.load(Ordering::Relaxed), 20, "whoever has room is told");
+    assert_eq!(count.0.load(Ordering::Relaxed), 20, "each task that has room now is woken");
     for room in waiting {
         drop(room.await.expect("room"));
     }

@@ -109,7 +109,7 @@ impl Dispatcher {
         let left = self.give_up().await;
         self.say.rest(&self.pipeline);
         for reply in self.closing.take().unwrap_or_default().replies {
-            // Whoever closed may have gone: the deliveries have been told all the same.
+            // The caller of the close may have gone: the deliveries have been told all the same.
             drop(reply.send(left.clone()));
         }
     }
