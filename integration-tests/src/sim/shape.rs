@@ -118,9 +118,10 @@ impl Shape {
             shape.handoff_time = shape.handoff_time.min(Duration::from_secs(5));
             shape.slowest_call = 2 * shape.handoff_time;
         } else if outlasts_a_lease {
-            // And gets the time to finish.
+            // And gets the time to finish, also from a worker that does not lead, when another one comes back.
             shape.slowest_call = 2 * shape.lease_duration + Duration::from_secs(4);
             shape.handoff_time = 2 * shape.slowest_call + Duration::from_secs(2);
+            (shape.workers, shape.shards) = (shape.workers.max(3), shape.shards.max(4));
         }
         shape.make_unequal();
         shape
