@@ -125,6 +125,9 @@ pub(crate) fn draw(shape: &Shape) -> Vec<Timed> {
     let (mistakes, alone) = mistakes::draw(shape);
     if alone {
         schedule.clear();
+    } else {
+        schedule.extend(deployment(shape));
+        schedule.extend(outage(shape));
     }
     schedule.extend(mistakes);
     schedule.sort_by_key(|timed| timed.at);
@@ -164,6 +167,41 @@ fn trouble(kind: usize, shape: &Shape, rng: &mut fastrand::Rng) -> Trouble {
     }
 }
 
+/// A new version is deployed: one worker after the other leaves, and comes back under a new ID while the others go on. Drawn from a
+/// chance of its own; slow user code always sees one, for then each worker hands shards over that are in the middle of a call.
+fn deployment(shape: &Shape) -> Vec<Timed> {
+    let mut rng = fastrand::Rng::with_seed(shape.seed ^ DEPLOYMENT);
+    let drawn = rng.u8(0..16) == 0;
+    if shape.workers < 2 || !(drawn || shape.outlasts_a_lease()) {
+        return Vec::new();
+    }
+    let step = shape.safety / shape.workers as u32;
+    let timed = |at, what| Timed { at: WARM_UP + at, lasts: Duration::ZERO, what };
+    let workers = (0..shape.workers as u32).zip(0..shape.workers);
+    let steps = workers.flat_map(|(turn, worker)| {
+        let leaves = step * turn + step.mul_f64(0.2 * rng.f64());
+        let returns = leaves + step.mul_f64(0.3 + 0.2 * rng.f64());
+        [timed(leaves, Trouble::Leave { worker }), timed(returns, Trouble::Restart { worker, same_id: false })]
+    });
+    steps.collect()
+}
+
+/// A worker gets the table's answers late, and then none for longer than its leases live, while it goes on reading the stream. Drawn
+/// from a chance of its own: in a [`Trouble::Cut`] of the schedule all that seldom comes together.
+fn outage(shape: &Shape) -> Option<Timed> {
+    let mut rng = fastrand::Rng::with_seed(shape.seed ^ OUTAGE);
+    if rng.u8(0..5) > 0 {
+        return None;
+    }
+    // Soon: later many a worker is gone, or has no shard.
+    let at = WARM_UP + Duration::from_secs(5).mul_f64(rng.f64());
+    let worker = rng.usize(0..shape.workers);
+    let leg = [Leg::Both, Leg::Requests, Leg::Answers][rng.usize(0..3)];
+    let late = shape.lease_duration.mul_f64(0.2 + 0.1 * rng.f64()).min(LATEST);
+    let lasts = shape.lease_duration.mul_f64(1.5 + rng.f64());
+    Some(Timed { at, lasts, what: Trouble::Cut { worker, from: From::Table, leg, late } })
+}
+
 impl Timed {
     /// Whether it is the producer that has it.
     pub(crate) const fn is_the_producer_s(&self) -> bool {
@@ -196,6 +234,12 @@ const LATEST: Duration = Duration::from_millis(2900);
 
 /// Kinds that [`trouble`] knows.
 const KINDS: usize = 20;
+
+/// Keeps the chance of deployments apart.
+const DEPLOYMENT: u64 = 0x5ea1_0000_0000_0009;
+
+/// Keeps the chance of outages apart.
+const OUTAGE: u64 = 0x5ea1_0000_0000_000a;
 
 /// Keeps the schedule's chance apart from that of the shape.
 const SALT: u64 = 0x5ea1_0000_0000_0002;

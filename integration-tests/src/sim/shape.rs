@@ -122,6 +122,7 @@ impl Shape {
             shape.slowest_call = 2 * shape.lease_duration + Duration::from_secs(4);
             shape.handoff_time = 2 * shape.slowest_call + Duration::from_secs(2);
             (shape.workers, shape.shards) = (shape.workers.max(3), shape.shards.max(4));
+            shape.safety = shape.safety.max(Duration::from_secs(90));
         }
         shape.make_unequal();
         shape
@@ -146,6 +147,11 @@ impl Shape {
             let at_a_time = rng.usize(0..self.workers);
             self.starts_at_a_time = (0..self.workers).map(|place| place == at_a_time).collect();
         }
+    }
+
+    /// Whether a call of user code can take longer than a lease lives, and has the time for it when its shard is handed over.
+    pub fn outlasts_a_lease(&self) -> bool {
+        self.slowest_call > self.lease_duration && self.handoffs().0 > self.slowest_call
     }
 
     /// What the worker at this place has for the time of a hand-off.
