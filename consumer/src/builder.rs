@@ -18,7 +18,7 @@ use crate::lease::leader::LeaderContext;
 use crate::lease::watched::WatchedStore;
 use crate::lease::{Checkpoint, DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
 use crate::process::OnError;
-use crate::settings::{Settings, StartAt};
+use crate::settings::{self, SettingError, Settings, StartAt};
 use crate::shard::discover::{Discover, ListFilter};
 use crate::shard::stream::Stream;
 use crate::thread::LeaseThread;
@@ -216,6 +216,7 @@ impl ConsumerBuilder {
         let time = kinesis.config().time_source().unwrap_or_else(SharedTimeSource::default);
         self.settings.validate(time.now())?;
         self.on_error.validate()?;
+        check_stream(&self.stream)?;
         let store = match (self.lease_store, self.dynamodb) {
             (Some(store), _) => store,
             (None, Some(client)) => {
@@ -324,6 +325,11 @@ impl fmt::Debug for ConsumerBuilder {
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
+}
+
+fn check_stream(stream: &str) -> Result<(), SettingError> {
+    let limit = "must be a stream's name (1 to 128 of a-z A-Z 0-9 _ . -) or its ARN";
+    settings::check("stream", kinesis_service_errors::is_stream(stream), format_args!("{stream:?}"), limit)
 }
 
 /// By the rules of DynamoDB.

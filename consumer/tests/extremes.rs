@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use kinesis_consumer::lease::DynamoDbLeaseStore;
 use kinesis_consumer::{
-    Backoff, Batch, BuildError, Concurrency, ConsumerBuilder, OnError, Record, RunError, SettingError, StartAt,
+    Backoff, Batch, BuildError, Concurrency, Consumer, ConsumerBuilder, OnError, Record, RunError, SettingError,
+    StartAt,
 };
 use kinesis_testkit::Cloud;
 use tokio::time::timeout;
@@ -72,6 +73,24 @@ async fn what_is_out_of_its_limits_is_refused_with_name_value_and_limit() {
         assert_eq!((error.setting, error.value.as_str()), (*name, *value));
         assert!(error.limit.starts_with("must "), "{error}");
     }
+}
+
+/// What cannot name a stream is refused before a call.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_a_stream_is_refused_with_its_value_before_any_call() {
+    let cloud = Cloud::new();
+    let connection = cloud.connect("a").await;
+    for stream in ["", "two words", "arn:aws:dynamodb:eu-west-1:123456789012:table/clicks"] {
+        let built = Consumer::builder("app", stream)
+            .kinesis(connection.kinesis.clone())
+            .dynamodb(connection.dynamodb.clone())
+            .build()
+            .await;
+        let Err(BuildError::Setting(error)) = built else { panic!("{built:?}") };
+        assert_eq!((error.setting, error.value), ("stream", format!("{stream:?}")));
+        assert!(error.limit.contains("1 to 128"), "{}", error.limit);
+    }
+    assert!(cloud.calls("a").is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use crate::error::BuildError;
 use crate::pipeline::send::{self, Stream};
 use crate::pipeline::{Pipeline, Plan};
 use crate::producer::Producer;
-use crate::settings::{Aggregation, Linger, RateLimit, Settings};
+use crate::settings::{Aggregation, Linger, RateLimit, Settings, check_stream};
 use crate::start::Start;
 
 /// Builds a [`Producer`].
@@ -109,7 +109,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`]: a setting is out of range, there is no such stream, or its shards cannot be listed.
+    /// [`BuildError`]: a setting is out of range or the stream is neither a name nor an ARN, there is no such stream, or its shards cannot be listed.
     ///
     /// # Cancel safety
     ///
@@ -117,6 +117,7 @@ impl Builder {
     pub async fn build(self) -> Result<Producer, BuildError> {
         let Self { client, stream, settings, seed } = self;
         settings.check()?;
+        check_stream(&stream)?;
         // One client for all: what it learns of the difference between this machine's clock and the service's stays with it.
         let client = send::client(&client, &settings);
         let target = Stream::new(stream);

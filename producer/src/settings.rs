@@ -162,6 +162,15 @@ impl Settings {
     }
 }
 
+/// Checks what names the stream, before the service is asked.
+pub(crate) fn check_stream(stream: &str) -> Result<(), SettingError> {
+    if kinesis_service_errors::is_stream(stream) {
+        return Ok(());
+    }
+    let range = "a stream's name (1 to 128 of a-z A-Z 0-9 _ . -) or its ARN".to_owned();
+    Err(SettingError { name: "stream", value: format!("{stream:?}"), range })
+}
+
 fn within<T: PartialOrd + std::fmt::Debug>(name: &'static str, value: T, min: T, max: T) -> Result<T, SettingError> {
     if min <= value && value <= max {
         return Ok(value);

@@ -84,6 +84,20 @@ async fn no_such_stream_ends_a_start_at_once() {
     assert!(matches!(built.expect_err("no such stream"), BuildError::StreamNotFound { .. }));
 }
 
+/// What cannot name a stream is refused before a call.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_a_stream_is_refused_with_its_value_before_any_call() {
+    let cloud = Cloud::new();
+    let client = cloud.connect("a").await.kinesis;
+    for stream in ["", "two words", "arn:aws:dynamodb:eu-west-1:123456789012:table/clicks"] {
+        let error = Producer::builder(client.clone(), stream).build().await.expect_err("no stream");
+        let said = error.to_string();
+        assert!(matches!(error, BuildError::Setting(_)) && said.contains(&format!("{stream:?}")), "{said}");
+        assert!(said.contains("1 to 128"), "{said}");
+    }
+    assert!(cloud.calls("a").is_empty());
+}
+
 /// A stream that is being made is waited for.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_being_made_is_waited_for() {
