@@ -137,6 +137,35 @@ async fn a_leader_that_may_not_read_the_table_leaves_the_lead_to_another() {
     assert_eq!(cloud.table("app").item("Leader").expect("a leader")["ownerName"], text("b"));
 }
 
+/// A new leader looks first whose the table is. One that cannot find out leaves the lead to another, as one that cannot read the table.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_cannot_find_out_whose_the_table_is_leaves_the_lead_to_another() {
+    let cloud = Cloud::new();
+    let stream = cloud.create_stream("clicks", 4).await;
+    let ledger = Ledger::of(&cloud);
+    let (_a, running) = start(&cloud, "a", &ledger).await;
+    put(&stream, 0..20).await;
+    ledger.wait_for(20).await;
+    let (_b, _c) = (start(&cloud, "b", &ledger).await, start(&cloud, "c", &ledger).await);
+    sleep(30 * SECOND).await;
+    // Time to take a right away between the taking of the lock and the look at the binding, which comes after the Scan.
+    for worker in ["b", "c"] {
+        cloud.faults(worker).dynamodb().always_for("Scan", Fault::DelayResponse(SECOND));
+    }
+    running.abort();
+    let leads = |worker: &str| cloud.table("app").item("Leader").is_some_and(|lock| lock["ownerName"] == text(worker));
+    while leads("a") {
+        sleep(SECOND / 10).await;
+    }
+    let (first, second) = if leads("b") { ("b", "c") } else { ("c", "b") };
+    cloud.faults(first).dynamodb().always_for("GetItem", Fault::refuse("AccessDeniedException"));
+    put(&stream, 20..60).await;
+    let blind = Instant::now();
+    ledger.wait_for(60).await;
+    assert!(blind.elapsed() <= MINUTE, "{:?}", blind.elapsed());
+    assert!(leads(second));
+}
+
 /// ListShards is throttled for everybody, and for long; a worker dies. Its shards are read by the other.
 #[tokio::test(start_paused = true)]
 async fn leases_change_hands_while_shards_cannot_be_listed() {
