@@ -1,6 +1,7 @@
 //! One worker of the fleet: shows that it lives, finds its leases, holds them, and lets them go.
 
 mod control;
+mod handle;
 mod hold;
 mod index;
 mod lookout;
@@ -10,7 +11,6 @@ mod table_watch;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -21,16 +21,17 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 pub(crate) use self::control::WorkerControl;
+pub(crate) use self::handle::WorkerHandle;
 use self::hold::{Ended, hold};
 use self::lookout::Lookout;
-use self::offers::{Offers, Taker};
+use self::offers::Offers;
 use self::report::report;
 use self::table_watch::TableWatch;
 
 use crate::clock::Tick;
 use crate::lease::belonging::Fit;
 use crate::lease::find::{Find, Finder};
-use crate::lease::held::{HeldLease, HoldContext};
+use crate::lease::held::HoldContext;
 use crate::lease::leader::{self, LeaderContext};
 use crate::lease::odd;
 use crate::lease::shutdown::Shutdown;
@@ -44,24 +45,6 @@ pub(crate) struct WorkerContext {
     pub(crate) hold: HoldContext,
     pub(crate) leader: LeaderContext,
     pub(crate) max_leases: usize,
-}
-
-/// A running worker. Dropped without [`shutdown`](Self::shutdown) it stops at once, and its leases run out.
-pub(crate) struct WorkerHandle {
-    leases: Taker,
-    /// A permit for each lease that the program has asked for and not been given.
-    wanted: Arc<Semaphore>,
-    asked: Asked,
-    control: WorkerControl,
-    tasks: Vec<AbortOnDrop>,
-}
-
-/// What the program has asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Nothing,
-    One,
-    All,
 }
 
 /// Starts the worker's tasks, on the thread given if there is one. The lease table has been prepared.
@@ -115,45 +98,7 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
         stopped.send_replace(true);
     }));
     let control = WorkerControl { hold, shutdown, lost_table, stopped: has_stopped, thread: ended, left };
-    WorkerHandle { leases, wanted, asked: Asked::Nothing, control, tasks: vec![keeping] }
-}
-
-impl WorkerHandle {
-    /// Asks for one lease and waits for it; `None` after a shutdown. Cancel safe: what was asked for comes with the next
-    /// call.
-    pub(crate) async fn next_lease(&mut self) -> Option<HeldLease> {
-        if self.leases.has_lapsed() && self.asked == Asked::One {
-            self.asked = Asked::Nothing;
-        }
-        if self.asked == Asked::Nothing {
-            self.asked = Asked::One;
-            self.wanted.add_permits(1);
-        }
-        let lease = self.leases.take().await;
-        if self.asked == Asked::One {
-            self.asked = Asked::Nothing;
-        }
-        lease
-    }
-
-    /// Asks for all leases that become this worker's from now on, many at a time.
-    pub(crate) fn want_all(&mut self) {
-        self.asked = Asked::All;
-        self.wanted.add_permits(Semaphore::MAX_PERMITS / 2);
-    }
-
-    pub(crate) fn control(&self) -> WorkerControl {
-        self.control.clone()
-    }
-}
-
-impl fmt::Debug for WorkerHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerHandle")
-            .field("control", &self.control)
-            .field("tasks", &self.tasks.len())
-            .finish_non_exhaustive()
-    }
+    WorkerHandle::new(leases, wanted, control, keeping)
 }
 
 /// The task that looks for leases and owns the tasks of those it holds.
@@ -191,7 +136,7 @@ enum Slot {
     /// A task holds it, or is about to. A finished one counts no more against the limit: it has no reader.
     Busy { finished: Arc<AtomicBool> },
     /// Lost, but the reader's task still runs: the same shard is not read twice in one process (C7).
-    Leaving(Weak<Lease>),
+    Leaving { reader: Weak<Lease>, since: Tick },
 }
 
 impl Keeper {
@@ -279,7 +224,10 @@ impl Keeper {
             self.note_left(&ended);
         }
         match ended.reader.filter(|reader| reader.strong_count() > 0) {
-            Some(reader) => self.held.insert(ended.key.clone(), Slot::Leaving(reader)),
+            Some(reader) => {
+                let since = self.hold.clock.now();
+                self.held.insert(ended.key.clone(), Slot::Leaving { reader, since })
+            }
             None => self.held.remove(&ended.key),
         };
         if matches!(&ended.lost, LostReason::Taken { by: Some(by) } if *by == self.hold.me) {
@@ -305,13 +253,14 @@ impl Keeper {
             match owned {
                 Ok(Some(owned)) => {
                     self.note_named(&owned);
+                    self.note_kept(&owned);
                     keys.extend(owned);
                 }
                 Ok(None) | Err(StoreError::NoTable(_)) => {}
                 Err(error) => error.log("looking for our leases"),
             }
         }
-        self.held.retain(|_, slot| !matches!(slot, Slot::Leaving(reader) if reader.strong_count() == 0));
+        self.forget_kept();
         keys.retain(|key| !self.held.contains_key(key) && !self.unwanted.contains(key));
         let store = Arc::clone(&self.hold.store);
         let mut rows = stream::iter(keys)

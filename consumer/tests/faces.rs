@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kinesis_consumer::{
     Batch, BuildError, CheckpointError, Concurrency, Consumer, ConsumerHandle, DeadLetter, DeadLetterSink, Epoch,
-    Event, OnError, Position, Record, RunError, Shard,
+    Event, FindingKind, OnError, Position, Record, RunError, Shard,
 };
 use kinesis_testkit::{Cloud, Stream};
 use tokio::task::JoinHandle;
@@ -18,6 +18,38 @@ use self::common::{Ledger, builder, row};
 mod common;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// A program that keeps a lost shard, without asking for its next event, is told: the worker is named for it again and must not read it
+/// twice.
+#[tokio::test(start_paused = true)]
+async fn a_lost_shard_that_the_program_keeps_is_a_finding_until_it_is_let_go() {
+    let (cloud, stream, _) = cloud_of(1).await;
+    put(&stream, 0, 5).await;
+    let mut consumer = builder(&cloud, "a").await.build().await.expect("built");
+    let handle = consumer.handle();
+    let kept =
+        || handle.findings().iter().filter(|found| found.kind == FindingKind::ShardKept).cloned().collect::<Vec<_>>();
+    let mut shard = consumer.next_shard().await.expect("a shard");
+    assert!(matches!(shard.next().await, Some(Event::Batch(_))));
+    cloud.faults("a").dynamodb().black_hole();
+    shard.revoked().await;
+    cloud.faults("a").heal();
+    let again = tokio::spawn(async move {
+        let shard = consumer.next_shard().await;
+        (consumer, shard)
+    });
+    sleep(10 * SECOND).await;
+    assert_eq!(kept(), [], "it may be let go at any moment");
+    sleep(30 * SECOND).await;
+    assert_eq!(kept().iter().map(|found| found.subject.as_str()).collect::<Vec<_>>(), [shard.id().as_str()]);
+    assert!(!again.is_finished());
+    drop(shard);
+    let (_consumer, shard) = timeout(30 * SECOND, again).await.expect("in time").expect("no panic");
+    let mut shard = shard.expect("the shard again");
+    assert_eq!(kept(), []);
+    let event = shard.next().await;
+    assert!(matches!(&event, Some(Event::Batch(batch)) if batch.records().len() == 5), "{event:?}");
+}
 
 async fn cloud_of(shards: i32) -> (Cloud, Stream, Ledger) {
     let cloud = Cloud::new();

@@ -49,6 +49,9 @@ pub enum FindingKind {
     LeaseMismatch,
     /// This worker cannot begin to read a shard. Its lease was released.
     ShardParked,
+    /// This worker is named for a shard that it has lost before, and its program still keeps the lost one: neither dropped nor asked for
+    /// its next event. A shard is not read twice in one process.
+    ShardKept,
     /// The stream refuses calls for a shard that this worker holds.
     ShardRefused,
     /// Calls for a shard that this worker holds are throttled or get no answer, again and again.
@@ -88,7 +91,9 @@ impl FindingKind {
             | Self::LeaseMismatch
             | Self::ShardParked
             | Self::ShardRefused => Severity::Error,
-            Self::RowUnusable | Self::ShardFailing | Self::LeaseRefused | Self::NoRoom => Severity::Warning,
+            Self::RowUnusable | Self::ShardKept | Self::ShardFailing | Self::LeaseRefused | Self::NoRoom => {
+                Severity::Warning
+            }
         }
     }
 
@@ -103,6 +108,7 @@ impl FindingKind {
             Self::RowUnusable => "a row of the lease table is left alone",
             Self::LeaseMismatch => "a lease does not fit the stream",
             Self::ShardParked => "a shard cannot be read by this worker",
+            Self::ShardKept => "the program keeps a shard that was lost",
             Self::ShardRefused => "calls for a shard are refused",
             Self::ShardFailing => "calls for a shard fail",
             Self::LeaseRefused => "no worker keeps a lease",

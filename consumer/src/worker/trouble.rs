@@ -56,6 +56,34 @@ impl Keeper {
         self.odd.insert(key);
     }
 
+    /// Reports leases that name us and whose lost shards the program still keeps, by the rule *one shard that is kept*.
+    pub(super) fn note_kept(&self, named: &[LeaseKey]) {
+        let (findings, long_ago) = (&self.hold.findings, self.hold.clock.now() - 2 * self.hold.duration);
+        for (key, slot) in &self.held {
+            let Slot::Leaving { since, .. } = slot else { continue };
+            if !named.contains(key) {
+                findings.mended(FindingKind::ShardKept, key);
+            } else if *since <= long_ago {
+                let seen = "the lease was lost, and user code still runs, or keeps the shard without asking for its next event";
+                let next =
+                    "not read by this worker until then; when the lease has run out, it may go to another worker";
+                findings.report(Report::new(FindingKind::ShardKept, key, seen, next));
+            }
+        }
+    }
+
+    /// Forgets lost shards that the program has let go of.
+    pub(super) fn forget_kept(&mut self) {
+        let findings = &self.hold.findings;
+        self.held.retain(|key, slot| {
+            let let_go = matches!(slot, Slot::Leaving { reader, .. } if reader.strong_count() == 0);
+            if let_go {
+                findings.mended(FindingKind::ShardKept, key);
+            }
+            !let_go
+        });
+    }
+
     /// Takes back what is known and said of leases that do not name this worker any more.
     pub(super) fn note_named(&mut self, named: &[LeaseKey]) {
         self.finder.named(named);
