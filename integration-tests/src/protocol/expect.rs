@@ -368,14 +368,17 @@ fn same<T: Ord + std::fmt::Debug>(found: &BTreeSet<T>, wanted: &BTreeSet<T>) -> 
 const WRITES: [&str; 6] = ["CreateTable", "UpdateTable", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"];
 
 /// The kinds of findings, as the consumer and `docs/rules.md` name them.
-const FINDINGS: [&str; 11] = [
+const FINDINGS: [&str; 14] = [
     "TableGone",
     "OtherStream",
     "LeasesGone",
+    "IndexGone",
+    "ActionDenied",
     "RowUnusable",
     "EndedOpen",
     "LeaseMismatch",
     "ShardParked",
+    "ShardKept",
     "ShardRefused",
     "ShardFailing",
     "LeaseRefused",
