@@ -186,13 +186,12 @@ fn deployment(shape: &Shape) -> Vec<Timed> {
     steps.collect()
 }
 
-/// A worker gets the table's answers late, and then none for longer than its leases live, while it goes on reading the stream. Drawn
-/// from a chance of its own: in a [`Trouble::Cut`] of the schedule all that seldom comes together.
+/// A worker gets the table's answers late, and then none for longer than its leases live, while it goes on reading the stream.
 fn outage(shape: &Shape) -> Option<Timed> {
-    let mut rng = fastrand::Rng::with_seed(shape.seed ^ OUTAGE);
-    if rng.u8(0..5) > 0 {
+    if !shape.outage {
         return None;
     }
+    let mut rng = fastrand::Rng::with_seed(shape.seed ^ OUTAGE);
     // Soon: later many a worker is gone, or has no shard.
     let at = WARM_UP + Duration::from_secs(5).mul_f64(rng.f64());
     let worker = rng.usize(0..shape.workers);
@@ -239,7 +238,7 @@ const KINDS: usize = 20;
 const DEPLOYMENT: u64 = 0x5ea1_0000_0000_0009;
 
 /// Keeps the chance of outages apart.
-const OUTAGE: u64 = 0x5ea1_0000_0000_000a;
+const OUTAGE: u64 = 0x5ea1_0000_0000_000b;
 
 /// Keeps the schedule's chance apart from that of the shape.
 const SALT: u64 = 0x5ea1_0000_0000_0002;

@@ -52,6 +52,8 @@ pub struct Shape {
     pub handoff_times: Vec<Duration>,
     /// Which workers start at a time, not at the oldest record, where they do not agree.
     pub starts_at_a_time: Vec<bool>,
+    /// A worker loses the table and goes on reading the stream.
+    pub outage: bool,
     /// The producer does not wait until all is written, but is closed within this time.
     pub closes_within: Option<Duration>,
 }
@@ -112,6 +114,7 @@ impl Shape {
             wall_clocks_off: [0, 0, 30, 300][clocks.usize(0..4)],
             handoff_times: Vec::new(),
             starts_at_a_time: Vec::new(),
+            outage: fastrand::Rng::with_seed(seed ^ OUTAGE).u8(0..6) == 0,
             closes_within: None,
         };
         if outlasts_a_hand_off {
@@ -123,6 +126,14 @@ impl Shape {
             shape.handoff_time = 2 * shape.slowest_call + Duration::from_secs(2);
             (shape.workers, shape.shards) = (shape.workers.max(3), shape.shards.max(4));
             shape.safety = shape.safety.max(Duration::from_secs(90));
+        }
+        if shape.outage {
+            // The worker that loses the table has shards, and is never idle: what is wrong shows in the second between the end of a lease and the
+            // moment when that is noticed. User code that waits for its checkpoints would stand still by then.
+            shape.slowest_call = shape.slowest_call.min(Duration::from_millis(300));
+            shape.records_per_second = shape.records_per_second.max(10);
+            shape.shards = shape.shards.max(2 * shape.workers as i32);
+            shape.face = Face::Batches;
         }
         shape.make_unequal();
         shape
@@ -179,6 +190,9 @@ const LEAST_READ: u64 = 24 << 20;
 
 /// Keeps the chance of what came to shapes later apart.
 const READING: u64 = 0x5ea1_0000_0000_0006;
+
+/// Keeps the chance of outages apart.
+const OUTAGE: u64 = 0x5ea1_0000_0000_000a;
 
 /// Keeps the chance of unequal settings apart.
 const SETTINGS: u64 = 0x5ea1_0000_0000_0008;
