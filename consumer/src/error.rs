@@ -1,7 +1,7 @@
 //! What can go wrong before and while a consumer runs.
 
 use crate::fetch::ReadError;
-use crate::lease::belonging::EntryError;
+use crate::lease::table::belonging::EntryError;
 use crate::lease::{OtherStream, PrepareError};
 use crate::settings::SettingError;
 use crate::shard::DiscoverError;

@@ -1,44 +1,29 @@
 //! Who owns what: leases, the table that holds them, and the protocol of the KCL 3.x around it.
+//!
+//! [`table`] is what the rows say and how they are read and written; [`holder`] is the side of a worker that owns leases; [`leader`] is
+//! the one worker that names owners. Each imports only from those before it.
 
-#[expect(clippy::module_inception, reason = "a file per concern, and this one is the row itself")]
-pub(crate) mod lease;
-pub(crate) mod store;
+pub(crate) mod table;
 
-mod assign;
-pub(crate) mod belonging;
-mod cleanup;
-#[cfg(any(test, feature = "conformance"))]
-pub mod conformance;
-mod dynamodb;
+pub(crate) mod holder;
+
 pub(crate) mod leader;
-mod memory;
+
 #[cfg(test)]
 mod model;
-pub(crate) mod odd;
-mod parents;
-mod sync;
 
-pub(crate) mod find;
-pub(crate) mod held;
-mod hints;
-pub(crate) mod lane;
-mod renew;
-mod shard_end;
-pub(crate) mod shutdown;
-mod starting;
-mod throughput;
-pub(crate) mod watched;
+pub(crate) use self::holder::hints::Hints;
 
-pub(crate) use self::hints::Hints;
-
-pub use self::belonging::OtherStream;
-pub use self::dynamodb::{DynamoDbLeaseStore, TableOptions};
-pub use self::held::{CheckpointError, Epoch};
-pub use self::lease::{Checkpoint, Lease, LeaseKey, Owners, PendingCheckpoint, Seen, WorkerId};
-pub use self::memory::MemoryLeaseStore;
-pub use self::renew::LostReason;
-pub use self::store::{
+pub use self::holder::held::{CheckpointError, Epoch};
+pub use self::holder::renew::LostReason;
+pub use self::table::belonging::OtherStream;
+#[cfg(any(test, feature = "conformance"))]
+pub use self::table::conformance;
+pub use self::table::dynamodb::{DynamoDbLeaseStore, TableOptions};
+pub use self::table::lease::{Checkpoint, Lease, LeaseKey, Owners, PendingCheckpoint, Seen, WorkerId};
+pub use self::table::memory::MemoryLeaseStore;
+pub use self::table::mismatch::Mismatch;
+pub use self::table::store::{
     Binding, BoxError, Claim, Entry, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError,
     WorkerReport, WorkerRow, Written,
 };
-pub use self::sync::Mismatch;

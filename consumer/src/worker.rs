@@ -29,12 +29,12 @@ use self::report::report;
 use self::table_watch::TableWatch;
 
 use crate::clock::Tick;
-use crate::lease::belonging::Fit;
-use crate::lease::find::{Find, Finder};
-use crate::lease::held::HoldContext;
+use crate::lease::holder::find::{Find, Finder};
+use crate::lease::holder::held::HoldContext;
+use crate::lease::holder::shutdown::Shutdown;
 use crate::lease::leader::{self, LeaderContext};
-use crate::lease::odd;
-use crate::lease::shutdown::Shutdown;
+use crate::lease::table::belonging::Fit;
+use crate::lease::table::odd;
 use crate::lease::{Lease, LeaseKey, LostReason, StoreError};
 use crate::process::left::Left;
 use crate::thread::{AbortOnDrop, LeaseThread};

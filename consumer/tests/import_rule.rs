@@ -1,5 +1,5 @@
 //! A folder of this crate imports only from those to its left:
-//! `watch, record → shard → lease → fetch, checkpoint → process → worker → consumer`.
+//! `watch, record → shard → lease (table → holder → leader) → fetch, checkpoint → process → worker → consumer`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,9 @@ const ORDER: &[(&str, u32)] = &[
     ("builder", 7),
     ("consumer", 7),
 ];
+
+/// The folders of `lease`, in their order.
+const OF_LEASE: &[&str] = &["table", "holder", "leader"];
 
 /// The front door and its builder need each other; both are at the right end.
 const PAIRS: &[(&str, &str)] = &[("builder", "consumer"), ("consumer", "builder")];
@@ -91,6 +94,28 @@ fn folders_import_only_from_their_left() {
         }
     }
     assert!(looked_at > 50, "only {looked_at} imports were found");
+    assert!(broken.is_empty(), "these imports go the wrong way:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn the_folders_of_lease_import_only_from_their_left() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lease");
+    let (mut looked_at, mut broken) = (0, Vec::new());
+    for (place, folder) in OF_LEASE.iter().enumerate() {
+        let mut files = vec![root.join(folder).with_extension("rs")];
+        sources(&root.join(folder), &mut files);
+        for file in files.iter().filter(|file| !file.ends_with("tests.rs")) {
+            let text = fs::read_to_string(file).expect("a text").replace("crate::lease::", "crate::");
+            for import in imports(&text) {
+                let Some(other) = OF_LEASE.iter().position(|name| *name == import) else { continue };
+                looked_at += 1;
+                if other > place {
+                    broken.push(format!("{}: {import}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(looked_at > 30, "only {looked_at} imports were found");
     assert!(broken.is_empty(), "these imports go the wrong way:\n{}", broken.join("\n"));
 }
 

@@ -17,7 +17,7 @@ use super::polling::{Answered, Foreign, LARGEST_ANSWER, Polling, Step, written_i
 use super::position::{Nowhere, Place, done_before};
 use crate::backoff::{Backoff, Pauses};
 use crate::clock::{Clock, Tick};
-use crate::lease::belonging::{Belonging, Confirmed};
+use crate::lease::table::belonging::{Belonging, Confirmed};
 use crate::lease::{Epoch, Lease, OtherStream};
 use crate::record::SequenceNumber;
 use crate::shard::discover::{Discover, ListFilter, is_foreign_number};

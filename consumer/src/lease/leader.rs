@@ -8,18 +8,21 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
-use super::held::HoldContext;
-use super::lease::Checkpoint;
-use super::store::EpochTime;
+use crate::lease::holder::held::HoldContext;
+use crate::lease::table::lease::Checkpoint;
+use crate::lease::table::store::EpochTime;
 use crate::shard::discover::{Discover, ListFilter};
 
 use self::campaign::Campaign;
 use self::duties::Duties;
 
+pub(in crate::lease) mod assign;
 mod campaign;
+mod cleanup;
 mod duties;
 mod lock;
 mod shards;
+mod sync;
 
 /// What a worker needs to lead.
 pub(crate) struct LeaderContext {

@@ -14,7 +14,7 @@ use crate::checkpoint::commit::Commit;
 use crate::checkpoint::tracker::{Delivery, Tracker};
 use crate::clock::Tick;
 use crate::fetch::{Batch, ReadError};
-use crate::lease::held::{Expiry, Standing};
+use crate::lease::holder::held::{Expiry, Standing};
 use crate::lease::{CheckpointError, LostReason};
 use crate::record::Position;
 

@@ -11,7 +11,7 @@ use crate::checkpoint::commit::Permitted;
 use crate::clock::Clock;
 use crate::fetch::read::{Fetched, ReadContext, Reader};
 use crate::fetch::{Batch, ReadError};
-use crate::lease::held::{Expiry, HeldLease, Standing};
+use crate::lease::holder::held::{Expiry, HeldLease, Standing};
 use crate::lease::{Checkpoint, CheckpointError, Epoch, LostReason, PendingCheckpoint};
 use crate::record::Position;
 use crate::shard::discover::Discover;

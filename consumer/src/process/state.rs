@@ -1,7 +1,7 @@
 //! The life of a shard in a worker's hands, as a state.
 
 use crate::clock::Tick;
-use crate::lease::held::Standing;
+use crate::lease::holder::held::Standing;
 
 /// What the shard is doing. In the order of its life.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::lease::held::HoldContext;
-use crate::lease::shutdown::Shutdown;
+use crate::lease::holder::held::HoldContext;
+use crate::lease::holder::shutdown::Shutdown;
 use crate::process::blocked::Watched;
 use crate::process::left::Left;
 use crate::thread::{AbortOnDrop, Ended};

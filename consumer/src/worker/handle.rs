@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::control::WorkerControl;
 use super::offers::Taker;
-use crate::lease::held::HeldLease;
+use crate::lease::holder::held::HeldLease;
 use crate::thread::AbortOnDrop;
 
 /// A running worker. Dropped without a shutdown it stops at once, and its leases run out.

@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clock::Tick;
-use crate::lease::held::{Failed, HeldLease, HoldContext};
-use crate::lease::lane::adopt;
-use crate::lease::shutdown::Shutdown;
+use crate::lease::holder::held::{Failed, HeldLease, HoldContext};
+use crate::lease::holder::lane::adopt;
+use crate::lease::holder::shutdown::Shutdown;
 use crate::lease::{Lease, LeaseKey, LostReason};
 
 /// How the task of one lease ended.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::clock::Tick;
-use crate::lease::belonging::Fit;
-use crate::lease::held::HoldContext;
+use crate::lease::holder::held::HoldContext;
+use crate::lease::table::belonging::Fit;
 use crate::lease::{Lease, LeaseKey};
 use crate::shard::DiscoverError;
 use crate::watch::{FindingKind, Report};

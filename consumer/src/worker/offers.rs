@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::clock::Tick;
-use crate::lease::held::HeldLease;
+use crate::lease::holder::held::HeldLease;
 
 /// The end that offers. When it is dropped, the offers end, and what nobody has taken is let go.
 #[derive(Debug, Default)]

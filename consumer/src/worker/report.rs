@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::{sleep, sleep_until};
 
 use crate::clock::Tick;
-use crate::lease::held::HoldContext;
-use crate::lease::lane::pause;
-use crate::lease::shutdown::Shutdown;
+use crate::lease::holder::held::HoldContext;
+use crate::lease::holder::lane::pause;
+use crate::lease::holder::shutdown::Shutdown;
 use crate::lease::{EpochTime, WorkerReport};
 
 /// Writes the worker's row at once and every 30 s, more often while no lease of its moves either, and deletes it when the

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::backoff::StartPatience;
-use crate::lease::belonging::Word;
+use crate::lease::table::belonging::Word;
 use crate::lease::{Checkpoint, EpochTime, LeaseKey, MemoryLeaseStore, WorkerId};
 use crate::record::Position;
 

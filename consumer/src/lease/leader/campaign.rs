@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep_until, timeout};
 
-use super::lock::{Leadership, Look, Outcome, Standing};
 use crate::clock::{Clock, Tick};
 use crate::lease::StoreError;
-use crate::lease::held::HoldContext;
-use crate::lease::store::LeaseStore;
+use crate::lease::holder::held::HoldContext;
+use crate::lease::leader::lock::{Leadership, Look, Outcome, Standing};
+use crate::lease::table::store::LeaseStore;
 
 pub(super) struct Campaign {
     store: Arc<dyn LeaseStore>,

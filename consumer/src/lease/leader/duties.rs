@@ -7,16 +7,16 @@ use futures::StreamExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep_until;
 
-use super::LeaderContext;
-use super::campaign::LOCK_DURATION;
-use super::lock::Standing;
-use super::shards::{Shards, Synced};
 use crate::clock::Tick;
-use crate::lease::assign::{Assignment, Move, Refused, Round};
-use crate::lease::belonging::ClaimError;
-use crate::lease::cleanup;
-use crate::lease::odd::Judged;
-use crate::lease::store::LeaseStore;
+use crate::lease::leader::LeaderContext;
+use crate::lease::leader::assign::{Assignment, Move, Refused, Round};
+use crate::lease::leader::campaign::LOCK_DURATION;
+use crate::lease::leader::cleanup;
+use crate::lease::leader::lock::Standing;
+use crate::lease::leader::shards::{Shards, Synced};
+use crate::lease::table::belonging::ClaimError;
+use crate::lease::table::odd::Judged;
+use crate::lease::table::store::LeaseStore;
 use crate::lease::{Checkpoint, Lease, LeaseKey, Mismatch, Rows, StoreError, WorkerRow, Written};
 use crate::watch::{FindingKind, Report};
 

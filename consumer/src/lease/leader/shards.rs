@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::LeaderContext;
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Tick};
-use crate::lease::belonging::{Belonging, ClaimError, Confirmed};
-use crate::lease::odd::{self, Judged};
-use crate::lease::store::LeaseStore;
-use crate::lease::sync::{self, Plan};
+use crate::lease::leader::LeaderContext;
+use crate::lease::leader::sync::{self, Plan};
+use crate::lease::table::belonging::{Belonging, ClaimError, Confirmed};
+use crate::lease::table::odd::{self, Judged};
+use crate::lease::table::store::LeaseStore;
 use crate::lease::{Checkpoint, Lease, LeaseKey, Rows};
 use crate::shard::absence::{APART, Absence, LookUp};
 use crate::shard::discover::{Discover, ListFilter};

@@ -6,10 +6,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::clock::Clock;
-use crate::lease::assign::Move;
-use crate::lease::belonging::Belonging;
-use crate::lease::hints::Hints;
-use crate::lease::store::{Entry, LeaseStore, Renewal, Written};
+use crate::lease::holder::hints::Hints;
+use crate::lease::leader::assign::Move;
+use crate::lease::table::belonging::Belonging;
+use crate::lease::table::store::{Entry, LeaseStore, Renewal, Written};
 use crate::lease::{DynamoDbLeaseStore, Lease, LeaseKey, MemoryLeaseStore, Rows, WorkerId, WorkerReport};
 use crate::shard::ShardId;
 use crate::shard::stream::Stream;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::super::assign::{Assignment, Move};
-use super::super::lease::{LeaseKey, WorkerId};
-use super::super::renew::Answer;
-use super::world::{BEAT, Call, D, Message, World};
+use crate::lease::holder::renew::Answer;
+use crate::lease::leader::assign::{Assignment, Move};
+use crate::lease::model::world::{BEAT, Call, D, Message, World};
+use crate::lease::table::lease::{LeaseKey, WorkerId};
 
 /// The worker that did the last round, and what it knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,14 +1,14 @@
 //! What can happen next, and what comes of it.
 
-use super::super::assign::Move;
-use super::super::find::{Find, Finder};
-use super::super::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
-use super::super::renew::{Answer, LostReason, Ownership, Verdict, Write};
-use super::super::store::{LeaseStore, Renewal, StoreError, Written};
-use super::About;
-use super::world::{
+use crate::lease::holder::find::{Find, Finder};
+use crate::lease::holder::renew::{Answer, LostReason, Ownership, Verdict, Write};
+use crate::lease::leader::assign::Move;
+use crate::lease::model::About;
+use crate::lease::model::world::{
     Call, D, HANDOFF, Held, LAST_BEAT, Life, Message, RECORDS, Row, World, after, before, child, parent,
 };
+use crate::lease::table::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
+use crate::lease::table::store::{LeaseStore, Renewal, StoreError, Written};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Step {

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
-use super::super::MemoryLeaseStore;
-use super::super::assign::Move;
-use super::super::find::Finder;
-use super::super::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
-use super::super::renew::{Ownership, Write};
-use super::super::shard_end;
-use super::super::store::{EpochTime, LeaseStore, Rows, WorkerRow};
-use super::leader::Leader;
-use super::{About, Leases};
 use crate::clock::Tick;
+use crate::lease::MemoryLeaseStore;
+use crate::lease::holder::find::Finder;
+use crate::lease::holder::renew::{Ownership, Write};
+use crate::lease::holder::shard_end;
+use crate::lease::leader::assign::Move;
+use crate::lease::model::leader::Leader;
+use crate::lease::model::{About, Leases};
+use crate::lease::table::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
+use crate::lease::table::store::{EpochTime, LeaseStore, Rows, WorkerRow};
 use crate::record::Position;
 
 /// A lease duration.

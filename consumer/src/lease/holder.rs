@@ -1,0 +1,11 @@
+//! A worker that owns leases: it finds them, makes them its own, renews them, hands them over and ends their shards.
+
+pub(crate) mod cleanup;
+pub(crate) mod find;
+pub(crate) mod held;
+pub(crate) mod hints;
+pub(crate) mod lane;
+pub(crate) mod renew;
+pub(crate) mod shard_end;
+pub(crate) mod shutdown;
+pub(crate) mod throughput;
