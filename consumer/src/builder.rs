@@ -16,7 +16,7 @@ use crate::lease::holder::held::HoldContext;
 use crate::lease::leader::LeaderContext;
 use crate::lease::table::belonging::{Belonging, Word};
 use crate::lease::table::watched::WatchedStore;
-use crate::lease::{Checkpoint, DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
+use crate::lease::{Checkpoint, DynamoDbLeaseStore, Hints, LeaseStore, UnixSeconds, WorkerId};
 use crate::process::OnError;
 use crate::settings::{self, SettingError, Settings, StartAt};
 use crate::shard::discover::{Discover, ListFilter};
@@ -263,7 +263,7 @@ impl ConsumerBuilder {
         );
         let belonging = Arc::new(belonging.asking_at(&home));
         let (asked, listing) = (clock.now(), discover.list(ListFilter::All).await?);
-        let (entering, as_worker, now, word) = (Arc::clone(&belonging), me.clone(), epoch_time(&time), self.word);
+        let (entering, as_worker, now, word) = (Arc::clone(&belonging), me.clone(), unix_seconds(&time), self.word);
         let of_start = patience.clone();
         let entered = home.run(async move {
             let entered = entering.enter(&as_worker, now, &listing, &word, &of_start).await;
@@ -308,7 +308,7 @@ impl ConsumerBuilder {
             start,
             first_listing,
             discover: listed,
-            wall_clock: Arc::new(move || epoch_time(&time)),
+            wall_clock: Arc::new(move || unix_seconds(&time)),
             kick: hold.hints.kick(),
             hold: hold.clone(),
         };
@@ -348,8 +348,8 @@ fn beginning(start_at: StartAt) -> (Checkpoint, ListFilter) {
     }
 }
 
-fn epoch_time(time: &SharedTimeSource) -> EpochTime {
-    EpochTime(time.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs())
+fn unix_seconds(time: &SharedTimeSource) -> UnixSeconds {
+    UnixSeconds(time.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
 #[cfg(unix)]

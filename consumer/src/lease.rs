@@ -24,6 +24,6 @@ pub use self::table::lease::{Checkpoint, Lease, LeaseKey, Owners, PendingCheckpo
 pub use self::table::memory::MemoryLeaseStore;
 pub use self::table::mismatch::Mismatch;
 pub use self::table::store::{
-    Binding, BoxError, Claim, Entry, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError,
+    Binding, BoxError, Claim, Entry, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, UnixSeconds,
     WorkerReport, WorkerRow, Written,
 };

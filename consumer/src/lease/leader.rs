@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::lease::holder::held::HoldContext;
 use crate::lease::table::lease::Checkpoint;
-use crate::lease::table::store::EpochTime;
+use crate::lease::table::store::UnixSeconds;
 use crate::shard::discover::{Discover, ListFilter};
 
 use self::campaign::Campaign;
@@ -35,7 +35,7 @@ pub(crate) struct LeaderContext {
     pub(crate) first_listing: ListFilter,
     pub(crate) discover: Arc<Discover>,
     /// Our wall clock.
-    pub(crate) wall_clock: Arc<dyn Fn() -> EpochTime + Send + Sync>,
+    pub(crate) wall_clock: Arc<dyn Fn() -> UnixSeconds + Send + Sync>,
     /// Asks for a round now rather than in some seconds. Without effect while another worker leads.
     pub(crate) kick: Arc<Notify>,
 }

@@ -9,13 +9,13 @@ use crate::clock::Tick;
 use crate::lease::holder::held::HoldContext;
 use crate::lease::holder::lane::pause;
 use crate::lease::holder::shutdown::Shutdown;
-use crate::lease::{EpochTime, WorkerReport};
+use crate::lease::{UnixSeconds, WorkerReport};
 
 /// Writes the worker's row at once and every 30 s, more often while no lease of its moves either, and deletes it when the
 /// worker leaves, so that no leader gives it more leases.
 pub(super) async fn report(
     hold: HoldContext,
-    wall_clock: Arc<dyn Fn() -> EpochTime + Send + Sync>,
+    wall_clock: Arc<dyn Fn() -> UnixSeconds + Send + Sync>,
     shutdown: Shutdown,
 ) {
     let mut rng = fastrand::Rng::with_seed(hold.seed.wrapping_add(1));

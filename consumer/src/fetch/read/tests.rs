@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::backoff::StartPatience;
 use crate::lease::table::belonging::Word;
-use crate::lease::{Checkpoint, EpochTime, LeaseKey, MemoryLeaseStore, WorkerId};
+use crate::lease::{Checkpoint, LeaseKey, MemoryLeaseStore, UnixSeconds, WorkerId};
 use crate::record::Position;
 
 const SHARD: &str = "shardId-000000000000";
@@ -76,7 +76,7 @@ async fn belonging(discover: Arc<Discover>, clock: Arc<Clock>) -> Arc<Belonging>
     let (store, findings) = (Arc::new(MemoryLeaseStore::new()), Findings::new(Arc::clone(&clock), "w"));
     let belonging = Belonging::new("app".to_owned(), store, discover, clock, findings, "clicks".to_owned(), identity);
     belonging
-        .enter(&WorkerId::from("w"), EpochTime(0), &[], &Word::Nothing, &StartPatience::new())
+        .enter(&WorkerId::from("w"), UnixSeconds(0), &[], &Word::Nothing, &StartPatience::new())
         .await
         .expect("a new table");
     Arc::new(belonging)

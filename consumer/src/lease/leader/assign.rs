@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Tick;
 use crate::lease::table::lease::{LeaseKey, Owners, Seen, WorkerId};
-use crate::lease::table::store::{EpochTime, Rows};
+use crate::lease::table::store::{Rows, UnixSeconds};
 
 use self::fleet::Fleet;
 use self::refusals::Refusals;
@@ -75,7 +75,7 @@ impl Assignment {
 
     /// Records the table as just read: `now` is after the read. `wall_clock` is ours; it serves for rows seen for the
     /// first time only.
-    pub(crate) fn observe(&mut self, now: Tick, wall_clock: EpochTime, rows: &Rows) {
+    pub(crate) fn observe(&mut self, now: Tick, wall_clock: UnixSeconds, rows: &Rows) {
         self.fleet.observe(now, wall_clock, &rows.workers);
         self.leases.retain(|key, _| rows.leases.binary_search_by(|lease| lease.key.cmp(key)).is_ok());
         for lease in &rows.leases {

@@ -65,7 +65,10 @@ impl World {
     async fn with_dynamodb(shards: i32) -> Self {
         let world = Self::of(shards).await;
         let table = DynamoDbLeaseStore::new(world.cloud.outside().dynamodb, "app");
-        table.prepare(Entry::of(&WorkerId::from("operator"), EpochTime(EPOCH))).await.expect("a new table can be made");
+        table
+            .prepare(Entry::of(&WorkerId::from("operator"), UnixSeconds(EPOCH)))
+            .await
+            .expect("a new table can be made");
         Self { table: Arc::new(table), in_memory: false, ..world }
     }
 
@@ -114,7 +117,7 @@ impl World {
                 Stream::new(&connection.kinesis, "clicks"),
                 fastrand::Rng::with_seed(seed),
             )),
-            wall_clock: Arc::new(move || EpochTime(EPOCH + (since_epoch + clock.now().since_start()).as_secs())),
+            wall_clock: Arc::new(move || UnixSeconds(EPOCH + (since_epoch + clock.now().since_start()).as_secs())),
             kick: Arc::clone(&kick),
         };
         let mut tasks = JoinSet::new();
@@ -190,7 +193,11 @@ impl Worker {
 }
 
 /// The plainest owner: renews what the index names, every third of a lease duration, and hands over when asked.
-async fn own(hold: HoldContext, wall_clock: Arc<dyn Fn() -> EpochTime + Send + Sync>, mut stop: watch::Receiver<bool>) {
+async fn own(
+    hold: HoldContext,
+    wall_clock: Arc<dyn Fn() -> UnixSeconds + Send + Sync>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut round = 0_u32;
     loop {
         if round.is_multiple_of(30) {
@@ -574,12 +581,12 @@ async fn old_rows_are_deleted() {
     let world = World::of(1).await;
     world
         .table
-        .report(&WorkerReport::new(WorkerId::from("old"), EpochTime(EPOCH - 90_000), D))
+        .report(&WorkerReport::new(WorkerId::from("old"), UnixSeconds(EPOCH - 90_000), D))
         .await
         .expect("the name is free");
     world
         .table
-        .report(&WorkerReport::new(WorkerId::from("late"), EpochTime(EPOCH - 3600), D))
+        .report(&WorkerReport::new(WorkerId::from("late"), UnixSeconds(EPOCH - 3600), D))
         .await
         .expect("the name is free");
     let _a = world.start("a").await;

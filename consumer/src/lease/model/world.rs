@@ -15,7 +15,7 @@ use crate::lease::leader::assign::Move;
 use crate::lease::model::leader::Leader;
 use crate::lease::model::{About, Leases};
 use crate::lease::table::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
-use crate::lease::table::store::{EpochTime, LeaseStore, Rows, WorkerRow};
+use crate::lease::table::store::{LeaseStore, Rows, UnixSeconds, WorkerRow};
 use crate::record::Position;
 
 /// A lease duration.
@@ -240,7 +240,7 @@ impl World {
         let row = |(name, worker): (&WorkerId, &Worker)| WorkerRow {
             heartbeat_interval: worker.promises.then_some(D / 2),
             handoff_time: worker.promises.then_some(HANDOFF),
-            ..WorkerRow::new(name.clone(), EpochTime(1_000 + u64::from(worker.reported) * BEAT))
+            ..WorkerRow::new(name.clone(), UnixSeconds(1_000 + u64::from(worker.reported) * BEAT))
         };
         Rows {
             leases: self.table.values().map(|row| row.0.clone()).collect(),
@@ -249,8 +249,8 @@ impl World {
         }
     }
 
-    pub(super) fn wall_clock(&self) -> EpochTime {
-        EpochTime(1_000 + u64::from(self.beat) * BEAT)
+    pub(super) fn wall_clock(&self) -> UnixSeconds {
+        UnixSeconds(1_000 + u64::from(self.beat) * BEAT)
     }
 
     /// By how much an adoption of this process moves the counter. Each draws its own.

@@ -29,7 +29,7 @@ use crate::apart::{Apart, OwnTimers};
 use crate::failed_call::Place;
 use crate::lease::table::lease::{Checkpoint, Lease, LeaseKey, Owners, Seen, WorkerId};
 use crate::lease::table::store::{
-    Binding, BoxError, Claim, Entry, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError,
+    Binding, BoxError, Claim, Entry, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, UnixSeconds,
     WorkerReport, Written,
 };
 use crate::settings::{SettingError, check};
@@ -304,7 +304,7 @@ impl LeaseStore for DynamoDbLeaseStore {
         if condition_held("report", answer)? { Ok(()) } else { Err(taken_name("report", &report.worker)) }
     }
 
-    async fn withdraw(&self, worker: &WorkerId, last_update: Option<EpochTime>) -> Result<(), StoreError> {
+    async fn withdraw(&self, worker: &WorkerId, last_update: Option<UnixSeconds>) -> Result<(), StoreError> {
         let unchanged = if last_update.is_some() { "entityType = :worker AND lut = :seen" } else { WORKER_ROW };
         let mut delete = self
             .client

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::lease::table::lease::{Checkpoint, Lease, LeaseKey, Owners, Seen, WorkerId};
 use crate::lease::table::store::{
-    Binding, Claim, Entry, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerReport,
+    Binding, Claim, Entry, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, UnixSeconds, WorkerReport,
     WorkerRow, Written,
 };
 use crate::shard::ShardId;
@@ -229,7 +229,7 @@ impl LeaseStore for MemoryLeaseStore {
         Ok(())
     }
 
-    async fn withdraw(&self, worker: &WorkerId, last_update: Option<EpochTime>) -> Result<(), StoreError> {
+    async fn withdraw(&self, worker: &WorkerId, last_update: Option<UnixSeconds>) -> Result<(), StoreError> {
         let mut table = self.table();
         let unchanged = table.workers.get(worker).is_some_and(|row| row.last_update == last_update);
         if last_update.is_none() || unchanged {

@@ -118,7 +118,7 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     async fn report(&self, report: &WorkerReport) -> Result<(), StoreError>;
 
     /// Deletes the row of a worker that leaves, or of one long gone. Condition, if given: its time is `last_update`.
-    async fn withdraw(&self, worker: &WorkerId, last_update: Option<EpochTime>) -> Result<(), StoreError>;
+    async fn withdraw(&self, worker: &WorkerId, last_update: Option<UnixSeconds>) -> Result<(), StoreError>;
 
     /// The leader's lock, strongly consistent.
     async fn leader(&self) -> Result<Option<LeaderLock>, StoreError>;
@@ -140,7 +140,7 @@ pub struct Entry<'a> {
     /// The worker.
     pub worker: &'a WorkerId,
     /// Its wall clock.
-    pub now: EpochTime,
+    pub now: UnixSeconds,
     /// The stream that it reads, as text that names it for ever. `None`: it could not find out.
     pub stream: Option<&'a str>,
     /// The patience of the start that this is part of.
@@ -150,7 +150,7 @@ pub struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// Of a worker that does not know which stream it reads.
     #[must_use]
-    pub const fn of(worker: &'a WorkerId, now: EpochTime) -> Self {
+    pub const fn of(worker: &'a WorkerId, now: UnixSeconds) -> Self {
         Self { worker, now, stream: None, patience: None }
     }
 }
@@ -211,7 +211,7 @@ pub enum Written {
 
 /// Seconds since 1970 by the worker's wall clock. Workers never compare theirs with each other's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EpochTime(pub u64);
+pub struct UnixSeconds(pub u64);
 
 /// The content of a lease table.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -232,7 +232,7 @@ pub struct WorkerReport {
     /// The worker.
     pub worker: WorkerId,
     /// The time by its wall clock.
-    pub now: EpochTime,
+    pub now: UnixSeconds,
     /// Something of the worker, its row or the counter of a lease that it holds, moves at least once in this time.
     pub heartbeat_interval: Duration,
     /// How long the worker takes at most to hand a lease over. `None`: it does not say.
@@ -242,7 +242,7 @@ pub struct WorkerReport {
 impl WorkerReport {
     /// A report with what every worker has to say.
     #[must_use]
-    pub const fn new(worker: WorkerId, now: EpochTime, heartbeat_interval: Duration) -> Self {
+    pub const fn new(worker: WorkerId, now: UnixSeconds, heartbeat_interval: Duration) -> Self {
         Self { worker, now, heartbeat_interval, handoff_time: None }
     }
 }
@@ -254,7 +254,7 @@ pub struct WorkerRow {
     /// The worker.
     pub worker: WorkerId,
     /// When it last wrote the row, by its own wall clock. `None`: the row has no such attribute and does not count.
-    pub last_update: Option<EpochTime>,
+    pub last_update: Option<UnixSeconds>,
     /// The heartbeat interval that the worker announced ([`WorkerReport::heartbeat_interval`]). `None`: it announced none, as the KCL.
     pub heartbeat_interval: Option<Duration>,
     /// The hand-off time that the worker announced ([`WorkerReport::handoff_time`]). `None`: it announced none, as the KCL.
@@ -266,7 +266,7 @@ pub struct WorkerRow {
 impl WorkerRow {
     /// A row of a worker that can take leases.
     #[must_use]
-    pub const fn new(worker: WorkerId, last_update: EpochTime) -> Self {
+    pub const fn new(worker: WorkerId, last_update: UnixSeconds) -> Self {
         Self { worker, last_update: Some(last_update), heartbeat_interval: None, handoff_time: None, fit: true }
     }
 }

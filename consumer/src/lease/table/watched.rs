@@ -7,7 +7,7 @@ use kinesis_service_errors::Causes;
 
 use crate::lease::table::lease::{Checkpoint, Lease, LeaseKey, Seen, WorkerId};
 use crate::lease::table::store::{
-    Binding, Claim, Entry, EpochTime, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, WorkerReport,
+    Binding, Claim, Entry, LeaderLock, LeaseStore, PrepareError, Renewal, Rows, StoreError, UnixSeconds, WorkerReport,
     Written,
 };
 use crate::shard::ShardId;
@@ -126,7 +126,7 @@ impl LeaseStore for WatchedStore {
         self.noted("UpdateItem", self.inner.report(report).await)
     }
 
-    async fn withdraw(&self, worker: &WorkerId, last_update: Option<EpochTime>) -> Result<(), StoreError> {
+    async fn withdraw(&self, worker: &WorkerId, last_update: Option<UnixSeconds>) -> Result<(), StoreError> {
         self.noted("DeleteItem", self.inner.withdraw(worker, last_update).await)
     }
 

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::lease::holder::held::Epoch;
 use crate::lease::table::belonging::Belonging;
 use crate::lease::table::store::Entry;
-use crate::lease::{DynamoDbLeaseStore, EpochTime, Hints, LeaseStore, WorkerId};
+use crate::lease::{DynamoDbLeaseStore, Hints, LeaseStore, UnixSeconds, WorkerId};
 use crate::shard::discover::Discover;
 use crate::shard::stream::Stream;
 use crate::thread::Home;
@@ -29,7 +29,7 @@ impl Scene {
     async fn start() -> Self {
         let cloud = Cloud::new();
         let other = DynamoDbLeaseStore::new(cloud.connect("other").await.dynamodb, "app");
-        other.prepare(Entry::of(&WorkerId::from("other"), EpochTime(0))).await.expect("a new table");
+        other.prepare(Entry::of(&WorkerId::from("other"), UnixSeconds(0))).await.expect("a new table");
         let key = LeaseKey::from("shardId-000000000000");
         let mut lease = Lease::new(key.clone(), Checkpoint::TrimHorizon);
         lease.owner = Some(WorkerId::from("me"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::lease::{EpochTime, WorkerId, WorkerRow};
+use crate::lease::{UnixSeconds, WorkerId, WorkerRow};
 
 /// The workers that have a row in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ pub(super) struct Fleet {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Life {
-    last_update: Option<EpochTime>,
+    last_update: Option<UnixSeconds>,
     /// Its last sign of life: its row, or the counter of a lease of its, has moved. `None`: there was none.
     sign: Option<Sign>,
     /// How often something of it moves at the least, where its row says so.
@@ -70,7 +70,7 @@ impl Fleet {
         announced.map_or_else(|| self.handoff_time.max(JAVA_HANDOFF), |announced| announced.min(LONGEST_HANDOFF))
     }
 
-    pub(super) fn observe(&mut self, now: Tick, wall_clock: EpochTime, rows: &[WorkerRow]) {
+    pub(super) fn observe(&mut self, now: Tick, wall_clock: UnixSeconds, rows: &[WorkerRow]) {
         // After a long time of not looking, a change says nothing about when it came about.
         let looked_on = self.last_look.is_some_and(|last| now.since(last) < ALIVE);
         let mut before = std::mem::take(&mut self.lives);

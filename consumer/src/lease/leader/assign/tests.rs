@@ -65,7 +65,7 @@ impl World {
     fn report(&mut self, names: &[&str]) {
         for name in names {
             let heartbeat_interval = self.lively.contains(&worker(name)).then_some(SIGN);
-            let row = WorkerRow { heartbeat_interval, ..WorkerRow::new(worker(name), EpochTime(EPOCH + self.now)) };
+            let row = WorkerRow { heartbeat_interval, ..WorkerRow::new(worker(name), UnixSeconds(EPOCH + self.now)) };
             self.rows.workers.retain(|row| row.worker != worker(name));
             self.rows.workers.push(row);
         }
@@ -125,7 +125,7 @@ impl World {
     }
 
     fn look(&mut self) {
-        self.leader.observe(at(self.now), EpochTime(EPOCH + self.now), &self.rows);
+        self.leader.observe(at(self.now), UnixSeconds(EPOCH + self.now), &self.rows);
     }
 
     /// Writes a move as the table would; returns whether it was accepted.
@@ -663,24 +663,24 @@ fn a_contradictory_row_comes_free_after_a_lease_duration() {
 #[test]
 fn the_first_look_judges_rows_by_their_time_and_later_ones_by_their_movement() {
     let mut world = World::of(6);
-    world.rows.workers.push(WorkerRow::new(worker("fast"), EpochTime(EPOCH + 3600)));
-    world.rows.workers.push(WorkerRow::new(worker("fine"), EpochTime(EPOCH - 9)));
-    world.rows.workers.push(WorkerRow::new(worker("gone"), EpochTime(EPOCH - 3600)));
+    world.rows.workers.push(WorkerRow::new(worker("fast"), UnixSeconds(EPOCH + 3600)));
+    world.rows.workers.push(WorkerRow::new(worker("fine"), UnixSeconds(EPOCH - 9)));
+    world.rows.workers.push(WorkerRow::new(worker("gone"), UnixSeconds(EPOCH - 3600)));
     // Perhaps alive: it has missed no report, but nothing else of it is known.
-    world.rows.workers.push(WorkerRow::new(worker("quiet"), EpochTime(EPOCH - 29)));
+    world.rows.workers.push(WorkerRow::new(worker("quiet"), UnixSeconds(EPOCH - 29)));
     world.round();
     assert_eq!(world.counts(), counts([("a", 3), ("fine", 3)]));
     // A row that appears while we look on is alive, whatever its clock says.
     world.now = 5;
     world.renew(&["a", "fine"]);
-    world.rows.workers.push(WorkerRow::new(worker("slow"), EpochTime(EPOCH - 3600)));
+    world.rows.workers.push(WorkerRow::new(worker("slow"), UnixSeconds(EPOCH - 3600)));
     world.round();
     assert_eq!(world.counts(), counts([("a", 2), ("fine", 2), ("slow", 2)]));
     // And one that moves.
     world.now = 10;
     world.renew(&["a", "fine", "slow"]);
     world.hand_over(&["a", "fine"]);
-    world.rows.workers[0].last_update = Some(EpochTime(EPOCH + 3610));
+    world.rows.workers[0].last_update = Some(UnixSeconds(EPOCH + 3610));
     world.round();
     assert!(world.live(&["a", "fine", "slow", "fast"], 30).len() <= 1);
     assert_eq!(world.counts().get("fast"), Some(&1));
@@ -706,11 +706,11 @@ fn after_a_long_time_of_not_looking_a_changed_row_proves_nothing() {
 fn what_a_candidate_has_seen_counts_when_it_leads() {
     let mut world = settled(&["a", "b"], 2);
     let mut candidate = Assignment::new(worker("b"), D, usize::MAX);
-    candidate.observe(at(world.now + 5), EpochTime(EPOCH + world.now + 5), &world.rows);
+    candidate.observe(at(world.now + 5), UnixSeconds(EPOCH + world.now + 5), &world.rows);
     world.renew(&["b"]);
-    candidate.observe(at(world.now + 10), EpochTime(EPOCH + world.now + 10), &world.rows);
+    candidate.observe(at(world.now + 10), UnixSeconds(EPOCH + world.now + 10), &world.rows);
     assert_eq!(candidate.next_expiry(at(world.now + 10)), Some(at(world.now + 15)));
-    candidate.observe(at(world.now + 15), EpochTime(EPOCH + world.now + 15), &world.rows);
+    candidate.observe(at(world.now + 15), UnixSeconds(EPOCH + world.now + 15), &world.rows);
     let moves = candidate.round(at(world.now + 15)).moves;
     assert!(matches!(&moves[..], [Move::Assign { to, .. }] if *to == worker("b")), "{moves:?}");
 }

@@ -8,7 +8,7 @@ use crate::backoff::StartPatience;
 use crate::lease::table::belonging::{Belonging, ClaimError, TableOf, Told, misfit, unnamed};
 use crate::lease::table::starting::Starting;
 use crate::lease::table::store::{Binding, Claim, Entry, PrepareError, Rows, StoreError, Written};
-use crate::lease::{EpochTime, OtherStream, WorkerId};
+use crate::lease::{OtherStream, UnixSeconds, WorkerId};
 use crate::shard::absence::LookUp;
 use crate::shard::discover::ListFilter;
 use crate::shard::{DiscoverError, ListedShard};
@@ -50,7 +50,7 @@ impl Belonging {
     pub(crate) async fn enter(
         &self,
         worker: &WorkerId,
-        now: EpochTime,
+        now: UnixSeconds,
         listing: &[ListedShard],
         word: &Word,
         patience: &StartPatience,

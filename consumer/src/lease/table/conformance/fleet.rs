@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::lease::table::conformance::Outcome;
 use crate::lease::table::conformance::expect::{accepted, found, lease, lock, same, with, worker};
 use crate::lease::table::store::LeaseStore;
-use crate::lease::{Binding, Claim, EpochTime, WorkerReport, WorkerRow};
+use crate::lease::{Binding, Claim, UnixSeconds, WorkerReport, WorkerRow};
 
 pub(super) async fn bound_once(store: Arc<dyn LeaseStore>) -> Outcome {
     let claim = |stream, in_place_of| Claim { stream, in_place_of };
@@ -41,14 +41,14 @@ pub(super) async fn scan_shows_everything(store: Arc<dyn LeaseStore>) -> Outcome
         accepted(store.create(&lease(number)).await)?;
     }
     for name in ["b", "a"] {
-        found(store.report(&WorkerReport::new(worker(name), EpochTime(1_700_000_000), EVERY)).await)?;
+        found(store.report(&WorkerReport::new(worker(name), UnixSeconds(1_700_000_000), EVERY)).await)?;
     }
     found(store.take_leadership(&lock("a", "v1"), None).await)?;
     let rows = found(store.scan().await)?;
     same("leases", rows.leases, [1, 2, 3].map(lease).to_vec())?;
     let workers: Vec<_> =
         rows.workers.iter().map(|row| (row.worker.clone(), row.last_update, row.heartbeat_interval, row.fit)).collect();
-    let row = |name| (worker(name), Some(EpochTime(1_700_000_000)), Some(EVERY), true);
+    let row = |name| (worker(name), Some(UnixSeconds(1_700_000_000)), Some(EVERY), true);
     same("workers", workers, ["a", "b"].map(row).to_vec())?;
     same("unreadable rows", rows.unreadable, Vec::new())
 }
@@ -56,14 +56,14 @@ pub(super) async fn scan_shows_everything(store: Arc<dyn LeaseStore>) -> Outcome
 pub(super) async fn workers_come_and_go(store: Arc<dyn LeaseStore>) -> Outcome {
     let times = |rows: Vec<WorkerRow>| rows.into_iter().map(|row| row.last_update).collect::<Vec<_>>();
     for time in [100, 130] {
-        found(store.report(&WorkerReport::new(worker("a"), EpochTime(time), EVERY)).await)?;
+        found(store.report(&WorkerReport::new(worker("a"), UnixSeconds(time), EVERY)).await)?;
     }
-    same("one row", times(found(store.scan().await)?.workers), vec![Some(EpochTime(130))])?;
-    found(store.withdraw(&worker("a"), Some(EpochTime(100))).await)?;
-    same("not as it was seen", times(found(store.scan().await)?.workers), vec![Some(EpochTime(130))])?;
-    found(store.withdraw(&worker("a"), Some(EpochTime(130))).await)?;
+    same("one row", times(found(store.scan().await)?.workers), vec![Some(UnixSeconds(130))])?;
+    found(store.withdraw(&worker("a"), Some(UnixSeconds(100))).await)?;
+    same("not as it was seen", times(found(store.scan().await)?.workers), vec![Some(UnixSeconds(130))])?;
+    found(store.withdraw(&worker("a"), Some(UnixSeconds(130))).await)?;
     same("as it was seen", times(found(store.scan().await)?.workers), vec![])?;
-    found(store.report(&WorkerReport::new(worker("a"), EpochTime(160), EVERY)).await)?;
+    found(store.report(&WorkerReport::new(worker("a"), UnixSeconds(160), EVERY)).await)?;
     found(store.withdraw(&worker("a"), None).await)?;
     found(store.withdraw(&worker("a"), None).await)?;
     same("deleted twice", times(found(store.scan().await)?.workers), vec![])

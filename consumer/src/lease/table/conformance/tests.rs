@@ -4,8 +4,8 @@ use kinesis_testkit::Cloud;
 use super::*;
 use crate::lease::table::conformance::expect::{renewal, worker};
 use crate::lease::{
-    Binding, Checkpoint, Claim, DynamoDbLeaseStore, Entry, EpochTime, LeaderLock, Lease, LeaseKey, MemoryLeaseStore,
-    PrepareError, Renewal, Rows, Seen, StoreError, WorkerId, WorkerReport, Written,
+    Binding, Checkpoint, Claim, DynamoDbLeaseStore, Entry, LeaderLock, Lease, LeaseKey, MemoryLeaseStore, PrepareError,
+    Renewal, Rows, Seen, StoreError, UnixSeconds, WorkerId, WorkerReport, Written,
 };
 use crate::shard::ShardId;
 
@@ -25,7 +25,7 @@ async fn the_store_in_dynamodb_conforms() {
         let cloud = cloud.clone();
         async move {
             let store = DynamoDbLeaseStore::new(cloud.connect("a").await.dynamodb, table);
-            store.prepare(Entry::of(&worker("a"), EpochTime(1_700_000_000))).await.expect("a new table can be made");
+            store.prepare(Entry::of(&worker("a"), UnixSeconds(1_700_000_000))).await.expect("a new table can be made");
             Arc::new(store) as Arc<dyn LeaseStore>
         }
     })
@@ -184,7 +184,7 @@ impl LeaseStore for Faulty {
         self.inner.report(report).await
     }
 
-    async fn withdraw(&self, worker: &WorkerId, last_update: Option<EpochTime>) -> Result<(), StoreError> {
+    async fn withdraw(&self, worker: &WorkerId, last_update: Option<UnixSeconds>) -> Result<(), StoreError> {
         self.inner.withdraw(worker, last_update).await
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use kinesis_aggregation::{HashKey, HashKeyRange};
 
 use crate::lease::{
-    Checkpoint, EpochTime, LeaderLock, Lease, LeaseKey, PendingCheckpoint, WorkerId, WorkerReport, WorkerRow,
+    Checkpoint, LeaderLock, Lease, LeaseKey, PendingCheckpoint, UnixSeconds, WorkerId, WorkerReport, WorkerRow,
 };
 use crate::record::Position;
 use crate::shard::ShardId;
@@ -250,7 +250,7 @@ fn range(start: Option<&str>, end: Option<&str>) -> Result<Option<HashKeyRange>,
 
 fn worker(item: &Item) -> Result<WorkerRow, Malformed> {
     let worker = WorkerId::from(required(KEY, text(item, KEY)?)?);
-    let last_update = number(item, LAST_UPDATE)?.map(EpochTime);
+    let last_update = number(item, LAST_UPDATE)?.map(UnixSeconds);
     Ok(WorkerRow {
         worker,
         last_update,

@@ -6,7 +6,7 @@ use kinesis_testkit::{Cloud, Fault};
 use super::*;
 use crate::record::Position;
 
-const NOW: EpochTime = EpochTime(1_700_000_000);
+const NOW: UnixSeconds = UnixSeconds(1_700_000_000);
 
 fn worker(name: &str) -> WorkerId {
     WorkerId::from(name)

@@ -14,9 +14,9 @@ use aws_smithy_types::body::SdkBody;
 use kinesis_testkit::{Cloud, Fault};
 
 use super::*;
-use crate::lease::{Checkpoint, EpochTime, Lease, LeaseKey, LeaseStore, TableOptions, WorkerId, Written};
+use crate::lease::{Checkpoint, Lease, LeaseKey, LeaseStore, TableOptions, UnixSeconds, WorkerId, Written};
 
-const NOW: EpochTime = EpochTime(1_700_000_000);
+const NOW: UnixSeconds = UnixSeconds(1_700_000_000);
 
 fn me() -> WorkerId {
     WorkerId::from("me")
