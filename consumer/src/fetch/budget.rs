@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use self::ledger::{Grant, Ledger, ShareId};
+use self::allocator::{Allocator, Grant, ShareId};
 
-mod ledger;
+mod allocator;
 
 /// The budget. Clones share it.
 #[derive(Clone, Debug)]
@@ -29,8 +29,8 @@ struct Shared {
 
 #[derive(Debug)]
 struct Books {
-    ledger: Ledger,
-    /// Where a grant goes; one for every ask in the ledger.
+    allocator: Allocator,
+    /// Where a grant goes; one for every ask in the allocator.
     waiting: BTreeMap<ShareId, oneshot::Sender<Permit>>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Permit {
 
 impl Budget {
     pub(crate) fn new(bytes: u64) -> Self {
-        let books = Books { ledger: Ledger::new(bytes), waiting: BTreeMap::new() };
+        let books = Books { allocator: Allocator::new(bytes), waiting: BTreeMap::new() };
         Self {
             shared: Arc::new(Shared {
                 books: Mutex::new(books),
@@ -63,7 +63,7 @@ impl Budget {
 
     /// The bytes that are taken.
     pub(crate) fn held(&self) -> u64 {
-        self.shared.books().ledger.used()
+        self.shared.books().allocator.used()
     }
 
     /// How large a record can be, as far as is known.
@@ -89,7 +89,7 @@ impl Share {
         let (sender, mut granted) = oneshot::channel();
         {
             let mut books = self.shared.books();
-            books.ledger.ask(self.id, least, want);
+            books.allocator.ask(self.id, least, want);
             books.waiting.insert(self.id, sender);
         }
         self.shared.grant();
@@ -97,7 +97,7 @@ impl Share {
         let permit = match timeout(patience, &mut granted).await {
             Ok(permit) => permit,
             Err(_) => {
-                asking.0.shared.books().ledger.make_urgent(asking.0.id);
+                asking.0.shared.books().allocator.make_urgent(asking.0.id);
                 asking.0.shared.grant();
                 granted.await
             }
@@ -113,7 +113,7 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         let mut books = self.0.shared.books();
         if books.waiting.remove(&self.0.id).is_some() {
-            books.ledger.withdraw(self.0.id);
+            books.allocator.withdraw(self.0.id);
             drop(books);
             // The one behind may fit where this one did not.
             self.0.shared.grant();
@@ -128,7 +128,7 @@ impl Permit {
 
     /// Corrects the amount to what the answer really takes. More than was reserved is taken too: it is in memory already.
     pub(crate) fn settle(&mut self, bytes: u64) {
-        self.shared.books().ledger.settle(self.bytes, bytes);
+        self.shared.books().allocator.settle(self.bytes, bytes);
         self.bytes = bytes;
         self.shared.grant();
     }
@@ -136,7 +136,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.shared.books().ledger.release(self.share, self.bytes);
+        self.shared.books().allocator.release(self.share, self.bytes);
         self.shared.grant();
     }
 }
@@ -150,7 +150,7 @@ impl Shared {
         let mut granted = Vec::new();
         {
             let mut books = self.books();
-            while let Some(Grant { share, bytes }) = books.ledger.next_grant() {
+            while let Some(Grant { share, bytes }) = books.allocator.next_grant() {
                 if let Some(sender) = books.waiting.remove(&share) {
                     granted.push((sender, Permit { shared: Arc::clone(self), share, bytes }));
                 }

@@ -44,7 +44,7 @@ pub(crate) struct LeaderContext {
 /// before, the lock runs out by itself.
 pub(crate) async fn run(context: LeaderContext, stop: watch::Receiver<bool>) {
     let campaign = Campaign::new(&context.hold);
-    let duties = Duties::new(context, campaign.standing(), campaign.resign());
+    let duties = Duties::new(context, campaign.role(), campaign.resign());
     // Both in one task: a heartbeat is never later than one step of a round. The duties end with the campaign.
     futures::join!(campaign.run(stop), duties.run());
 }

@@ -14,7 +14,7 @@ use crate::checkpoint::commit::Commit;
 use crate::checkpoint::tracker::{Delivery, Tracker};
 use crate::clock::Tick;
 use crate::fetch::{Batch, ReadError};
-use crate::lease::holder::held::{Expiry, Standing};
+use crate::lease::holder::held::{Expiry, LeaseState};
 use crate::lease::{CheckpointError, LostReason};
 use crate::record::Position;
 
@@ -65,14 +65,14 @@ pub(crate) async fn deliver<W: Work>(
     left: Left,
 ) -> Result<(), ReadError> {
     let commit = Commit::starting(checkpoint_every, shard.clock().now());
-    let (standing, expiry) = (shard.standing(), shard.expiry());
+    let (lease_state, expiry) = (shard.lease_state(), shard.expiry());
     let task = Task {
         shard,
         work,
         tracker: Tracker::default(),
         commit,
-        standing,
-        seen: Standing::Held,
+        lease_state,
+        seen: LeaseState::Held,
         phase: Phase::Reading,
         expiry,
         give_up_at: None,
@@ -87,8 +87,8 @@ struct Task<W> {
     work: W,
     tracker: Tracker<Batch>,
     commit: Commit,
-    standing: watch::Receiver<Standing>,
-    seen: Standing,
+    lease_state: watch::Receiver<LeaseState>,
+    seen: LeaseState,
     phase: Phase,
     expiry: Expiry,
     /// When work that is not done is left to the next owner.
@@ -119,7 +119,7 @@ enum Reason {
 
 /// What the task waits for.
 enum Next {
-    Standing(Standing),
+    LeaseState(LeaseState),
     GiveUp,
     Written(Result<(), CheckpointError>),
     CommitDue,
@@ -135,9 +135,9 @@ impl<W: Work> Task<W> {
             }
             match self.next().await {
                 // Whatever is under way is dropped here: somebody else may be at it already (C7).
-                Next::Standing(Standing::Lost(_)) => return Ok(()),
-                Next::Standing(Standing::Revoking { deadline }) => self.revoke(deadline),
-                Next::Standing(Standing::Held) => self.seen = Standing::Held,
+                Next::LeaseState(LeaseState::Lost(_)) => return Ok(()),
+                Next::LeaseState(LeaseState::Revoking { deadline }) => self.revoke(deadline),
+                Next::LeaseState(LeaseState::Held) => self.seen = LeaseState::Held,
                 Next::GiveUp => return self.finish().await,
                 Next::Written(written) => {
                     self.writing = None;
@@ -170,11 +170,11 @@ impl<W: Work> Task<W> {
         // Deadlines first, then running work, then new work. After a pause, a worker may resume because a record finished, before
         // its lane has noticed that the lease has run out: the next record is not begun.
         tokio::select! { biased;
-            standing = self.standing.wait_for(|standing| standing != seen) => match standing {
-                Ok(standing) => Next::Standing(standing.clone()),
-                Err(_) => Next::Standing(Standing::Lost(LostReason::Dropped)),
+            lease_state = self.lease_state.wait_for(|lease_state| lease_state != seen) => match lease_state {
+                Ok(lease_state) => Next::LeaseState(lease_state.clone()),
+                Err(_) => Next::LeaseState(LeaseState::Lost(LostReason::Dropped)),
             },
-            () = self.expiry.look() => Next::Standing(Standing::Lost(LostReason::Expired)),
+            () = self.expiry.look() => Next::LeaseState(LeaseState::Lost(LostReason::Expired)),
             () = sleep_or_never(give_up_at) => Next::GiveUp,
             written = written(&mut self.writing) => Next::Written(written),
             () = sleep_or_never(due) => Next::CommitDue,
@@ -192,13 +192,13 @@ impl<W: Work> Task<W> {
             }
             Event::Ended(end) => self.phase = Phase::Draining(Reason::Ended(Box::new(end))),
             Event::Failed(error) => self.drain(Reason::Failed(error)),
-            // The standing says the same, and with it the time by the lease's clock.
+            // The lease_state says the same, and with it the time by the lease's clock.
             Event::Revoking { .. } => {}
         }
     }
 
     fn revoke(&mut self, deadline: Tick) {
-        self.seen = Standing::Revoking { deadline };
+        self.seen = LeaseState::Revoking { deadline };
         let left = deadline.since(self.now());
         self.give_up_at = Some(self.shard.clock().instant(deadline - (left / 10).min(LAST_WRITES)));
         // Also at the end of the shard: what fails there would be tried again until the deadline, if there is one.

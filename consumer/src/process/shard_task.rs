@@ -11,7 +11,7 @@ use crate::checkpoint::commit::Permitted;
 use crate::clock::Clock;
 use crate::fetch::read::{Fetched, ReadContext, Reader};
 use crate::fetch::{Batch, ReadError};
-use crate::lease::holder::held::{Expiry, HeldLease, Standing};
+use crate::lease::holder::held::{Expiry, HeldLease, LeaseState};
 use crate::lease::{Checkpoint, CheckpointError, Epoch, LostReason, PendingCheckpoint};
 use crate::record::Position;
 use crate::shard::discover::Discover;
@@ -30,9 +30,9 @@ pub struct Shard {
     held: HeldLease,
     context: ReadContext,
     state: State,
-    standing: watch::Receiver<Standing>,
-    /// The standing that the state knows of.
-    seen: Standing,
+    lease_state: watch::Receiver<LeaseState>,
+    /// The lease_state that the state knows of.
+    seen: LeaseState,
     /// Waits for the parents, while that is the state.
     parents: Option<AbortOnDrop>,
     reader: Option<Running>,
@@ -71,7 +71,7 @@ pub struct End {
 
 impl Shard {
     pub(crate) fn new(held: HeldLease, context: ReadContext, rng: fastrand::Rng) -> Self {
-        let standing = held.watch();
+        let lease_state = held.watch();
         let id = held.lease().key.shard();
         Self {
             permitted: Permitted::of(id.clone()),
@@ -79,8 +79,8 @@ impl Shard {
             held,
             context,
             state: State::start(),
-            standing,
-            seen: Standing::Held,
+            lease_state,
+            seen: LeaseState::Held,
             parents: None,
             reader: None,
             rng,
@@ -168,10 +168,10 @@ impl Shard {
     /// Resolves when the shard is to be given up or is lost: to be raced inside of a long batch. The next event then
     /// says which. Owns what it needs, and is cancel safe.
     pub fn revoked(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        let mut standing = self.standing.clone();
+        let mut lease_state = self.lease_state.clone();
         async move {
             // Closed means lost.
-            let _closed = standing.wait_for(|standing| *standing != Standing::Held).await;
+            let _closed = lease_state.wait_for(|lease_state| *lease_state != LeaseState::Held).await;
         }
     }
 
@@ -205,8 +205,8 @@ impl Shard {
         async move { if is_stored { Ok(()) } else { held.checkpoint(Checkpoint::At(position)).await } }
     }
 
-    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.clone()
+    pub(crate) fn lease_state(&self) -> watch::Receiver<LeaseState> {
+        self.lease_state.clone()
     }
 
     pub(crate) fn expiry(&self) -> Expiry {
@@ -221,10 +221,10 @@ impl Shard {
     async fn input(&mut self) -> (Input, Option<Fetched>) {
         let (seen, waiting) = (&self.seen, self.state == State::WaitingOnParents);
         let changed = async {
-            match self.standing.wait_for(|standing| standing != seen).await {
-                Ok(standing) => standing.clone(),
+            match self.lease_state.wait_for(|lease_state| lease_state != seen).await {
+                Ok(lease_state) => lease_state.clone(),
                 // The worker is gone, and the lease with it.
-                Err(_) => Standing::Lost(LostReason::Dropped),
+                Err(_) => LeaseState::Lost(LostReason::Dropped),
             }
         };
         // Kept over calls: begun anew with each, it would never get through where `next` is raced with a short timer.
@@ -248,11 +248,11 @@ impl Shard {
         };
         // The lease first: nothing is handed out under one that is lost or wanted back.
         let (input, fetched) = tokio::select! { biased;
-            standing = changed => (Input::Standing(standing), None),
+            lease_state = changed => (Input::LeaseState(lease_state), None),
             done = parents, if waiting => (if done { Input::ParentsDone } else { Input::Released }, None),
             fetched = fetched => match fetched {
                 // Woken from suspension, with the lane's timers still to come.
-                Some(Fetched::Batch(_)) if self.held.expiry().has_passed() => (Input::Standing(Standing::Lost(LostReason::Expired)), None),
+                Some(Fetched::Batch(_)) if self.held.expiry().has_passed() => (Input::LeaseState(LeaseState::Lost(LostReason::Expired)), None),
                 Some(fetched @ Fetched::Batch(_)) => (Input::Batch, Some(fetched)),
                 Some(fetched @ Fetched::End(_)) => (Input::End, Some(fetched)),
                 Some(fetched @ Fetched::Failed(_)) => (Input::Failed, Some(fetched)),
@@ -260,8 +260,8 @@ impl Shard {
                 None => (Input::Released, None),
             },
         };
-        if let Input::Standing(standing) = &input {
-            self.seen = standing.clone();
+        if let Input::LeaseState(lease_state) = &input {
+            self.seen = lease_state.clone();
         }
         (input, fetched)
     }

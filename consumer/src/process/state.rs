@@ -1,7 +1,7 @@
 //! The life of a shard in a worker's hands, as a state.
 
 use crate::clock::Tick;
-use crate::lease::holder::held::Standing;
+use crate::lease::holder::held::LeaseState;
 
 /// What the shard is doing. In the order of its life.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,7 +30,7 @@ pub(crate) enum Input {
     /// The reader cannot go on.
     Failed,
     /// The worker's hold on the lease has changed.
-    Standing(Standing),
+    LeaseState(LeaseState),
     /// The processor released the shard.
     Released,
 }
@@ -64,16 +64,16 @@ impl State {
     pub(crate) fn on(&mut self, input: &Input) -> Output {
         let (next, output) = match (&*self, input) {
             (Self::Closed, _) => return Output::Nothing,
-            (_, Input::Standing(Standing::Lost(_)) | Input::Released) => (Self::Closed, Output::Nothing),
+            (_, Input::LeaseState(LeaseState::Lost(_)) | Input::Released) => (Self::Closed, Output::Nothing),
             // A shard that is at its end is completed, not handed over: who takes it next would find nothing.
             (Self::Ended, _) => return Output::Nothing,
-            (Self::Revoking { deadline: known }, Input::Standing(Standing::Revoking { deadline }))
+            (Self::Revoking { deadline: known }, Input::LeaseState(LeaseState::Revoking { deadline }))
                 if known != deadline =>
             {
                 (Self::Revoking { deadline: *deadline }, Output::Nothing)
             }
             (Self::Revoking { .. }, _) => return Output::Nothing,
-            (Self::WaitingOnParents | Self::Reading, Input::Standing(Standing::Revoking { deadline })) => {
+            (Self::WaitingOnParents | Self::Reading, Input::LeaseState(LeaseState::Revoking { deadline })) => {
                 (Self::Revoking { deadline: *deadline }, Output::Revoking { deadline: *deadline })
             }
             (Self::WaitingOnParents, Input::ParentsDone) => (Self::Reading, Output::Nothing),

@@ -26,7 +26,7 @@ pub struct Epoch(pub u64);
 
 /// How this worker stands to a lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Standing {
+pub(crate) enum LeaseState {
     /// Held.
     Held,
     /// To be given up: finish, checkpoint, release. At `deadline` it is given up whatever the processor does.
@@ -108,7 +108,7 @@ pub(crate) struct HeldLease {
     context: HoldContext,
     lease: Arc<Lease>,
     epoch: Epoch,
-    standing: watch::Receiver<Standing>,
+    lease_state: watch::Receiver<LeaseState>,
     commands: Commands,
     delivered: Arc<AtomicU64>,
     expiry: Expiry,
@@ -174,13 +174,22 @@ impl HeldLease {
         context: HoldContext,
         lease: Arc<Lease>,
         counter: u64,
-        standing: watch::Receiver<Standing>,
+        lease_state: watch::Receiver<LeaseState>,
         commands: mpsc::Sender<Command>,
         delivered: Arc<AtomicU64>,
         expiry: Expiry,
     ) -> Self {
         let commands = Commands::Holding(commands);
-        Self { context, lease, epoch: Epoch(counter), standing, commands, delivered, expiry, failed: Failed::default() }
+        Self {
+            context,
+            lease,
+            epoch: Epoch(counter),
+            lease_state,
+            commands,
+            delivered,
+            expiry,
+            failed: Failed::default(),
+        }
     }
 
     /// Records that this worker cannot go on with the shard. The lease is then released when it is dropped, and left alone for a
@@ -224,20 +233,20 @@ impl HeldLease {
         self.epoch
     }
 
-    pub(crate) fn standing(&self) -> Standing {
-        let standing = self.standing.borrow().clone();
+    pub(crate) fn lease_state(&self) -> LeaseState {
+        let lease_state = self.lease_state.borrow().clone();
         // A lane that was cancelled with its worker, or has panicked, says nothing.
-        let silent = self.standing.has_changed().is_err() && !matches!(standing, Standing::Lost(_));
-        if silent { Standing::Lost(LostReason::Dropped) } else { standing }
+        let silent = self.lease_state.has_changed().is_err() && !matches!(lease_state, LeaseState::Lost(_));
+        if silent { LeaseState::Lost(LostReason::Dropped) } else { lease_state }
     }
 
     pub(crate) const fn expiry(&self) -> &Expiry {
         &self.expiry
     }
 
-    /// Shows every change of the standing; the last value is always `Lost`.
-    pub(crate) fn watch(&self) -> watch::Receiver<Standing> {
-        self.standing.clone()
+    /// Shows every change of the lease_state; the last value is always `Lost`.
+    pub(crate) fn watch(&self) -> watch::Receiver<LeaseState> {
+        self.lease_state.clone()
     }
 
     /// Counts bytes of user data handed to the processor, for the rate published with the lease.
@@ -280,7 +289,7 @@ impl HeldLease {
                 ClaimError::Store(error) => error.log_for(&self.lease.key, "finding out whose the lease table is"),
                 ClaimError::Stream(error) => error.log("finding out whose the lease table is"),
             }
-            if let Standing::Lost(reason) = self.standing() {
+            if let LeaseState::Lost(reason) = self.lease_state() {
                 return Err(self.lost(reason));
             }
             tokio::time::sleep(pause(&mut rng, self.context.duration, attempt)).await;
@@ -309,9 +318,9 @@ impl HeldLease {
             return answer;
         }
         // The lane ended, and it says why before it does.
-        let reason = match self.standing() {
-            Standing::Lost(reason) => reason,
-            Standing::Held | Standing::Revoking { .. } => LostReason::Dropped,
+        let reason = match self.lease_state() {
+            LeaseState::Lost(reason) => reason,
+            LeaseState::Held | LeaseState::Revoking { .. } => LostReason::Dropped,
         };
         Err(self.lost(reason))
     }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::clock::Tick;
-use crate::lease::holder::held::{CheckpointError, Command, Expiry, Failed, HeldLease, HoldContext, Standing};
+use crate::lease::holder::held::{CheckpointError, Command, Expiry, Failed, HeldLease, HoldContext, LeaseState};
 use crate::lease::holder::renew::{Answer, LostReason, Ownership, Verdict, Write};
 use crate::lease::holder::shutdown::Shutdown;
 use crate::lease::holder::throughput::Throughput;
@@ -24,7 +24,7 @@ pub(crate) struct Lane {
     context: HoldContext,
     lease: Arc<Lease>,
     state: Ownership,
-    standing: watch::Sender<Standing>,
+    lease_state: watch::Sender<LeaseState>,
     /// Set by the worker when it shuts down: give the lease up by then.
     shutdown: Shutdown,
     commands: mpsc::Receiver<Command>,
@@ -51,7 +51,7 @@ pub(crate) async fn adopt(
 ) -> Result<(HeldLease, Lane), LostReason> {
     let now = context.clock.now();
     let state = Ownership::adopting(&lease, context.me.clone(), context.duration, rng.u64(STRIDES), now);
-    let (standing, watched) = watch::channel(Standing::Held);
+    let (lease_state, watched) = watch::channel(LeaseState::Held);
     // One command at a time: the shard's task waits for its answer before it sends the next.
     let (sender, commands) = mpsc::channel(1);
     let delivered = Arc::new(AtomicU64::new(0));
@@ -62,7 +62,7 @@ pub(crate) async fn adopt(
         context: context.clone(),
         lease: Arc::clone(&lease),
         state,
-        standing,
+        lease_state,
         shutdown,
         commands,
         delivered: Arc::clone(&delivered),
@@ -101,7 +101,7 @@ impl Lane {
                 break reason;
             }
         };
-        self.standing.send_replace(Standing::Lost(reason.clone()));
+        self.lease_state.send_replace(LeaseState::Lost(reason.clone()));
         (reason, self.state.counter())
     }
 
@@ -113,7 +113,7 @@ impl Lane {
             Next::GiveUp => {
                 tracing::warn!(lease = %self.key(), "deadline passed before the processor released the shard; giving it up");
                 // Before the table names another, who may begin long before the answer is here.
-                self.standing.send_replace(Standing::Lost(LostReason::Released));
+                self.lease_state.send_replace(LeaseState::Lost(LostReason::Released));
                 Err(self.give_up().await)
             }
             Next::Revoke => Ok(()),
@@ -121,7 +121,7 @@ impl Lane {
             Next::Serve(Command::Release(reply)) => {
                 let reason = self.give_up().await;
                 // Told before the answer, so that a task that released its shard never sees it as still held.
-                self.standing.send_replace(Standing::Lost(reason.clone()));
+                self.lease_state.send_replace(LeaseState::Lost(reason.clone()));
                 let released = match &reason {
                     LostReason::Released => Ok(()),
                     other => Err(CheckpointError::LeaseLost { lease: self.key().clone(), reason: other.clone() }),
@@ -168,10 +168,10 @@ impl Lane {
     }
 
     fn publish(&self) {
-        let standing = self.revoked_at().map_or(Standing::Held, |deadline| Standing::Revoking { deadline });
-        self.standing.send_if_modified(|now| {
-            let changed = *now != standing;
-            *now = standing;
+        let lease_state = self.revoked_at().map_or(LeaseState::Held, |deadline| LeaseState::Revoking { deadline });
+        self.lease_state.send_if_modified(|now| {
+            let changed = *now != lease_state;
+            *now = lease_state;
             changed
         });
     }
@@ -197,7 +197,7 @@ impl Lane {
         }
         let written = self.write(&Write::Checkpoint(checkpoint)).await;
         if let Err(reason) = &written {
-            self.standing.send_replace(Standing::Lost(reason.clone()));
+            self.lease_state.send_replace(LeaseState::Lost(reason.clone()));
         }
         let lost = |reason| CheckpointError::LeaseLost { lease: self.key().clone(), reason };
         let _gone = reply.send(written.clone().map_err(lost));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::lease::holder::held::{CheckpointError, HeldLease, Standing};
+use crate::lease::holder::held::{CheckpointError, HeldLease, LeaseState};
 use crate::lease::holder::lane::pause;
 use crate::lease::holder::renew::LostReason;
 use crate::lease::table::lease::{Checkpoint, Lease, LeaseKey};
@@ -57,7 +57,7 @@ impl HeldLease {
     /// Looks at the table every second, and at once when a shard ends in this process. Returns early when the lease is
     /// lost. Cancel safe.
     pub(crate) async fn parents_done(&self) {
-        let mut standing = self.watch();
+        let mut lease_state = self.watch();
         let hints = &self.context().hints;
         let mut waiting = Waiting::default();
         loop {
@@ -66,7 +66,7 @@ impl HeldLease {
                 return;
             }
             tokio::select! { biased;
-                lost = standing.wait_for(|standing| matches!(standing, Standing::Lost(_))) => {
+                lost = lease_state.wait_for(|lease_state| matches!(lease_state, LeaseState::Lost(_))) => {
                     // A closed channel means lost as well.
                     drop(lost);
                     return;
@@ -151,9 +151,9 @@ impl HeldLease {
 
     /// Resolves when the lease is to be given up or is lost.
     async fn revoked(&self) {
-        let mut standing = self.watch();
+        let mut lease_state = self.watch();
         // Closed means lost.
-        let _closed = standing.wait_for(|standing| *standing != Standing::Held).await;
+        let _closed = lease_state.wait_for(|lease_state| *lease_state != LeaseState::Held).await;
     }
 
     /// The parents without a lease; none, if the child has one.
@@ -190,7 +190,7 @@ impl HeldLease {
         let own = self.lease().key.shard();
         let waits = !self.until_lost(|| self.are_done(&lease, Some(&own))).await?;
         // One that must wait for another parent, or that a leaving worker makes, is the leader's to assign.
-        if !waits && self.standing() == Standing::Held {
+        if !waits && self.lease_state() == LeaseState::Held {
             lease.owner = Some(self.context().me.clone());
         }
         // Refused: the other parent's owner, a sync, or an attempt of ours whose answer was lost made it.
@@ -204,7 +204,7 @@ impl HeldLease {
         let (key, store) = (LeaseKey::of(&child.id), &self.context().store);
         let Some(lease) = self.until_lost(|| store.read(&key)).await? else { return Ok(()) };
         if lease.actual_owner().is_some()
-            || self.standing() != Standing::Held
+            || self.lease_state() != LeaseState::Held
             || !self.until_lost(|| self.are_done(&lease, None)).await?
         {
             return Ok(());
@@ -228,7 +228,7 @@ impl HeldLease {
     {
         let mut rng = fastrand::Rng::with_seed(self.context().seed ^ self.epoch().0);
         for attempt in 0.. {
-            if let Standing::Lost(reason) = self.standing() {
+            if let LeaseState::Lost(reason) = self.lease_state() {
                 return Err(self.lost(reason));
             }
             match call().await {

@@ -10,14 +10,14 @@ use tokio::time::{sleep_until, timeout};
 use crate::clock::{Clock, Tick};
 use crate::lease::StoreError;
 use crate::lease::holder::held::HoldContext;
-use crate::lease::leader::lock::{Leadership, Look, Outcome, Standing};
+use crate::lease::leader::lock::{LeaderRole, Leadership, Look, Outcome};
 use crate::lease::table::store::LeaseStore;
 
 pub(super) struct Campaign {
     store: Arc<dyn LeaseStore>,
     clock: Arc<Clock>,
     lock: Leadership,
-    standing: watch::Sender<Standing>,
+    role: watch::Sender<LeaderRole>,
     /// Notified when this worker cannot do a leader's work.
     resign: Arc<Notify>,
     rng: fastrand::Rng,
@@ -29,14 +29,14 @@ impl Campaign {
             store: Arc::clone(&hold.store),
             clock: Arc::clone(&hold.clock),
             lock: Leadership::new(hold.me.clone(), LOCK_DURATION),
-            standing: watch::channel(Standing::Following).0,
+            role: watch::channel(LeaderRole::Following).0,
             resign: Arc::default(),
             rng: fastrand::Rng::with_seed(hold.seed ^ SEED),
         }
     }
 
-    pub(super) fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
+    pub(super) fn role(&self) -> watch::Receiver<LeaderRole> {
+        self.role.subscribe()
     }
 
     pub(super) fn resign(&self) -> Arc<Notify> {
@@ -84,7 +84,7 @@ impl Campaign {
         if failed {
             return now + RETRY;
         }
-        if let (Standing::Leading { .. }, Some(heartbeat)) = (self.lock.standing(now), self.lock.next_heartbeat_at()) {
+        if let (LeaderRole::Leading { .. }, Some(heartbeat)) = (self.lock.role(now), self.lock.next_heartbeat_at()) {
             return heartbeat.max(now + RETRY);
         }
         let look = now + LOOK.mul_f64(0.9 + 0.2 * self.rng.f64());
@@ -127,20 +127,20 @@ impl Campaign {
     }
 
     fn publish(&self) {
-        let standing = self.lock.standing(self.clock.now());
-        self.standing.send_if_modified(|before| {
-            if std::mem::discriminant(before) != std::mem::discriminant(&standing) {
-                tracing::info!(?standing, "standing towards the leader's lock");
+        let role = self.lock.role(self.clock.now());
+        self.role.send_if_modified(|before| {
+            if std::mem::discriminant(before) != std::mem::discriminant(&role) {
+                tracing::info!(?role, "role towards the leader's lock");
             }
-            let changed = *before != standing;
-            *before = standing;
+            let changed = *before != role;
+            *before = role;
             changed
         });
     }
 
     /// Deletes the lock, so that the next worker leads with its next look.
     async fn release(&self) {
-        self.standing.send_replace(Standing::Following);
+        self.role.send_replace(LeaderRole::Following);
         for lock in self.lock.ours() {
             match timeout(CALL, self.store.release_leadership(lock)).await {
                 Ok(Ok(true)) => return,

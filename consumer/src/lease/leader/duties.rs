@@ -12,7 +12,7 @@ use crate::lease::leader::LeaderContext;
 use crate::lease::leader::assign::{Assignment, Move, Refused, Round};
 use crate::lease::leader::campaign::LOCK_DURATION;
 use crate::lease::leader::cleanup;
-use crate::lease::leader::lock::Standing;
+use crate::lease::leader::lock::LeaderRole;
 use crate::lease::leader::shards::{Shards, Synced};
 use crate::lease::table::belonging::ClaimError;
 use crate::lease::table::odd::Judged;
@@ -21,7 +21,7 @@ use crate::lease::{Checkpoint, Lease, LeaseKey, Mismatch, Rows, StoreError, Work
 use crate::watch::{FindingKind, Report};
 
 pub(super) struct Duties {
-    standing: watch::Receiver<Standing>,
+    role: watch::Receiver<LeaderRole>,
     assignment: Assignment,
     shards: Shards,
     /// Leases that a look at the stream has just made, and when: a read of the table may not show them yet.
@@ -39,7 +39,7 @@ pub(super) struct Duties {
 }
 
 impl Duties {
-    pub(super) fn new(context: LeaderContext, standing: watch::Receiver<Standing>, resign: Arc<Notify>) -> Self {
+    pub(super) fn new(context: LeaderContext, role: watch::Receiver<LeaderRole>, resign: Arc<Notify>) -> Self {
         let hold = &context.hold;
         Self {
             assignment: Assignment::new(hold.me.clone(), hold.duration, context.max_leases)
@@ -50,7 +50,7 @@ impl Duties {
             knows_the_table: false,
             blind_since: None,
             resign,
-            standing,
+            role,
             context,
         }
     }
@@ -68,7 +68,7 @@ impl Duties {
             };
             // What we are comes first: nothing is begun on an old footing. New leases before the round that gives them.
             tokio::select! { biased;
-                changed = self.standing.changed() => match changed {
+                changed = self.role.changed() => match changed {
                     Ok(()) => next = self.stand(next),
                     Err(_) => return,
                 },
@@ -84,21 +84,21 @@ impl Duties {
 
     /// Applies a change of our role in the election; returns when a round is due.
     fn stand(&mut self, next: Option<Tick>) -> Option<Tick> {
-        let standing = *self.standing.borrow_and_update();
+        let role = *self.role.borrow_and_update();
         let now = self.context.hold.clock.now();
-        if !matches!(standing, Standing::Leading { .. }) {
+        if !matches!(role, LeaderRole::Leading { .. }) {
             self.shards.stop();
             self.just_made.clear();
             self.report(&Judged::default(), &Round::default());
             self.context.hold.findings.replace(FindingKind::EndedOpen, []);
             self.knows_the_table = false;
         }
-        match standing {
-            Standing::Following => next.filter(|_| !self.has_looked),
+        match role {
+            LeaderRole::Following => next.filter(|_| !self.has_looked),
             // One that has been observing goes on from what it knows.
-            Standing::Observing => next.or(Some(now)),
-            Standing::Leading { .. } if self.shards.are_looked_after() => next.or(Some(now)),
-            Standing::Leading { .. } => {
+            LeaderRole::Observing => next.or(Some(now)),
+            LeaderRole::Leading { .. } if self.shards.are_looked_after() => next.or(Some(now)),
+            LeaderRole::Leading { .. } => {
                 self.shards.begin();
                 Some(now)
             }
@@ -107,7 +107,7 @@ impl Duties {
 
     fn leads(&self) -> bool {
         let now = self.context.hold.clock.now();
-        matches!(*self.standing.borrow(), Standing::Leading { until } if now < until)
+        matches!(*self.role.borrow(), LeaderRole::Leading { until } if now < until)
     }
 
     /// Looks at the table, and acts on it if we lead. Returns when to look again.
@@ -126,7 +126,7 @@ impl Duties {
         if !rows.leases.is_empty() {
             self.context.hold.belonging.note_leases();
         }
-        if matches!(*self.standing.borrow(), Standing::Following) {
+        if matches!(*self.role.borrow(), LeaderRole::Following) {
             return None;
         }
         self.add_just_made(asked, &mut rows);

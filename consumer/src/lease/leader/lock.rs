@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Tick;
 use crate::lease::{LeaderLock, WorkerId};
 
-/// One worker's standing towards the lock. Nothing in the lock is a time of day: a candidate takes it after it has
+/// One worker's role towards the lock. Nothing in the lock is a time of day: a candidate takes it after it has
 /// watched one version for the duration that the lock names, by its own clock; the holder gives up before that, counted
 /// from the sending of its last accepted write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +59,7 @@ pub(crate) enum Look {
 
 /// What a worker is to the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Standing {
+pub(crate) enum LeaderRole {
     /// Another leads.
     Following,
     /// Another led, but has missed a heartbeat: look at the leases, so that we know which stand still if we take over.
@@ -78,15 +78,15 @@ impl Leadership {
         (self.state, self.attempt) = (State::Unknown, None);
     }
 
-    pub(crate) fn standing(&self, now: Tick) -> Standing {
+    pub(crate) fn role(&self, now: Tick) -> LeaderRole {
         match &self.state {
             State::Leading { held, .. } if now < self.until(held.sent) => {
-                Standing::Leading { until: self.until(held.sent) }
+                LeaderRole::Leading { until: self.until(held.sent) }
             }
             State::Watching { lock, since } if now.since(*since) >= lock.duration.mul_f64(MISSED) => {
-                Standing::Observing
+                LeaderRole::Observing
             }
-            _ => Standing::Following,
+            _ => LeaderRole::Following,
         }
     }
 
@@ -144,7 +144,7 @@ impl Leadership {
         now: Tick,
         version: impl FnOnce() -> String,
     ) -> Option<(LeaderLock, LeaderLock)> {
-        let Standing::Leading { .. } = self.standing(now) else { return None };
+        let LeaderRole::Leading { .. } = self.role(now) else { return None };
         let State::Leading { held, in_doubt } = &self.state else { return None };
         let next = in_doubt.as_ref().map(|attempt| attempt.lock.clone());
         Some((held.lock.clone(), next.unwrap_or_else(|| self.lock(version()))))

@@ -323,7 +323,7 @@ async fn a_leader_that_leaves_is_followed_at_once_and_its_leases_are_not_waited_
 async fn two_candidates_never_both_lead() {
     let world = World::with_dynamodb(1).await;
     let mut rng = fastrand::Rng::with_seed(7);
-    let mut standings = Vec::new();
+    let mut roles = Vec::new();
     let mut tasks = JoinSet::new();
     let names = ["a", "b", "c"];
     let clock = Arc::new(Clock::start());
@@ -344,7 +344,7 @@ async fn two_candidates_never_both_lead() {
             seed,
         };
         let campaign = Campaign::new(&hold);
-        standings.push(campaign.standing());
+        roles.push(campaign.role());
         tasks.spawn(campaign.run(stop.subscribe()));
     }
     let (mut led, mut changes, mut last) = (0, 0, None);
@@ -362,8 +362,8 @@ async fn two_candidates_never_both_lead() {
         }
         sleep(Duration::from_millis(100)).await;
         let now = clock.now();
-        let leading = |standing: &watch::Receiver<lock::Standing>| matches!(*standing.borrow(), lock::Standing::Leading { until } if now < until);
-        let leaders: Vec<_> = (0..names.len()).filter(|worker| leading(&standings[*worker])).collect();
+        let leading = |role: &watch::Receiver<lock::LeaderRole>| matches!(*role.borrow(), lock::LeaderRole::Leading { until } if now < until);
+        let leaders: Vec<_> = (0..names.len()).filter(|worker| leading(&roles[*worker])).collect();
         assert!(leaders.len() <= 1, "{leaders:?} at {now:?}");
         led += leaders.len();
         if let Some(leader) = leaders.first()

@@ -100,7 +100,7 @@ pub(crate) struct Belonging {
     /// The stream as it was at the start.
     this: Option<StreamIdentity>,
     text: Option<Arc<str>>,
-    standing: watch::Sender<TableOf>,
+    table_of: watch::Sender<TableOf>,
     /// When the stream was last asked which one it is, and said: this one.
     confirmed: Mutex<Option<Tick>>,
     /// One question at a time is asked for all of the worker.
@@ -124,7 +124,7 @@ impl Belonging {
     ) -> Self {
         let text = this.as_ref().map(|stream| Arc::from(stream.to_string()));
         let confirmed = Mutex::new(this.as_ref().map(|_| clock.now()));
-        let standing = watch::channel(TableOf::Unknown).0;
+        let table_of = watch::channel(TableOf::Unknown).0;
         let turn = Semaphore::new(1);
         Self {
             table,
@@ -135,7 +135,7 @@ impl Belonging {
             name,
             this,
             text,
-            standing,
+            table_of,
             confirmed,
             turn,
             home: Home::default(),
@@ -161,7 +161,7 @@ impl Belonging {
             name: "clicks".to_owned(),
             this: None,
             text: None,
-            standing: watch::channel(TableOf::This).0,
+            table_of: watch::channel(TableOf::This).0,
             confirmed: Mutex::default(),
             turn: Semaphore::new(1),
             home: Home::default(),
@@ -173,7 +173,7 @@ impl Belonging {
     /// For tests that are about something else: whose the table is cannot be found out.
     #[cfg(test)]
     pub(crate) fn unsettled(store: Arc<dyn LeaseStore>, clock: Arc<Clock>) -> Self {
-        Self { standing: watch::channel(TableOf::Unknown).0, ..Self::settled(store, clock) }
+        Self { table_of: watch::channel(TableOf::Unknown).0, ..Self::settled(store, clock) }
     }
 
     /// The table has leases, so that an empty one is no new one for as long as this worker lives (rule *the leases*).
@@ -192,12 +192,12 @@ impl Belonging {
 
     /// Whether the table is known to be this stream's.
     pub(crate) fn is_ours(&self) -> bool {
-        *self.standing.borrow() == TableOf::This
+        *self.table_of.borrow() == TableOf::This
     }
 
     /// Whose the table is if it is another stream's.
     pub(crate) fn another(&self) -> Option<Arc<OtherStream>> {
-        match &*self.standing.borrow() {
+        match &*self.table_of.borrow() {
             TableOf::Another(other) => Some(Arc::clone(other)),
             TableOf::This | TableOf::Unknown => None,
         }
@@ -205,12 +205,12 @@ impl Belonging {
 
     /// Resolves when the table is found to be another stream's. Cancel safe.
     pub(crate) async fn found_to_be_anothers(&self) -> Arc<OtherStream> {
-        let mut standing = self.standing.subscribe();
+        let mut table_of = self.table_of.subscribe();
         loop {
-            if let TableOf::Another(other) = &*standing.borrow_and_update() {
+            if let TableOf::Another(other) = &*table_of.borrow_and_update() {
                 return Arc::clone(other);
             }
-            if standing.changed().await.is_err() {
+            if table_of.changed().await.is_err() {
                 // Never: the sender is here.
                 std::future::pending::<()>().await;
             }
@@ -304,7 +304,7 @@ impl Belonging {
         let claim = Claim { stream: text, in_place_of: None };
         if self.store.bind(claim).await.map_err(ClaimError::Store)? {
             tracing::info!(table = self.table, stream = %text, "the lease table is bound to the stream from now on");
-            self.standing.send_replace(TableOf::This);
+            self.table_of.send_replace(TableOf::This);
             return Ok(());
         }
         match self.store.binding().await.map_err(ClaimError::Store)? {
@@ -317,7 +317,7 @@ impl Belonging {
     /// Records which stream the table says that it belongs to.
     fn judge(&self, stream: String) -> Result<(), ClaimError> {
         let bound: Option<StreamIdentity> = stream.parse().ok();
-        let standing = match (&self.this, &bound) {
+        let table_of = match (&self.this, &bound) {
             (Some(this), Some(bound)) if this.is(bound) => TableOf::This,
             // Which stream this is cannot be asked, but not that it has another name.
             (None, Some(bound)) if bound.is_named(&self.name) => TableOf::Unknown,
@@ -326,7 +326,7 @@ impl Belonging {
                 return Err(ClaimError::Another(self.settle_on_another(stream, this)));
             }
         };
-        self.standing.send_replace(standing);
+        self.table_of.send_replace(table_of);
         Ok(())
     }
 
@@ -334,7 +334,7 @@ impl Belonging {
         let other = Arc::new(OtherStream { table: self.table.clone(), bound_to, stream });
         let next = "this worker ends, and writes no checkpoint";
         self.findings.report(Report::new(FindingKind::OtherStream, &self.table, &other, next));
-        self.standing.send_replace(TableOf::Another(Arc::clone(&other)));
+        self.table_of.send_replace(TableOf::Another(Arc::clone(&other)));
         other
     }
 

@@ -5,10 +5,10 @@ use crate::lease::LostReason;
 
 const SOON: Tick = Tick::new(Duration::from_secs(30));
 
-const REVOKING: Input = Input::Standing(Standing::Revoking { deadline: SOON });
+const REVOKING: Input = Input::LeaseState(LeaseState::Revoking { deadline: SOON });
 
 fn lost() -> Input {
-    Input::Standing(Standing::Lost(LostReason::Expired))
+    Input::LeaseState(LeaseState::Lost(LostReason::Expired))
 }
 
 /// Feeds the events; returns the states and outputs after each.
@@ -63,7 +63,7 @@ fn one_that_waits_for_its_parents_can_be_taken_back_and_lost() {
 fn an_earlier_deadline_counts_and_is_told_once() {
     let earlier = Tick::new(Duration::from_secs(3));
     assert_eq!(
-        life(&[REVOKING, Input::Standing(Standing::Revoking { deadline: earlier })])[1],
+        life(&[REVOKING, Input::LeaseState(LeaseState::Revoking { deadline: earlier })])[1],
         (State::Revoking { deadline: earlier }, Output::Nothing)
     );
 }
@@ -80,9 +80,9 @@ fn a_reader_that_fails_closes_the_shard() {
 }
 
 #[test]
-fn standing_held_says_nothing_new() {
+fn a_lease_that_is_held_says_nothing_new() {
     assert_eq!(
-        life(&[Input::Standing(Standing::Held), Input::ParentsDone, Input::Standing(Standing::Held)]),
+        life(&[Input::LeaseState(LeaseState::Held), Input::ParentsDone, Input::LeaseState(LeaseState::Held)]),
         [
             (State::WaitingOnParents, Output::Nothing),
             (State::Reading, Output::Nothing),

@@ -95,7 +95,7 @@ async fn adoption_writes_before_anything_is_read_and_renewals_follow_every_third
     assert_eq!(held.epoch(), Epoch(adopted));
     assert!(adopted > 1, "as a renewal would have moved it");
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(held.standing(), Standing::Held);
+    assert_eq!(held.lease_state(), LeaseState::Held);
     // One every 3.33 s.
     assert_eq!(scene.row().await.counter, adopted + 17);
 }
@@ -111,7 +111,7 @@ async fn of_two_processes_under_one_id_the_one_that_adopted_last_holds_the_lease
     let ended = timeout(D * 3, lane).await.expect("it is refused").expect("no panic");
     assert_eq!(ended.0, LostReason::Taken { by: Some(WorkerId::from("me")) });
     sleep(D * 3).await;
-    assert_eq!(second.standing(), Standing::Held);
+    assert_eq!(second.lease_state(), LeaseState::Held);
 }
 
 /// C6: a lease that an operator deleted and that is made anew counts from the start again, and comes by the old counter.
@@ -185,7 +185,7 @@ async fn lost_responses_cost_neither_the_lease_nor_the_checkpoint() {
         scene.cloud.faults("me").next("UpdateItem", Fault::LoseResponse);
         sleep(Duration::from_secs(5)).await;
     }
-    assert_eq!(held.standing(), Standing::Held);
+    assert_eq!(held.lease_state(), LeaseState::Held);
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +250,7 @@ async fn a_lane_that_is_cancelled_counts_as_lost() {
     let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
     lane.abort();
     let _cancelled = lane.await;
-    assert_eq!(held.standing(), Standing::Lost(LostReason::Dropped));
+    assert_eq!(held.lease_state(), LeaseState::Lost(LostReason::Dropped));
     assert!(held.end(&[], &Arc::new(scene.discover().await)).await.is_err());
 }
 
@@ -269,10 +269,10 @@ async fn a_hand_off_is_seen_by_an_owner_that_only_checkpoints_and_is_completed_b
     scene.other.start_handoff(&scene.key, &me, &WorkerId::from("other")).await.expect("the table answers");
     held.checkpoint(at(1)).await.expect("the old owner may");
     sleep(Duration::from_millis(1)).await;
-    assert!(matches!(held.standing(), Standing::Revoking { .. }), "{:?}", held.standing());
+    assert!(matches!(held.lease_state(), LeaseState::Revoking { .. }), "{:?}", held.lease_state());
     held.checkpoint(at(2)).await.expect("until it hands over");
     held.release().await.expect("handed over");
-    assert!(matches!(held.standing(), Standing::Lost(LostReason::Released)));
+    assert!(matches!(held.lease_state(), LeaseState::Lost(LostReason::Released)));
     lane.await.expect("no panic");
     let row = scene.row().await;
     assert_eq!((row.owner, row.checkpoint_owner, row.checkpoint), (Some(WorkerId::from("other")), None, at(2)));
@@ -284,9 +284,12 @@ async fn an_idle_owner_sees_a_hand_off_with_its_next_renewal_and_the_deadline_en
     let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
     let me = WorkerId::from("me");
     scene.other.start_handoff(&scene.key, &me, &WorkerId::from("other")).await.expect("the table answers");
-    let mut standing = held.watch();
+    let mut lease_state = held.watch();
     let seen = tokio::time::Instant::now();
-    standing.wait_for(|standing| matches!(standing, Standing::Revoking { .. })).await.expect("the lane lives");
+    lease_state
+        .wait_for(|lease_state| matches!(lease_state, LeaseState::Revoking { .. }))
+        .await
+        .expect("the lane lives");
     assert!(seen.elapsed() <= Duration::from_secs(4));
     // The processor never answers: the old owner renews until the deadline, then hands over all the same.
     assert_eq!(lane.await.expect("no panic").0, LostReason::Released);
@@ -380,7 +383,7 @@ async fn at_the_deadline_the_processor_is_stopped_before_the_table_names_another
         }
     };
     timeout(D * 5, handed_over).await.expect("the deadline comes");
-    assert_eq!(held.standing(), Standing::Lost(LostReason::Released));
+    assert_eq!(held.lease_state(), LeaseState::Lost(LostReason::Released));
     assert_eq!(scene.row().await.owner, Some(WorkerId::from("other")));
 }
 
@@ -391,7 +394,7 @@ async fn at_shutdown_the_processor_has_until_the_deadline() {
     let deadline = Tick::new(Duration::from_secs(20));
     scene.shutdown.begin(deadline);
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(held.standing(), Standing::Revoking { deadline });
+    assert_eq!(held.lease_state(), LeaseState::Revoking { deadline });
     assert_eq!(lane.await.expect("no panic").0, LostReason::Released);
     assert_eq!(scene.row().await.owner, None);
 }
@@ -410,7 +413,7 @@ async fn a_release_that_arrives_late_does_not_end_the_next_epoch() {
     assert!(matches!(scene.other.assign(&scene.key, &row.seen(), &me).await, Ok(Written::Accepted(_))));
     let (again, _lane) = scene.adopt("me again").await.expect("it is ours again");
     sleep(Duration::from_secs(20)).await;
-    assert_eq!((again.standing(), scene.row().await.owner), (Standing::Held, Some(me)));
+    assert_eq!((again.lease_state(), scene.row().await.owner), (LeaseState::Held, Some(me)));
 }
 
 /// A renewal that has landed, and whose answer is lost, does not keep the lease from being released.

@@ -48,23 +48,23 @@ fn takes_a_lock_whose_version_stood_still_for_its_own_duration() {
 #[test]
 fn observes_from_the_first_heartbeat_missed() {
     let mut candidate = candidate();
-    assert_eq!(candidate.standing(at(0)), Standing::Following);
+    assert_eq!(candidate.role(at(0)), LeaderRole::Following);
     candidate.looked(at(0), Some(lock("other", "v1")));
-    assert_eq!(candidate.standing(at(3900)), Standing::Following);
-    assert_eq!(candidate.standing(at(4000)), Standing::Observing);
+    assert_eq!(candidate.role(at(3900)), LeaderRole::Following);
+    assert_eq!(candidate.role(at(4000)), LeaderRole::Observing);
     candidate.looked(at(4000), Some(lock("other", "v2")));
-    assert_eq!(candidate.standing(at(4000)), Standing::Following);
+    assert_eq!(candidate.role(at(4000)), LeaderRole::Following);
 }
 
 #[test]
 fn leads_until_nine_tenths_after_the_sending_of_its_last_write() {
     let mut leader = leader();
-    assert_eq!(leader.standing(at(8999)), Standing::Leading { until: at(9000) });
-    assert_eq!(leader.standing(at(9000)), Standing::Following);
+    assert_eq!(leader.role(at(8999)), LeaderRole::Leading { until: at(9000) });
+    assert_eq!(leader.role(at(9000)), LeaderRole::Following);
     let (held, next) = leader.next_heartbeat(at(3334), || "v2".to_owned()).expect("it leads");
     assert_eq!((held, &next), (lock("me", "v1"), &lock("me", "v2")));
     assert!(!leader.beat(at(3334), next, Outcome::Accepted));
-    assert_eq!(leader.standing(at(4000)), Standing::Leading { until: at(12_334) });
+    assert_eq!(leader.role(at(4000)), LeaderRole::Leading { until: at(12_334) });
     assert_eq!(leader.next_heartbeat_at(), Some(at(3334) + D / 3));
 }
 
@@ -79,7 +79,7 @@ fn never_two_lead() {
         candidate.looked(at(seen), Some(lock("other", "v1")));
         for now in (seen..seen + 12_000).step_by(50) {
             let taken = candidate.looked(at(now), Some(lock("other", "v1"))) != Look::Wait;
-            let leading = matches!(leader.standing(at(now)), Standing::Leading { .. });
+            let leading = matches!(leader.role(at(now)), LeaderRole::Leading { .. });
             assert!(!(taken && leading), "sent {sent}, seen {seen}, now {now}");
         }
     }
@@ -90,7 +90,7 @@ fn another_ones_lock_means_that_ours_is_lost() {
     let mut leader = leader();
     let (_, next) = leader.next_heartbeat(at(3000), || "v2".to_owned()).expect("it leads");
     assert!(leader.beat(at(3000), next, Outcome::Refused));
-    assert_eq!(leader.standing(at(3001)), Standing::Following);
+    assert_eq!(leader.role(at(3001)), LeaderRole::Following);
     assert_eq!(leader.looked(at(3001), Some(lock("other", "x"))), Look::Wait);
     assert_eq!(leader.ours().count(), 0);
 }
@@ -104,9 +104,9 @@ fn a_heartbeat_in_doubt_keeps_its_version_and_counts_from_its_first_sending() {
     let (held, again) = leader.next_heartbeat(at(5000), || "v3".to_owned()).expect("it leads");
     assert_eq!((held, &again), (lock("me", "v1"), &next));
     assert!(leader.beat(at(5000), again, Outcome::Refused), "a look must tell");
-    assert_eq!(leader.standing(at(5000)), Standing::Leading { until: at(9000) });
+    assert_eq!(leader.role(at(5000)), LeaderRole::Leading { until: at(9000) });
     assert_eq!(leader.looked(at(5100), Some(next.clone())), Look::Wait);
-    assert_eq!(leader.standing(at(5100)), Standing::Leading { until: at(12_000) });
+    assert_eq!(leader.role(at(5100)), LeaderRole::Leading { until: at(12_000) });
     let (held, _) = leader.next_heartbeat(at(6000), || "v3".to_owned()).expect("it leads");
     assert_eq!(held, next);
 }
@@ -117,9 +117,9 @@ fn a_heartbeat_in_doubt_that_never_worked_changes_nothing() {
     let (_, next) = leader.next_heartbeat(at(3000), || "v2".to_owned()).expect("it leads");
     leader.beat(at(3000), next.clone(), Outcome::Unknown);
     assert_eq!(leader.looked(at(4000), Some(lock("me", "v1"))), Look::Wait);
-    assert_eq!(leader.standing(at(4000)), Standing::Leading { until: at(9000) });
+    assert_eq!(leader.role(at(4000)), LeaderRole::Leading { until: at(9000) });
     assert!(!leader.beat(at(5000), next, Outcome::Accepted));
-    assert_eq!(leader.standing(at(5000)), Standing::Leading { until: at(14_000) });
+    assert_eq!(leader.role(at(5000)), LeaderRole::Leading { until: at(14_000) });
 }
 
 #[test]
@@ -128,27 +128,27 @@ fn a_take_in_doubt_is_recognised_by_its_version() {
     candidate.looked(at(0), None);
     let mine = candidate.next_take(|| "v1".to_owned());
     candidate.took(at(0), mine.clone(), Outcome::Unknown);
-    assert_eq!(candidate.standing(at(1)), Standing::Following);
+    assert_eq!(candidate.role(at(1)), LeaderRole::Following);
     // Not there yet: tried again, as the same version.
     assert_eq!(candidate.looked(at(2000), None), Look::Take { seen: None });
     assert_eq!(candidate.next_take(|| "v2".to_owned()), mine);
     candidate.took(at(2000), mine.clone(), Outcome::Refused);
     assert_eq!(candidate.looked(at(2001), Some(mine)), Look::Wait);
-    assert_eq!(candidate.standing(at(2001)), Standing::Leading { until: at(9000) });
+    assert_eq!(candidate.role(at(2001)), LeaderRole::Leading { until: at(9000) });
 }
 
 #[test]
 fn a_lock_of_ours_that_we_gave_up_is_taken_again_under_its_version() {
     let mut leader = leader();
     // Cut off until long after its time; nobody else was there.
-    assert_eq!(leader.standing(at(30_000)), Standing::Following);
+    assert_eq!(leader.role(at(30_000)), LeaderRole::Following);
     assert!(leader.next_heartbeat(at(30_000), || "v2".to_owned()).is_none());
     let ours = lock("me", "v1");
     assert_eq!(leader.looked(at(30_000), Some(ours.clone())), Look::Take { seen: Some(ours) });
     let next = leader.next_take(|| "v2".to_owned());
     assert_eq!(next, lock("me", "v2"));
     leader.took(at(30_000), next, Outcome::Accepted);
-    assert_eq!(leader.standing(at(30_001)), Standing::Leading { until: at(39_000) });
+    assert_eq!(leader.role(at(30_001)), LeaderRole::Leading { until: at(39_000) });
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_zombie_s_late_take_does_not_make_a_leader_of_the_past() {
     candidate.took(at(0), mine.clone(), Outcome::Unknown);
     // It takes effect when its time is over.
     assert_eq!(candidate.looked(at(9500), Some(mine.clone())), Look::Take { seen: Some(mine.clone()) });
-    assert_eq!(candidate.standing(at(9500)), Standing::Following);
+    assert_eq!(candidate.role(at(9500)), LeaderRole::Following);
     assert_ne!(candidate.next_take(|| "v2".to_owned()), mine);
 }
 

@@ -160,7 +160,7 @@ impl Belonging {
             }
         }
         let claim = Claim { stream: text, in_place_of };
-        self.standing.send_replace(TableOf::Unknown);
+        self.table_of.send_replace(TableOf::Unknown);
         self.findings.mended(FindingKind::OtherStream, &self.table);
         // Refused: another worker has done the same, or something else; what is bound then is looked at next.
         self.patiently(trying(), || self.store.bind(claim)).await?;

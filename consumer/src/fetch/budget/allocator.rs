@@ -6,16 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// - a shard that holds nothing is served first come, first served, as soon as its bytes fit; a large ask leaves the last
 ///   [`KEPT_BACK`] of the budget to small ones;
-/// - one that has waited for long (it is [urgent](Ledger::make_urgent)) is given what there is, in quarters, down to the least that it
+/// - one that has waited for long (it is [urgent](Allocator::make_urgent)) is given what there is, in quarters, down to the least that it
 ///   can use: shards whose user code stands still cannot keep the others from reading (the rule *the budget*);
 /// - a shard that holds something reads ahead only while half of the budget would stay free after it, and holds at most
 ///   [`HELD_MAX`] answers: shards whose user code is slow cannot take all bytes from those whose user code is not;
 /// - when nothing is taken at all, any ask is granted, whatever its size.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Ledger {
+pub(super) struct Allocator {
     capacity: u64,
     used: u64,
-    shares: BTreeMap<ShareId, Standing>,
+    shares: BTreeMap<ShareId, ShareState>,
     /// Asks of shards that hold nothing, in order of arrival.
     needed: BTreeSet<(Ticket, ShareId)>,
     /// Those of them that have waited for long.
@@ -32,7 +32,7 @@ type Ticket = u64;
 
 /// A share that holds permits or asks for one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Standing {
+struct ShareState {
     held: usize,
     ask: Option<Ask>,
 }
@@ -53,7 +53,7 @@ pub(super) struct Grant {
     pub(super) bytes: u64,
 }
 
-impl Ledger {
+impl Allocator {
     pub(super) const fn new(capacity: u64) -> Self {
         Self {
             capacity,
@@ -134,7 +134,7 @@ impl Ledger {
     }
 
     /// Changes a share's standing and puts its ask where that belongs.
-    fn change(&mut self, share: ShareId, change: impl FnOnce(&mut Standing)) {
+    fn change(&mut self, share: ShareId, change: impl FnOnce(&mut ShareState)) {
         let standing = self.shares.entry(share).or_default();
         if let Some(ask) = standing.ask {
             self.needed.remove(&(ask.ticket, share));
@@ -169,99 +169,99 @@ mod tests {
 
     use super::*;
 
-    fn granted(ledger: &mut Ledger) -> Vec<(u64, u64)> {
-        std::iter::from_fn(|| ledger.next_grant()).map(|grant| (grant.share.0, grant.bytes)).collect()
+    fn granted(allocator: &mut Allocator) -> Vec<(u64, u64)> {
+        std::iter::from_fn(|| allocator.next_grant()).map(|grant| (grant.share.0, grant.bytes)).collect()
     }
 
     #[test]
     fn shards_without_anything_come_first_and_in_order() {
-        let mut ledger = Ledger::new(100);
-        ledger.ask(ShareId(1), 40, 40);
-        assert_eq!(granted(&mut ledger), [(1, 40)]);
+        let mut allocator = Allocator::new(100);
+        allocator.ask(ShareId(1), 40, 40);
+        assert_eq!(granted(&mut allocator), [(1, 40)]);
         // One that holds something wants to read ahead, two need something.
-        ledger.ask(ShareId(1), 5, 5);
-        ledger.ask(ShareId(2), 70, 70);
-        ledger.ask(ShareId(3), 10, 10);
+        allocator.ask(ShareId(1), 5, 5);
+        allocator.ask(ShareId(2), 70, 70);
+        allocator.ask(ShareId(3), 10, 10);
         // The larger one was first, and nobody may pass it.
-        assert_eq!(granted(&mut ledger), []);
+        assert_eq!(granted(&mut allocator), []);
         // With its answer done, the first shard holds nothing again, and stands at its old place in the row.
-        ledger.release(ShareId(1), 40);
-        assert_eq!(granted(&mut ledger), [(1, 5), (2, 70), (3, 10)]);
+        allocator.release(ShareId(1), 40);
+        assert_eq!(granted(&mut allocator), [(1, 5), (2, 70), (3, 10)]);
     }
 
     #[test]
     fn reading_ahead_leaves_half_of_the_budget_to_others() {
-        let mut ledger = Ledger::new(100);
-        ledger.ask(ShareId(1), 30, 30);
-        assert_eq!(granted(&mut ledger), [(1, 30)]);
-        ledger.ask(ShareId(1), 20, 20);
-        assert_eq!(granted(&mut ledger), [(1, 20)]);
-        ledger.ask(ShareId(1), 1, 1);
-        assert_eq!(granted(&mut ledger), []);
-        ledger.ask(ShareId(2), 50, 50);
-        assert_eq!(granted(&mut ledger), [(2, 50)]);
+        let mut allocator = Allocator::new(100);
+        allocator.ask(ShareId(1), 30, 30);
+        assert_eq!(granted(&mut allocator), [(1, 30)]);
+        allocator.ask(ShareId(1), 20, 20);
+        assert_eq!(granted(&mut allocator), [(1, 20)]);
+        allocator.ask(ShareId(1), 1, 1);
+        assert_eq!(granted(&mut allocator), []);
+        allocator.ask(ShareId(2), 50, 50);
+        assert_eq!(granted(&mut allocator), [(2, 50)]);
     }
 
     #[test]
     fn a_shard_holds_no_more_than_a_few_answers() {
-        let mut ledger = Ledger::new(1000);
+        let mut allocator = Allocator::new(1000);
         for _ in 0..HELD_MAX {
-            ledger.ask(ShareId(1), 1, 1);
-            assert_eq!(granted(&mut ledger), [(1, 1)]);
+            allocator.ask(ShareId(1), 1, 1);
+            assert_eq!(granted(&mut allocator), [(1, 1)]);
         }
-        ledger.ask(ShareId(1), 1, 1);
-        assert_eq!(granted(&mut ledger), []);
-        ledger.release(ShareId(1), 1);
-        assert_eq!(granted(&mut ledger), [(1, 1)]);
+        allocator.ask(ShareId(1), 1, 1);
+        assert_eq!(granted(&mut allocator), []);
+        allocator.release(ShareId(1), 1);
+        assert_eq!(granted(&mut allocator), [(1, 1)]);
     }
 
     /// Q13: shards that stand still hold nearly all.
     #[test]
     fn an_ask_that_waits_for_long_is_given_a_part() {
-        let mut ledger = Ledger::new(128);
-        ledger.ask(ShareId(0), 108, 108);
-        assert_eq!(granted(&mut ledger), [(0, 108)]);
-        ledger.ask(ShareId(1), 2, 24);
-        ledger.ask(ShareId(2), 2, 24);
-        ledger.ask(ShareId(3), 4, 4);
-        assert_eq!(granted(&mut ledger), [], "the first waits, and nobody passes it");
-        ledger.make_urgent(ShareId(2));
-        assert_eq!(granted(&mut ledger), [(2, 5)]);
-        ledger.make_urgent(ShareId(1));
-        assert_eq!(granted(&mut ledger), [(1, 3), (3, 4)]);
+        let mut allocator = Allocator::new(128);
+        allocator.ask(ShareId(0), 108, 108);
+        assert_eq!(granted(&mut allocator), [(0, 108)]);
+        allocator.ask(ShareId(1), 2, 24);
+        allocator.ask(ShareId(2), 2, 24);
+        allocator.ask(ShareId(3), 4, 4);
+        assert_eq!(granted(&mut allocator), [], "the first waits, and nobody passes it");
+        allocator.make_urgent(ShareId(2));
+        assert_eq!(granted(&mut allocator), [(2, 5)]);
+        allocator.make_urgent(ShareId(1));
+        assert_eq!(granted(&mut allocator), [(1, 3), (3, 4)]);
         // Whatever they ask: never more than there is.
         for share in 4..20 {
-            ledger.ask(ShareId(share), 2, 24);
-            ledger.make_urgent(ShareId(share));
+            allocator.ask(ShareId(share), 2, 24);
+            allocator.make_urgent(ShareId(share));
         }
-        assert_eq!(granted(&mut ledger).iter().map(|(_, bytes)| bytes).sum::<u64>(), 8);
-        assert_eq!(ledger.used(), 128);
+        assert_eq!(granted(&mut allocator).iter().map(|(_, bytes)| bytes).sum::<u64>(), 8);
+        assert_eq!(allocator.used(), 128);
     }
 
     #[test]
     fn a_large_ask_leaves_the_last_part_to_small_ones() {
-        let mut ledger = Ledger::new(128);
-        ledger.ask(ShareId(0), 2, 100);
-        ledger.ask(ShareId(1), 2, 20);
-        assert_eq!(granted(&mut ledger), [(0, 100)]);
-        ledger.withdraw(ShareId(1));
-        ledger.ask(ShareId(2), 20, 20);
-        assert_eq!(granted(&mut ledger), [(2, 20)]);
+        let mut allocator = Allocator::new(128);
+        allocator.ask(ShareId(0), 2, 100);
+        allocator.ask(ShareId(1), 2, 20);
+        assert_eq!(granted(&mut allocator), [(0, 100)]);
+        allocator.withdraw(ShareId(1));
+        allocator.ask(ShareId(2), 20, 20);
+        assert_eq!(granted(&mut allocator), [(2, 20)]);
     }
 
     #[test]
     fn an_ask_larger_than_the_budget_is_granted_when_nothing_is_taken() {
-        let mut ledger = Ledger::new(100);
-        ledger.ask(ShareId(1), 1000, 1000);
-        assert_eq!(granted(&mut ledger), [(1, 100)]);
+        let mut allocator = Allocator::new(100);
+        allocator.ask(ShareId(1), 1000, 1000);
+        assert_eq!(granted(&mut allocator), [(1, 100)]);
         // The answer was larger still.
-        ledger.settle(100, 700);
-        ledger.ask(ShareId(2), 1, 1);
-        assert_eq!(granted(&mut ledger), []);
-        ledger.release(ShareId(1), 700);
-        assert_eq!(granted(&mut ledger), [(2, 1)]);
-        ledger.release(ShareId(2), 1);
-        assert_eq!(ledger, Ledger { next_ticket: 2, ..Ledger::new(100) });
+        allocator.settle(100, 700);
+        allocator.ask(ShareId(2), 1, 1);
+        assert_eq!(granted(&mut allocator), []);
+        allocator.release(ShareId(1), 700);
+        assert_eq!(granted(&mut allocator), [(2, 1)]);
+        allocator.release(ShareId(2), 1);
+        assert_eq!(allocator, Allocator { next_ticket: 2, ..Allocator::new(100) });
     }
 
     proptest! {
@@ -271,36 +271,36 @@ mod tests {
         fn never_over_the_budget_and_nobody_starves(
             steps in proptest::collection::vec((0_u64..6, 0_u64..130, any::<bool>(), any::<bool>()), 1..200)
         ) {
-            let mut ledger = Ledger::new(100);
+            let mut allocator = Allocator::new(100);
             let mut held: Vec<(u64, u64)> = Vec::new();
             let mut asking = BTreeSet::new();
             for (share, bytes, release, urgent) in steps {
                 if release && let Some(at) = held.iter().position(|(holder, _)| *holder == share) {
                     let (_, bytes) = held.remove(at);
-                    ledger.release(ShareId(share), bytes);
+                    allocator.release(ShareId(share), bytes);
                 } else if asking.insert(share) {
-                    ledger.ask(ShareId(share), bytes / 10, bytes);
+                    allocator.ask(ShareId(share), bytes / 10, bytes);
                 }
                 if urgent {
-                    ledger.make_urgent(ShareId(share));
+                    allocator.make_urgent(ShareId(share));
                 }
-                for (share, bytes) in granted(&mut ledger) {
+                for (share, bytes) in granted(&mut allocator) {
                     prop_assert!(asking.remove(&share));
                     held.push((share, bytes));
                 }
-                prop_assert!(ledger.used <= 100);
-                prop_assert_eq!(ledger.used, held.iter().map(|(_, bytes)| bytes).sum::<u64>());
+                prop_assert!(allocator.used <= 100);
+                prop_assert_eq!(allocator.used, held.iter().map(|(_, bytes)| bytes).sum::<u64>());
             }
             while let Some((share, bytes)) = held.pop() {
-                ledger.release(ShareId(share), bytes);
-                for (share, bytes) in granted(&mut ledger) {
+                allocator.release(ShareId(share), bytes);
+                for (share, bytes) in granted(&mut allocator) {
                     prop_assert!(asking.remove(&share));
                     held.insert(0, (share, bytes));
                 }
             }
             prop_assert!(asking.is_empty());
-            let next_ticket = ledger.next_ticket;
-            prop_assert_eq!(ledger, Ledger { next_ticket, ..Ledger::new(100) });
+            let next_ticket = allocator.next_ticket;
+            prop_assert_eq!(allocator, Allocator { next_ticket, ..Allocator::new(100) });
         }
     }
 }
