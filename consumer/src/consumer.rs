@@ -14,7 +14,7 @@ use crate::lease::{OtherStream, WorkerId};
 use crate::process::batches::Batches;
 use crate::process::blocked::Watched;
 use crate::process::deliver::{Work, deliver};
-use crate::process::lanes::Lanes;
+use crate::process::parallel::Parallel;
 use crate::process::{Concurrency, OnError, Shard, ShutdownReport};
 use crate::record::Record;
 use crate::settings::Settings;
@@ -114,7 +114,7 @@ impl Consumer {
     /// # Errors
     /// [`RunError::Read`] when a shard cannot be read and [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard)
     /// is set; otherwise the other shards go on, and [`findings`](ConsumerHandle::findings) tells of it. Errors returned by the
-    /// closure do not end this call. [`RunError::Setting`] for more lanes than 10 000. [`RunError::LeaseTableGone`] when the lease table
+    /// closure do not end this call. [`RunError::Setting`] for a concurrency of more than 10 000. [`RunError::LeaseTableGone`] when the lease table
     /// has not existed for 30 s.
     pub async fn run_records<H, F, E>(self, concurrency: Concurrency, closure: H) -> Result<(), RunError>
     where
@@ -124,7 +124,7 @@ impl Consumer {
     {
         concurrency.validate()?;
         let (handler, on_error) = (Arc::new(closure), self.on_error.clone());
-        self.run_work(move |shard, rng| Lanes::new(Arc::clone(&handler), concurrency, shard, on_error.clone(), rng))
+        self.run_work(move |shard, rng| Parallel::new(Arc::clone(&handler), concurrency, shard, on_error.clone(), rng))
             .await
     }
 

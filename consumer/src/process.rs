@@ -4,13 +4,13 @@ pub(crate) mod attempt;
 pub(crate) mod batches;
 pub(crate) mod blocked;
 pub(crate) mod deliver;
-pub(crate) mod lanes;
 pub(crate) mod left;
 pub(crate) mod on_error;
+pub(crate) mod parallel;
 pub(crate) mod shard_task;
 pub(crate) mod state;
 
-pub use self::lanes::Concurrency;
 pub use self::left::{ShardReport, ShutdownReport, Unfinished};
 pub use self::on_error::{DeadLetter, DeadLetterSink, OnError};
+pub use self::parallel::Concurrency;
 pub use self::shard_task::{End, Event, Shard};

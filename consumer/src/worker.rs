@@ -178,7 +178,7 @@ impl Keeper {
         self.leave().await;
     }
 
-    /// Waits until each held lease is released by its reader, or by its lane at the deadline; then lets go of what is still
+    /// Waits until each held lease is released by its reader, or by its renewer at the deadline; then lets go of what is still
     /// named as ours: a child made in our name a moment ago, or a lease that the leader has given us since.
     async fn leave(&mut self) {
         self.leaving = true;

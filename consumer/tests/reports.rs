@@ -130,7 +130,7 @@ async fn what_is_done_is_reported_as_done() {
     assert_eq!(log.lines_with("WARN"), [""; 0]);
 }
 
-/// Records that wait for a lane, and one behind them that is done, count as they are.
+/// Records that wait for a slot, and one behind them that is done, count as they are.
 #[tokio::test(start_paused = true)]
 async fn records_in_parallel_are_counted_one_by_one() {
     let cloud = Cloud::new();

@@ -56,7 +56,7 @@ async fn a_worker_that_stood_still_learns_when_it_goes_on_that_its_lease_has_run
     }
 }
 
-/// Records wait for their lanes when the worker stands still. It goes on with the end of one of them, before any timer: the
+/// Records wait for their slots when the worker stands still. It goes on with the end of one of them, before any timer: the
 /// next is not begun (C7).
 #[tokio::test(start_paused = true)]
 async fn no_record_is_begun_after_the_lease_has_run_out() {

@@ -168,7 +168,7 @@ impl<W: Work> Task<W> {
         let due = self.commit.due().filter(|_| self.writing.is_none()).map(|due| self.shard.clock().instant(due));
         let (give_up_at, seen) = (self.give_up_at, &self.seen);
         // Deadlines first, then running work, then new work. After a pause, a worker may resume because a record finished, before
-        // its lane has noticed that the lease has run out: the next record is not begun.
+        // its renewer has noticed that the lease has run out: the next record is not begun.
         tokio::select! { biased;
             lease_state = self.lease_state.wait_for(|lease_state| lease_state != seen) => match lease_state {
                 Ok(lease_state) => Next::LeaseState(lease_state.clone()),

@@ -251,7 +251,7 @@ impl Shard {
             lease_state = changed => (Input::LeaseState(lease_state), None),
             done = parents, if waiting => (if done { Input::ParentsDone } else { Input::Released }, None),
             fetched = fetched => match fetched {
-                // Woken from suspension, with the lane's timers still to come.
+                // Woken from suspension, with the renewer's timers still to come.
                 Some(Fetched::Batch(_)) if self.held.expiry().has_passed() => (Input::LeaseState(LeaseState::Lost(LostReason::Expired)), None),
                 Some(fetched @ Fetched::Batch(_)) => (Input::Batch, Some(fetched)),
                 Some(fetched @ Fetched::End(_)) => (Input::End, Some(fetched)),

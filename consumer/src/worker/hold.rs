@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clock::Tick;
 use crate::lease::holder::held::{Failed, HeldLease, HoldContext};
-use crate::lease::holder::lane::adopt;
+use crate::lease::holder::renewer::adopt;
 use crate::lease::holder::shutdown::Shutdown;
 use crate::lease::{Lease, LeaseKey, LostReason};
 
@@ -34,7 +34,7 @@ pub(super) async fn hold(
     let (key, counter) = (lease.key.clone(), lease.counter);
     let clock = Arc::clone(&context.clock);
     match adopt(context, lease, shutdown, finished, rng).await {
-        Ok((held, lane)) => {
+        Ok((held, renewer)) => {
             let (reader, failed) = (held.alive(), held.failed());
             tracing::info!(lease = %key, epoch = held.epoch().0, "lease held");
             match place {
@@ -44,7 +44,7 @@ pub(super) async fn hold(
                 }
                 None => drop(held),
             }
-            let (lost, counter) = lane.run().await;
+            let (lost, counter) = renewer.run().await;
             Ended { key, failed, reader: Some(reader), lost, counter }
         }
         Err(lost) => Ended { key, failed: Failed::default(), reader: None, lost, counter },

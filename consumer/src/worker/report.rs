@@ -7,7 +7,7 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::clock::Tick;
 use crate::lease::holder::held::HoldContext;
-use crate::lease::holder::lane::pause;
+use crate::lease::holder::renewer::pause;
 use crate::lease::holder::shutdown::Shutdown;
 use crate::lease::{UnixSeconds, WorkerReport};
 

@@ -341,9 +341,9 @@ impl Fleet {
                 };
                 consumer.run(take).await
             }
-            Face::Records(lanes) => {
+            Face::Records(records) => {
                 let take = move |record: Record| processor.take_one(&record);
-                consumer.run_records(Concurrency::per_key(lanes), take).await
+                consumer.run_records(Concurrency::per_key(records), take).await
             }
             Face::Shards => {
                 read_all(consumer, processor).await;

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Clock, Tick};
 use crate::lease::holder::hints::Hints;
-use crate::lease::holder::lane::pause;
 use crate::lease::holder::renew::LostReason;
+use crate::lease::holder::renewer::pause;
 use crate::lease::table::belonging::{Belonging, ClaimError};
 use crate::lease::table::lease::{Checkpoint, Lease, LeaseKey, WorkerId};
 use crate::lease::table::store::LeaseStore;
@@ -115,7 +115,7 @@ pub(crate) struct HeldLease {
     failed: Failed,
 }
 
-/// The way to the lane of a lease.
+/// The way to the renewer of a lease.
 #[derive(Clone)]
 enum Commands {
     /// Keeps the lease renewed.
@@ -135,7 +135,7 @@ impl Failed {
 }
 
 /// When a lease runs out, by the clock of leases, which goes on while the machine sleeps or the process stands still: the
-/// lane of the lease may not have noticed, for its timers stood still as well. Clones share it.
+/// renewer of the lease may not have noticed, for its timers stood still as well. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Expiry {
     clock: Arc<Clock>,
@@ -235,7 +235,7 @@ impl HeldLease {
 
     pub(crate) fn lease_state(&self) -> LeaseState {
         let lease_state = self.lease_state.borrow().clone();
-        // A lane that was cancelled with its worker, or has panicked, says nothing.
+        // A renewer that was cancelled with its worker, or has panicked, says nothing.
         let silent = self.lease_state.has_changed().is_err() && !matches!(lease_state, LeaseState::Lost(_));
         if silent { LeaseState::Lost(LostReason::Dropped) } else { lease_state }
     }
@@ -317,7 +317,7 @@ impl HeldLease {
         {
             return answer;
         }
-        // The lane ended, and it says why before it does.
+        // The renewer ended, and it says why before it does.
         let reason = match self.lease_state() {
             LeaseState::Lost(reason) => reason,
             LeaseState::Held | LeaseState::Revoking { .. } => LostReason::Dropped,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::clock::Tick;
 use crate::lease::holder::held::{CheckpointError, HeldLease, LeaseState};
-use crate::lease::holder::lane::pause;
 use crate::lease::holder::renew::LostReason;
+use crate::lease::holder::renewer::pause;
 use crate::lease::table::lease::{Checkpoint, Lease, LeaseKey};
 use crate::lease::table::parents::{Parent, Start, Waiting, parents_of};
 use crate::lease::table::store::{LeaseStore, StoreError, Written};

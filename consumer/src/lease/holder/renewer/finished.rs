@@ -1,10 +1,10 @@
 //! The lease of a finished shard: kept alive until clean-up deletes it.
 
 use crate::lease::holder::cleanup::{self, Cleaned};
-use crate::lease::holder::lane::Lane;
 use crate::lease::holder::renew::{LostReason, Write};
+use crate::lease::holder::renewer::LeaseRenewer;
 
-impl Lane {
+impl LeaseRenewer {
     /// A finished lease needs no reader; it is renewed until clean-up deletes it, since a leader would otherwise take it
     /// for orphaned and give it to one worker after the other.
     pub(super) async fn keep_finished(&mut self) -> Result<(), LostReason> {

@@ -65,10 +65,10 @@ impl Scene {
         connection: &str,
     ) -> Result<(HeldLease, tokio::task::JoinHandle<(LostReason, u64)>), LostReason> {
         let context = self.context(connection).await;
-        let (held, lane) =
+        let (held, renewer) =
             adopt(context, self.row().await, self.shutdown.clone(), Arc::default(), fastrand::Rng::with_seed(7))
                 .await?;
-        Ok((held, tokio::spawn(lane.run())))
+        Ok((held, tokio::spawn(renewer.run())))
     }
 
     async fn delete_row(&self) {
@@ -90,7 +90,7 @@ fn at(n: u64) -> Checkpoint {
 #[tokio::test(start_paused = true)]
 async fn adoption_writes_before_anything_is_read_and_renewals_follow_every_third_of_the_duration() {
     let scene = Scene::start().await;
-    let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, _renewer) = scene.adopt("me").await.expect("nobody else wants it");
     let adopted = scene.row().await.counter;
     assert_eq!(held.epoch(), Epoch(adopted));
     assert!(adopted > 1, "as a renewal would have moved it");
@@ -104,11 +104,11 @@ async fn adoption_writes_before_anything_is_read_and_renewals_follow_every_third
 #[tokio::test(start_paused = true)]
 async fn of_two_processes_under_one_id_the_one_that_adopted_last_holds_the_lease() {
     let scene = Scene::start().await;
-    let (_first, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (_first, renewer) = scene.adopt("me").await.expect("nobody else wants it");
     scene.cloud.faults("me").next("UpdateItem", Fault::LoseRequest);
     sleep(D / 3).await;
-    let (second, _lane) = scene.adopt("twin").await.expect("the first one's renewal is lost");
-    let ended = timeout(D * 3, lane).await.expect("it is refused").expect("no panic");
+    let (second, _renewer) = scene.adopt("twin").await.expect("the first one's renewal is lost");
+    let ended = timeout(D * 3, renewer).await.expect("it is refused").expect("no panic");
     assert_eq!(ended.0, LostReason::Taken { by: Some(WorkerId::from("me")) });
     sleep(D * 3).await;
     assert_eq!(second.lease_state(), LeaseState::Held);
@@ -118,7 +118,7 @@ async fn of_two_processes_under_one_id_the_one_that_adopted_last_holds_the_lease
 #[tokio::test(start_paused = true)]
 async fn a_lease_made_anew_is_not_renewed_by_the_owner_of_the_old_one() {
     let scene = Scene::start().await;
-    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
     let mut anew = Lease::new(scene.key.clone(), Checkpoint::TrimHorizon);
     anew.owner = Some(WorkerId::from("other"));
     anew.counter = scene.row().await.counter;
@@ -126,7 +126,7 @@ async fn a_lease_made_anew_is_not_renewed_by_the_owner_of_the_old_one() {
     scene.other.create(&anew).await.expect("a new lease");
     let lost = held.checkpoint(at(7)).await.expect_err("another worker holds it");
     assert!(matches!(lost, CheckpointError::LeaseLost { .. }), "{lost}");
-    assert_eq!(lane.await.expect("no panic").0, LostReason::Taken { by: Some(WorkerId::from("other")) });
+    assert_eq!(renewer.await.expect("no panic").0, LostReason::Taken { by: Some(WorkerId::from("other")) });
     assert_eq!(scene.row().await, anew);
 }
 
@@ -135,7 +135,7 @@ async fn a_lease_made_anew_is_not_renewed_by_the_owner_of_the_old_one() {
 async fn no_child_is_made_by_the_owner_of_a_lease_that_is_gone_or_another_s() {
     for anew in [false, true] {
         let scene = Scene::start().await;
-        let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+        let (held, _renewer) = scene.adopt("me").await.expect("nobody else wants it");
         let mut row = scene.row().await;
         row.owner = Some(WorkerId::from("other"));
         scene.delete_row().await;
@@ -163,7 +163,7 @@ async fn no_child_is_made_by_the_owner_of_a_lease_that_is_gone_or_another_s() {
 #[tokio::test(start_paused = true)]
 async fn a_checkpoint_each_second_is_all_the_writes_there_are() {
     let scene = Scene::start().await;
-    let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, _renewer) = scene.adopt("me").await.expect("nobody else wants it");
     scene.cloud.clear_calls("me");
     for second in 1..=60 {
         sleep(Duration::from_millis(999)).await;
@@ -177,7 +177,7 @@ async fn a_checkpoint_each_second_is_all_the_writes_there_are() {
 async fn lost_responses_cost_neither_the_lease_nor_the_checkpoint() {
     let scene = Scene::start().await;
     scene.cloud.faults("me").next("UpdateItem", Fault::LoseResponse);
-    let (held, _lane) = scene.adopt("me").await.expect("it landed");
+    let (held, _renewer) = scene.adopt("me").await.expect("it landed");
     for n in 1..=5 {
         scene.cloud.faults("me").next_n("UpdateItem", 2, Fault::LoseResponse);
         held.checkpoint(at(n)).await.expect("it landed");
@@ -191,7 +191,7 @@ async fn lost_responses_cost_neither_the_lease_nor_the_checkpoint() {
 #[tokio::test(start_paused = true)]
 async fn throttling_slows_and_loses_nothing() {
     let scene = Scene::start().await;
-    let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, _renewer) = scene.adopt("me").await.expect("nobody else wants it");
     scene.cloud.faults("me").next_n("UpdateItem", 6, Fault::Throttle);
     held.checkpoint(at(1)).await.expect("throttled, not refused");
     assert_eq!(scene.row().await.checkpoint, at(1));
@@ -200,10 +200,10 @@ async fn throttling_slows_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn cut_off_it_gives_up_before_a_taker_may_start_and_writes_no_more() {
     let scene = Scene::start().await;
-    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
     let before = tokio::time::Instant::now();
     scene.cloud.faults("me").black_hole();
-    assert_eq!(lane.await.expect("no panic").0, LostReason::Expired);
+    assert_eq!(renewer.await.expect("no panic").0, LostReason::Expired);
     // Counted from the last accepted write, which was sent at most a few milliseconds before the cut.
     let took = before.elapsed();
     assert!(took <= D.mul_f64(0.9) + Duration::from_millis(1), "C7: gave up after {took:?}");
@@ -217,11 +217,11 @@ async fn cut_off_it_gives_up_before_a_taker_may_start_and_writes_no_more() {
 async fn no_attempt_outlives_the_lease_whenever_the_table_goes_silent() {
     for commit_after in [500, 1_000, 2_800, 3_200] {
         let scene = Scene::start().await;
-        let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+        let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
         sleep(Duration::from_millis(commit_after)).await;
         let before = tokio::time::Instant::now();
         scene.cloud.faults("me").black_hole();
-        let (refused, lost) = tokio::join!(held.checkpoint(at(1)), lane);
+        let (refused, lost) = tokio::join!(held.checkpoint(at(1)), renewer);
         assert!(refused.is_err());
         assert_eq!(lost.expect("no panic").0, LostReason::Expired);
         // The last accepted write is the adoption.
@@ -233,7 +233,7 @@ async fn no_attempt_outlives_the_lease_whenever_the_table_goes_silent() {
 #[tokio::test(start_paused = true)]
 async fn a_hand_off_that_begins_while_releasing_is_completed_though_the_table_is_throttled() {
     let scene = Scene::start().await;
-    let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, _renewer) = scene.adopt("me").await.expect("nobody else wants it");
     let me = WorkerId::from("me");
     scene.other.start_handoff(&scene.key, &me, &WorkerId::from("other")).await.expect("the table answers");
     // The refusal that shows the hand-off, then throttling.
@@ -245,11 +245,11 @@ async fn a_hand_off_that_begins_while_releasing_is_completed_though_the_table_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lane_that_is_cancelled_counts_as_lost() {
+async fn a_renewer_that_is_cancelled_counts_as_lost() {
     let scene = Scene::start().await;
-    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
-    lane.abort();
-    let _cancelled = lane.await;
+    let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
+    renewer.abort();
+    let _cancelled = renewer.await;
     assert_eq!(held.lease_state(), LeaseState::Lost(LostReason::Dropped));
     assert!(held.end(&[], &Arc::new(scene.discover().await)).await.is_err());
 }
@@ -264,7 +264,7 @@ async fn two_processes_under_one_name_cannot_both_adopt() {
 #[tokio::test(start_paused = true)]
 async fn a_hand_off_is_seen_by_an_owner_that_only_checkpoints_and_is_completed_by_release() {
     let scene = Scene::start().await;
-    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
     let me = WorkerId::from("me");
     scene.other.start_handoff(&scene.key, &me, &WorkerId::from("other")).await.expect("the table answers");
     held.checkpoint(at(1)).await.expect("the old owner may");
@@ -273,7 +273,7 @@ async fn a_hand_off_is_seen_by_an_owner_that_only_checkpoints_and_is_completed_b
     held.checkpoint(at(2)).await.expect("until it hands over");
     held.release().await.expect("handed over");
     assert!(matches!(held.lease_state(), LeaseState::Lost(LostReason::Released)));
-    lane.await.expect("no panic");
+    renewer.await.expect("no panic");
     let row = scene.row().await;
     assert_eq!((row.owner, row.checkpoint_owner, row.checkpoint), (Some(WorkerId::from("other")), None, at(2)));
 }
@@ -281,7 +281,7 @@ async fn a_hand_off_is_seen_by_an_owner_that_only_checkpoints_and_is_completed_b
 #[tokio::test(start_paused = true)]
 async fn an_idle_owner_sees_a_hand_off_with_its_next_renewal_and_the_deadline_ends_it() {
     let scene = Scene::start().await;
-    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
     let me = WorkerId::from("me");
     scene.other.start_handoff(&scene.key, &me, &WorkerId::from("other")).await.expect("the table answers");
     let mut lease_state = held.watch();
@@ -289,10 +289,10 @@ async fn an_idle_owner_sees_a_hand_off_with_its_next_renewal_and_the_deadline_en
     lease_state
         .wait_for(|lease_state| matches!(lease_state, LeaseState::Revoking { .. }))
         .await
-        .expect("the lane lives");
+        .expect("the renewer lives");
     assert!(seen.elapsed() <= Duration::from_secs(4));
     // The processor never answers: the old owner renews until the deadline, then hands over all the same.
-    assert_eq!(lane.await.expect("no panic").0, LostReason::Released);
+    assert_eq!(renewer.await.expect("no panic").0, LostReason::Released);
     assert!((30..35).contains(&seen.elapsed().as_secs()), "{:?}", seen.elapsed());
     assert_eq!(scene.row().await.owner, Some(WorkerId::from("other")));
 }
@@ -300,14 +300,14 @@ async fn an_idle_owner_sees_a_hand_off_with_its_next_renewal_and_the_deadline_en
 #[tokio::test(start_paused = true)]
 async fn a_dropped_lease_is_not_renewed_and_a_released_one_is_free_at_once() {
     let scene = Scene::start().await;
-    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
     drop(held);
-    assert_eq!(lane.await.expect("no panic").0, LostReason::Dropped);
+    assert_eq!(renewer.await.expect("no panic").0, LostReason::Dropped);
     let counter = scene.row().await.counter;
     sleep(Duration::from_secs(60)).await;
     assert_eq!(scene.row().await.counter, counter);
 
-    let (held, _lane) = scene.adopt("me").await.expect("still named as ours");
+    let (held, _renewer) = scene.adopt("me").await.expect("still named as ours");
     held.release().await.expect("released");
     assert_eq!(scene.row().await.owner, None);
 }
@@ -315,18 +315,18 @@ async fn a_dropped_lease_is_not_renewed_and_a_released_one_is_free_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_taken_lease_is_noticed_at_the_next_write_and_its_late_checkpoint_is_refused() {
     let scene = Scene::start().await;
-    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
     let taken = scene.other.assign(&scene.key, &scene.row().await.seen(), &WorkerId::from("other")).await;
     assert!(matches!(taken, Ok(Written::Accepted(_))));
     assert!(held.checkpoint(at(1)).await.is_err());
-    assert_eq!(lane.await.expect("no panic").0, LostReason::Taken { by: Some(WorkerId::from("other")) });
+    assert_eq!(renewer.await.expect("no panic").0, LostReason::Taken { by: Some(WorkerId::from("other")) });
     assert_eq!(scene.row().await.checkpoint, Checkpoint::TrimHorizon);
 }
 
 #[tokio::test(start_paused = true)]
 async fn checkpoints_never_go_back_and_shard_end_is_final() {
     let scene = Scene::start().await;
-    let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, _renewer) = scene.adopt("me").await.expect("nobody else wants it");
     held.checkpoint(at(10)).await.expect("held");
     assert!(matches!(held.checkpoint(at(9)).await, Err(CheckpointError::Refused { .. })));
     held.end(&[], &Arc::new(scene.discover().await)).await.expect("held");
@@ -337,21 +337,21 @@ async fn checkpoints_never_go_back_and_shard_end_is_final() {
 #[tokio::test(start_paused = true)]
 async fn a_finished_lease_is_renewed_without_a_reader_until_its_row_goes() {
     let scene = Scene::start().await;
-    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
     held.end(&[], &Arc::new(scene.discover().await)).await.expect("held");
     drop(held);
     let counter = scene.row().await.counter;
     sleep(Duration::from_secs(60)).await;
     assert_eq!(scene.row().await.counter, counter + 17);
     scene.other.delete_finished(&scene.key).await.expect("the table answers");
-    assert_eq!(lane.await.expect("no panic").0, LostReason::Deleted);
+    assert_eq!(renewer.await.expect("no panic").0, LostReason::Deleted);
 }
 
 /// C9, under a leader that leaves it to the owners.
 #[tokio::test(start_paused = true)]
 async fn a_finished_lease_goes_when_its_children_have_moved() {
     let scene = Scene::start().await;
-    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
     let child = LeaseKey::from("shardId-000000000001");
     let mut lease = Lease::new(child.clone(), Checkpoint::TrimHorizon);
     lease.parents = vec![scene.key.shard()];
@@ -366,7 +366,7 @@ async fn a_finished_lease_goes_when_its_children_have_moved() {
     let moved = scene.other.checkpoint(Renewal::by(&me, &child, 0), &at(7)).await.expect("the table answers");
     assert!(matches!(moved, Written::Accepted(_)), "{moved:?}");
     sleep(Duration::from_secs(31)).await;
-    assert_eq!(lane.await.expect("no panic").0, LostReason::Deleted);
+    assert_eq!(renewer.await.expect("no panic").0, LostReason::Deleted);
     assert_eq!(scene.other.read(&scene.key).await.expect("the table answers"), None);
 }
 
@@ -374,7 +374,7 @@ async fn a_finished_lease_goes_when_its_children_have_moved() {
 #[tokio::test(start_paused = true)]
 async fn at_the_deadline_the_processor_is_stopped_before_the_table_names_another() {
     let scene = Scene::start().await;
-    let (held, _lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, _renewer) = scene.adopt("me").await.expect("nobody else wants it");
     scene.other.start_handoff(&scene.key, &WorkerId::from("me"), &WorkerId::from("other")).await.expect("it is ours");
     scene.cloud.faults("me").always(Fault::DelayResponse(Duration::from_secs(1)));
     let handed_over = async {
@@ -390,12 +390,12 @@ async fn at_the_deadline_the_processor_is_stopped_before_the_table_names_another
 #[tokio::test(start_paused = true)]
 async fn at_shutdown_the_processor_has_until_the_deadline() {
     let scene = Scene::start().await;
-    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
     let deadline = Tick::new(Duration::from_secs(20));
     scene.shutdown.begin(deadline);
     sleep(Duration::from_millis(1)).await;
     assert_eq!(held.lease_state(), LeaseState::Revoking { deadline });
-    assert_eq!(lane.await.expect("no panic").0, LostReason::Released);
+    assert_eq!(renewer.await.expect("no panic").0, LostReason::Released);
     assert_eq!(scene.row().await.owner, None);
 }
 
@@ -403,15 +403,15 @@ async fn at_shutdown_the_processor_has_until_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn a_release_that_arrives_late_does_not_end_the_next_epoch() {
     let scene = Scene::start().await;
-    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
     scene.cloud.faults("me").next("UpdateItem", Fault::DelayRequest(Duration::from_secs(8)));
     held.release().await.expect("the second try is answered");
-    assert_eq!(lane.await.expect("no panic").0, LostReason::Released);
+    assert_eq!(renewer.await.expect("no panic").0, LostReason::Released);
     let row = scene.row().await;
     assert_eq!(row.owner, None);
     let me = WorkerId::from("me");
     assert!(matches!(scene.other.assign(&scene.key, &row.seen(), &me).await, Ok(Written::Accepted(_))));
-    let (again, _lane) = scene.adopt("me again").await.expect("it is ours again");
+    let (again, _renewer) = scene.adopt("me again").await.expect("it is ours again");
     sleep(Duration::from_secs(20)).await;
     assert_eq!((again.lease_state(), scene.row().await.owner), (LeaseState::Held, Some(me)));
 }
@@ -420,11 +420,11 @@ async fn a_release_that_arrives_late_does_not_end_the_next_epoch() {
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_released_at_the_counter_of_a_renewal_whose_answer_is_lost() {
     let scene = Scene::start().await;
-    let (held, lane) = scene.adopt("me").await.expect("nobody else wants it");
+    let (held, renewer) = scene.adopt("me").await.expect("nobody else wants it");
     scene.cloud.faults("me").next("UpdateItem", Fault::SilentAnswer);
     // The renewal has been sent, and waits for its answer.
     sleep(D / 3 + Duration::from_secs(1)).await;
     held.release().await.expect("it is released");
-    assert_eq!(lane.await.expect("no panic").0, LostReason::Released);
+    assert_eq!(renewer.await.expect("no panic").0, LostReason::Released);
     assert_eq!(scene.row().await.owner, None);
 }

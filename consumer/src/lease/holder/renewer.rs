@@ -1,4 +1,4 @@
-//! The one lane through which a worker writes a lease that it holds: renewals, checkpoints, and the end of it.
+//! The one renewer through which a worker writes a lease that it holds: renewals, checkpoints, and the end of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +20,7 @@ mod finished;
 
 /// The worker's side of a held lease.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct LeaseRenewer {
     context: HoldContext,
     lease: Arc<Lease>,
     state: Ownership,
@@ -48,7 +48,7 @@ pub(crate) async fn adopt(
     shutdown: Shutdown,
     finished: Arc<AtomicBool>,
     mut rng: fastrand::Rng,
-) -> Result<(HeldLease, Lane), LostReason> {
+) -> Result<(HeldLease, LeaseRenewer), LostReason> {
     let now = context.clock.now();
     let state = Ownership::adopting(&lease, context.me.clone(), context.duration, rng.u64(STRIDES), now);
     let (lease_state, watched) = watch::channel(LeaseState::Held);
@@ -58,7 +58,7 @@ pub(crate) async fn adopt(
     let expiry = Expiry::new(Arc::clone(&context.clock));
     let throughput = Throughput::starting(lease.throughput_kib_per_s, now);
     let lease = Arc::new(lease);
-    let mut lane = Lane {
+    let mut renewer = LeaseRenewer {
         context: context.clone(),
         lease: Arc::clone(&lease),
         state,
@@ -73,12 +73,12 @@ pub(crate) async fn adopt(
         throughput,
         rng,
     };
-    lane.write(&Write::Renew).await?;
-    lane.is_usable()?;
-    let epoch = lane.state.counter();
+    renewer.write(&Write::Renew).await?;
+    renewer.is_usable()?;
+    let epoch = renewer.state.counter();
     let held = HeldLease::new(context, lease, epoch, watched, sender, delivered, expiry);
-    lane.failed = held.failed();
-    Ok((held, lane))
+    renewer.failed = held.failed();
+    Ok((held, renewer))
 }
 
 enum Next {
@@ -89,7 +89,7 @@ enum Next {
     Abandoned,
 }
 
-impl Lane {
+impl LeaseRenewer {
     pub(crate) fn key(&self) -> &LeaseKey {
         &self.lease.key
     }

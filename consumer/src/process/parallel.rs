@@ -23,31 +23,31 @@ use crate::shard::ShardId;
 /// How many records of one shard are processed at a time, and what keeps its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Concurrency {
-    lanes: usize,
+    slots: usize,
     per_key: bool,
 }
 
 impl Concurrency {
-    /// Up to `lanes` records of a shard at a time, from 1 to 10 000; those of one partition key one after the other, in their order.
+    /// Up to `slots` records of a shard at a time, from 1 to 10 000; those of one partition key one after the other, in their order.
     /// None counts as one.
     #[must_use]
-    pub const fn per_key(lanes: usize) -> Self {
-        Self { lanes: if lanes == 0 { 1 } else { lanes }, per_key: true }
+    pub const fn per_key(slots: usize) -> Self {
+        Self { slots: if slots == 0 { 1 } else { slots }, per_key: true }
     }
 
-    /// Up to `lanes` records of a shard at a time, from 1 to 10 000, in any order. None counts as one.
+    /// Up to `slots` records of a shard at a time, from 1 to 10 000, in any order. None counts as one.
     #[must_use]
-    pub const fn unordered(lanes: usize) -> Self {
-        Self { lanes: if lanes == 0 { 1 } else { lanes }, per_key: false }
+    pub const fn unordered(slots: usize) -> Self {
+        Self { slots: if slots == 0 { 1 } else { slots }, per_key: false }
     }
 
-    /// Checks the number against its limit: each lane of each shard costs memory, busy or not.
+    /// Checks the number against its limit: each slot of each shard costs memory, busy or not.
     pub(crate) fn validate(self) -> Result<(), SettingError> {
-        check("concurrency", self.lanes <= MOST_LANES, format_args!("{}", self.lanes), "must not be more than 10000")
+        check("concurrency", self.slots <= MOST_SLOTS, format_args!("{}", self.slots), "must not be more than 10000")
     }
 
     fn queues(self) -> usize {
-        if self.per_key { self.lanes } else { 1 }
+        if self.per_key { self.slots } else { 1 }
     }
 
     /// The queue for a record: always the same for one key.
@@ -72,16 +72,16 @@ impl Concurrency {
 
 /// The closure of [`Consumer::run_records`](crate::Consumer::run_records) for one shard.
 ///
-/// Each lane is a future that lives as long as the shard and takes record after record from its queue, so that a record
-/// costs no allocation. All lanes of a shard run in its task; other shards run beside it.
-pub(crate) struct Lanes<H> {
+/// Each slot is a future that lives as long as the shard and takes record after record from its queue, so that a record
+/// costs no allocation. All slots of a shard run in its task; other shards run beside it.
+pub(crate) struct Parallel<H> {
     handler: Arc<H>,
     concurrency: Concurrency,
     shard: ShardId,
     on_error: OnError,
     rng: fastrand::Rng,
     queues: Vec<Arc<Queue>>,
-    lanes: FuturesUnordered<BoxFuture<'static, ()>>,
+    slots: FuturesUnordered<BoxFuture<'static, ()>>,
     done: mpsc::UnboundedReceiver<(u64, Outcome)>,
     finished: mpsc::UnboundedSender<(u64, Outcome)>,
     unfinished: usize,
@@ -89,7 +89,7 @@ pub(crate) struct Lanes<H> {
     winding_up: watch::Sender<bool>,
 }
 
-/// Records that wait for a lane, with their numbers.
+/// Records that wait for a slot, with their numbers.
 #[derive(Debug, Default)]
 struct Queue {
     /// A std mutex: held for a push or a pop, never across an await.
@@ -106,7 +106,7 @@ struct Bounds {
     cut: AtomicU64,
 }
 
-impl<H, F, E> Lanes<H>
+impl<H, F, E> Parallel<H>
 where
     H: Fn(Record) -> F + Send + Sync + 'static,
     F: Future<Output = Result<(), E>> + Send + 'static,
@@ -128,7 +128,7 @@ where
             on_error,
             rng,
             queues: Vec::new(),
-            lanes: FuturesUnordered::new(),
+            slots: FuturesUnordered::new(),
             done,
             finished,
             unfinished: 0,
@@ -142,10 +142,10 @@ where
         Progress { numbers: number..number + 1, outcome }
     }
 
-    /// Opens the lanes with the first records: an idle shard has none.
+    /// Opens the slots with the first records: an idle shard has none.
     fn open(&mut self) {
         self.queues = (0..self.concurrency.queues()).map(|_| Arc::default()).collect();
-        for lane in 0..self.concurrency.lanes {
+        for slot in 0..self.concurrency.slots {
             let handler = Arc::clone(&self.handler);
             let attempts = Attempts {
                 handler: move |record| handler(record),
@@ -154,13 +154,13 @@ where
                 rng: self.rng.fork(),
                 winding_up: self.winding_up.subscribe(),
             };
-            let queue = Arc::clone(&self.queues[lane % self.queues.len()]);
-            self.lanes.push(Box::pin(lane_of(queue, attempts, Arc::clone(&self.bounds), self.finished.clone())));
+            let queue = Arc::clone(&self.queues[slot % self.queues.len()]);
+            self.slots.push(Box::pin(slot_of(queue, attempts, Arc::clone(&self.bounds), self.finished.clone())));
         }
     }
 }
 
-impl<H, F, E> Work for Lanes<H>
+impl<H, F, E> Work for Parallel<H>
 where
     H: Fn(Record) -> F + Send + Sync + 'static,
     F: Future<Output = Result<(), E>> + Send + 'static,
@@ -193,9 +193,9 @@ where
             if let Some(progress) = self.ready() {
                 return progress;
             }
-            // Drives the lanes. They never end, so this comes back only when one of them has something to tell.
+            // Drives the slots. They never end, so this comes back only when one of them has something to tell.
             tokio::select! { biased;
-                Some(()) = self.lanes.next() => {}
+                Some(()) = self.slots.next() => {}
                 Some(done) = self.done.recv() => return self.told(done),
             }
         }
@@ -214,7 +214,7 @@ where
 }
 
 /// Takes record after record from the queue.
-async fn lane_of<H, F, E>(
+async fn slot_of<H, F, E>(
     queue: Arc<Queue>,
     mut attempts: Attempts<H>,
     bounds: Arc<Bounds>,
@@ -248,7 +248,7 @@ impl Queue {
 
     async fn pop(&self) -> (u64, Record) {
         loop {
-            // Looked at before waiting: a notification can be for a record that another lane has taken, never the
+            // Looked at before waiting: a notification can be for a record that another slot has taken, never the
             // other way round, since every push is followed by one.
             if let Some(next) = self.records.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
                 return next;
@@ -259,7 +259,7 @@ impl Queue {
 }
 
 /// Some 20 MB a shard.
-const MOST_LANES: usize = 10_000;
+const MOST_SLOTS: usize = 10_000;
 
 /// The longest partition key that the service takes outside of an aggregate has 256 characters, and most of them have one byte.
 const HASHED_WHOLE: usize = 256;
