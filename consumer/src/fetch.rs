@@ -5,8 +5,8 @@ pub(crate) mod budget;
 pub(crate) mod counts;
 pub(crate) mod deaggregate;
 pub(crate) mod polling;
-pub(crate) mod position;
 pub(crate) mod read;
+pub(crate) mod start_position;
 
 pub use self::batch::Batch;
 pub use self::counts::ReadCounts;

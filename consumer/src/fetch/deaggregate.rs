@@ -14,7 +14,7 @@ use crate::record::{Origin, ParseSequenceNumberError, Position, Record, Sequence
 /// The KCL's rule for aggregates around a reshard, which producers rely on: an aggregate with one key outside of the
 /// shard's range is dropped whole, since its producer sees where it landed and sends all of it again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Unfolder {
+pub(crate) struct Deaggregator {
     shard: ShardId,
     range: Option<HashKeyRange>,
     /// Everything up to here is done or delivered. It only grows, so deliveries do too, whatever the service repeats (C3).
@@ -25,7 +25,7 @@ pub(crate) struct Unfolder {
 
 /// The user records of one answer.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Unfolded {
+pub(crate) struct Deaggregated {
     pub(crate) records: Vec<Record>,
     pub(crate) counts: ReadCounts,
     /// The number of the first Kinesis record, delivered or not.
@@ -38,54 +38,54 @@ pub(crate) struct Unfolded {
     pub(crate) checkpoint_beyond: Option<u64>,
 }
 
-impl Unfolder {
+impl Deaggregator {
     /// Drops what lies at or before `done`, and aggregates that do not lie within `range`, if that is known.
     pub(crate) const fn new(shard: ShardId, range: Option<HashKeyRange>, done: Option<Position>) -> Self {
         Self { shard, range, seen: done, at_checkpoint: true }
     }
 
     /// Takes an answer apart. When one of its numbers is none, nothing of it counts as seen.
-    pub(crate) fn unfold(
+    pub(crate) fn deaggregate(
         &mut self,
         kinesis_records: Vec<aws_sdk_kinesis::types::Record>,
-    ) -> Result<Unfolded, ParseSequenceNumberError> {
+    ) -> Result<Deaggregated, ParseSequenceNumberError> {
         let mut after = self.clone();
-        let unfolded = after.unfold_all(kinesis_records)?;
+        let deaggregated = after.deaggregate_all(kinesis_records)?;
         *self = after;
-        Ok(unfolded)
+        Ok(deaggregated)
     }
 
-    fn unfold_all(
+    fn deaggregate_all(
         &mut self,
         kinesis_records: Vec<aws_sdk_kinesis::types::Record>,
-    ) -> Result<Unfolded, ParseSequenceNumberError> {
-        let mut unfolded = Unfolded::default();
-        unfolded.records.reserve(kinesis_records.len());
+    ) -> Result<Deaggregated, ParseSequenceNumberError> {
+        let mut deaggregated = Deaggregated::default();
+        deaggregated.records.reserve(kinesis_records.len());
         for record in kinesis_records {
             let origin = Origin {
                 shard: self.shard.clone(),
                 sequence_number: record.sequence_number.parse()?,
                 arrival: record.approximate_arrival_timestamp.and_then(arrival),
             };
-            unfolded.first.get_or_insert_with(|| origin.sequence_number.clone());
-            unfolded.last = Some(origin.sequence_number.clone());
-            unfolded.counts.kinesis_records += 1;
+            deaggregated.first.get_or_insert_with(|| origin.sequence_number.clone());
+            deaggregated.last = Some(origin.sequence_number.clone());
+            deaggregated.counts.kinesis_records += 1;
             let data = record.data.into_bytes();
-            unfolded.bytes_held += data.len() as u64;
+            deaggregated.bytes_held += data.len() as u64;
             let done = self.done(&origin.sequence_number);
             match Payload::parse(&data) {
                 _ if done == Done::All => {}
-                Payload::Aggregate(aggregate) => self.take_apart(aggregate, &origin, done, &mut unfolded),
+                Payload::Aggregate(aggregate) => self.take_apart(aggregate, &origin, done, &mut deaggregated),
                 payload => {
                     let key = ByteString::from(record.partition_key.unwrap_or_default());
-                    self.take_whole(Record::plain(key, data, &origin), &payload, done, &mut unfolded);
+                    self.take_whole(Record::plain(key, data, &origin), &payload, done, &mut deaggregated);
                 }
             }
         }
-        unfolded.counts.records = unfolded.records.len() as u64;
-        unfolded.counts.bytes = unfolded.records.iter().map(|record| record.data().len() as u64).sum();
-        unfolded.bytes_held += (unfolded.records.capacity() * size_of::<Record>()) as u64;
-        Ok(unfolded)
+        deaggregated.counts.records = deaggregated.records.len() as u64;
+        deaggregated.counts.bytes = deaggregated.records.iter().map(|record| record.data().len() as u64).sum();
+        deaggregated.bytes_held += (deaggregated.records.capacity() * size_of::<Record>()) as u64;
+        Ok(deaggregated)
     }
 
     fn done(&self, number: &SequenceNumber) -> Done {
@@ -101,13 +101,13 @@ impl Unfolder {
         self.at_checkpoint = false;
     }
 
-    fn take_apart(&mut self, aggregate: Aggregate, origin: &Origin, done: Done, unfolded: &mut Unfolded) {
+    fn take_apart(&mut self, aggregate: Aggregate, origin: &Origin, done: Done, deaggregated: &mut Deaggregated) {
         let len = aggregate.len() as u64;
         let Some(last) = len.checked_sub(1) else { return };
         let skip = match done {
             Done::All => return,
             Done::UpTo(sub_sequence) if sub_sequence >= last => {
-                unfolded.note_beyond(sub_sequence, last);
+                deaggregated.note_beyond(sub_sequence, last);
                 return;
             }
             Done::UpTo(sub_sequence) => sub_sequence + 1,
@@ -115,20 +115,20 @@ impl Unfolder {
         };
         self.see(origin.position(last));
         if self.range.is_some_and(|range| !aggregate.is_within(&range)) {
-            unfolded.counts.misrouted_records += len;
+            deaggregated.counts.misrouted_records += len;
             tracing::warn!(number = %origin.sequence_number, records = len, "dropping an aggregate that was put to the wrong shard; its producer sends it again");
             return;
         }
-        unfolded.counts.unknown_hash_keys += aggregate.unknown_hash_keys() as u64;
+        deaggregated.counts.unknown_hash_keys += aggregate.unknown_hash_keys() as u64;
         let records = aggregate.into_iter().filter(|record| record.sub_sequence_number >= skip);
-        unfolded.records.extend(records.map(|record| Record::of_aggregate(record, origin)));
+        deaggregated.records.extend(records.map(|record| Record::of_aggregate(record, origin)));
     }
 
-    fn take_whole(&mut self, record: Record, payload: &Payload, done: Done, unfolded: &mut Unfolded) {
+    fn take_whole(&mut self, record: Record, payload: &Payload, done: Done, deaggregated: &mut Deaggregated) {
         match done {
             Done::All => return,
             Done::UpTo(sub_sequence) if sub_sequence == 0 || !self.at_checkpoint => return,
-            // The worker that stored this had unfolded the record, and had processed a part of it. For us it is a plain record, so
+            // The worker that stored this had deaggregated the record, and had processed a part of it. For us it is a plain record, so
             // we cannot tell which part that is: again is better than never (Q7).
             Done::UpTo(sub_sequence) => {
                 tracing::warn!(
@@ -140,10 +140,10 @@ impl Unfolder {
         }
         self.see(record.position());
         if let Payload::Damaged(damage) = payload {
-            unfolded.counts.damaged_aggregates += 1;
+            deaggregated.counts.damaged_aggregates += 1;
             tracing::warn!(number = %record.sequence_number(), %damage, "damaged aggregate; delivering it as it is");
         }
-        unfolded.records.push(record);
+        deaggregated.records.push(record);
     }
 }
 
@@ -162,7 +162,7 @@ enum Done {
     All,
 }
 
-impl Unfolded {
+impl Deaggregated {
     fn note_beyond(&mut self, checkpointed: u64, last: u64) {
         if checkpointed > last {
             self.checkpoint_beyond = Some(last + 1);

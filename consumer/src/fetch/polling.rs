@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::position::Place;
+use super::start_position::StartPosition;
 use crate::clock::Tick;
 use crate::record::SequenceNumber;
 use crate::shard::absence::{Absence, LookUp};
@@ -14,7 +14,7 @@ use crate::shard::{ListedShard, ShardId};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Polling {
     /// Where to get an iterator while the shard has none: the start, then after the last record delivered.
-    place: Place,
+    place: StartPosition,
     iterator: Option<String>,
     doubt: Option<Doubt>,
     /// The shard is at its end; everything of it has been read.
@@ -47,7 +47,7 @@ pub(crate) enum Doubt {
     /// No next iterator: the end, or a mistake? The children in the answer settle nothing, for it may be another shard's.
     End,
     /// The service refused the number to start at: expired, or of another stream?
-    Place,
+    StartPosition,
     /// The service does not know the shard: gone, or not known everywhere yet?
     Existence,
 }
@@ -55,7 +55,7 @@ pub(crate) enum Doubt {
 /// What to call next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
-    GetIterator(Place),
+    GetIterator(StartPosition),
     /// Ask whether the stream is still the one that it was, with an answer no older than this.
     Confirm(Tick),
     GetRecords {
@@ -89,7 +89,7 @@ pub(crate) struct Foreign {
 }
 
 impl Polling {
-    pub(crate) fn starting(place: Place, max_idle: Duration, now: Tick) -> Self {
+    pub(crate) fn starting(place: StartPosition, max_idle: Duration, now: Tick) -> Self {
         Self {
             place,
             iterator: None,
@@ -132,8 +132,8 @@ impl Polling {
     pub(crate) fn iterator(&mut self, iterator: String, asked: SystemTime) {
         self.iterator = Some(iterator);
         // Should this iterator expire before the first record: a new LATEST would skip what was put in between.
-        if self.place == Place::Latest {
-            self.place = Place::Since(asked);
+        if self.place == StartPosition::Latest {
+            self.place = StartPosition::Since(asked);
         }
     }
 
@@ -147,7 +147,7 @@ impl Polling {
         }
         let empty = last.is_none();
         if let Some(last) = last {
-            self.place = Place::After(last);
+            self.place = StartPosition::After(last);
             self.expired = None;
             self.idle = SPACING;
         }
@@ -184,7 +184,7 @@ impl Polling {
         self.is_foreign = is_foreign;
         match failure {
             Failure::NotFound => self.doubt = Some(Doubt::Existence),
-            Failure::InvalidArgument if self.place.number().is_some() => self.doubt = Some(Doubt::Place),
+            Failure::InvalidArgument if self.place.number().is_some() => self.doubt = Some(Doubt::StartPosition),
             _ => return,
         }
         self.unsure = Some(now);
@@ -260,7 +260,7 @@ impl Polling {
         match self.doubt.take() {
             Some(Doubt::End) if own.is_closed() => self.closed(shard, listing, asked),
             Some(Doubt::End) => self.open(shard, asked),
-            Some(Doubt::Place) => self.misplaced(own)?,
+            Some(Doubt::StartPosition) => self.misplaced(own)?,
             Some(Doubt::Existence) | None => self.iterator = None,
         }
         Ok(())
@@ -294,13 +294,13 @@ impl Polling {
     fn misplaced(&mut self, own: &ListedShard) -> Result<(), Box<Foreign>> {
         match self.place.number() {
             Some(place) if self.is_foreign || *place < own.starting => {
-                self.doubt = Some(Doubt::Place);
+                self.doubt = Some(Doubt::StartPosition);
                 Err(Box::new(Foreign { place: place.clone(), starting: own.starting.clone() }))
             }
             place => {
                 tracing::warn!(shard = %own.id, ?place, "the record to start at has expired; going on with the oldest");
                 self.expired = self.place.number().cloned();
-                self.place = Place::TrimHorizon;
+                self.place = StartPosition::TrimHorizon;
                 Ok(())
             }
         }

@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use super::batch::Batch;
 use super::budget::{Budget, Permit, Share};
 use super::counts::Counters;
-use super::deaggregate::Unfolder;
+use super::deaggregate::Deaggregator;
 use super::polling::{Answered, Foreign, LARGEST_ANSWER, Polling, Step, written_in};
-use super::position::{Nowhere, Place, done_before};
+use super::start_position::{NoStartPosition, StartPosition, done_before};
 use crate::backoff::{Backoff, Pauses};
 use crate::clock::{Clock, Tick};
 use crate::lease::table::belonging::{Belonging, Confirmed};
@@ -100,7 +100,7 @@ pub(crate) struct Reader {
     shard: ShardId,
     epoch: Epoch,
     polling: Polling,
-    unfolder: Unfolder,
+    deaggregator: Deaggregator,
     share: Share,
     pauses: Pauses,
     /// Failures in a row.
@@ -118,17 +118,17 @@ impl Reader {
         rng: fastrand::Rng,
     ) -> Result<Self, ReadError> {
         let shard = lease.key.shard();
-        let place = match Place::of(&lease.checkpoint, context.start_at) {
+        let place = match StartPosition::of(&lease.checkpoint, context.start_at) {
             Ok(place) => place,
-            Err(Nowhere::NoStartTime) => return Err(ReadError::NoStartTime { shard }),
-            Err(Nowhere::NoCheckpoint) => return Err(ReadError::NoCheckpoint { shard }),
+            Err(NoStartPosition::NoStartTime) => return Err(ReadError::NoStartTime { shard }),
+            Err(NoStartPosition::NoCheckpoint) => return Err(ReadError::NoCheckpoint { shard }),
         };
         tracing::info!(%shard, epoch = epoch.0, ?place, "reading");
         let polling = Polling::starting(place, context.max_idle_poll, context.clock.now());
         let range = lease.range.filter(|range| *range != HashKeyRange::FULL);
-        let unfolder = Unfolder::new(shard.clone(), range, done_before(&lease.checkpoint));
+        let deaggregator = Deaggregator::new(shard.clone(), range, done_before(&lease.checkpoint));
         let (share, pauses) = (context.budget.share(), BACKOFF.pauses(rng));
-        Ok(Self { context, shard, epoch, polling, unfolder, share, pauses, failures: 0, has_read: false })
+        Ok(Self { context, shard, epoch, polling, deaggregator, share, pauses, failures: 0, has_read: false })
     }
 
     /// Reads until the shard ends, fails, or nobody listens any more.
@@ -156,7 +156,7 @@ impl Reader {
         }
     }
 
-    async fn get_iterator(&mut self, place: Place) {
+    async fn get_iterator(&mut self, place: StartPosition) {
         let (stream, asked) = (&self.context.stream, self.context.time.now());
         let request = stream
             .client()
@@ -252,8 +252,8 @@ impl Reader {
         let millis_behind = answer.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok());
         let behind_latest = millis_behind.map(Duration::from_millis);
         let now = self.context.clock.now();
-        let unfolded = match self.unfolder.unfold(answer.records) {
-            Ok(unfolded) => unfolded,
+        let deaggregated = match self.deaggregator.deaggregate(answer.records) {
+            Ok(deaggregated) => deaggregated,
             Err(error) => {
                 // Not to be passed over: such a record could never be checkpointed. Asked for again, and said again.
                 let pause = self.pause_after("GetRecords", Failure::Denied, &error);
@@ -263,14 +263,14 @@ impl Reader {
         };
         self.succeeded();
         self.has_read = true;
-        permit.settle(unfolded.bytes_held);
-        self.context.counters.add(&unfolded.counts);
-        if let Some(len) = unfolded.checkpoint_beyond {
+        permit.settle(deaggregated.bytes_held);
+        self.context.counters.add(&deaggregated.counts);
+        if let Some(len) = deaggregated.checkpoint_beyond {
             tracing::warn!(shard = %self.shard, len, "the checkpoint lies beyond the end of its aggregate; taking all of it for done");
         }
         let answered = Answered {
-            first: unfolded.first,
-            last: unfolded.last,
+            first: deaggregated.first,
+            last: deaggregated.last,
             behind_latest,
             next: answer.next_shard_iterator.filter(|iterator| !iterator.is_empty()),
         };
@@ -278,7 +278,7 @@ impl Reader {
             return Some(Fetched::Failed(self.foreign(*foreign)));
         }
         let behind = behind_latest.unwrap_or_default();
-        Batch::new(self.shard.clone(), self.epoch, unfolded.records, behind, permit).map(Fetched::Batch)
+        Batch::new(self.shard.clone(), self.epoch, deaggregated.records, behind, permit).map(Fetched::Batch)
     }
 
     async fn list(&mut self) -> Result<(), ReadError> {

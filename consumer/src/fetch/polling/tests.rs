@@ -28,7 +28,7 @@ fn own() -> ShardId {
 
 /// A reader that has an iterator and is to go on after number 10.
 fn reading() -> Polling {
-    Polling { iterator: Some("i1".to_owned()), ..Polling::starting(Place::After(number(10)), 1000 * MS, at(0)) }
+    Polling { iterator: Some("i1".to_owned()), ..Polling::starting(StartPosition::After(number(10)), 1000 * MS, at(0)) }
 }
 
 fn answer() -> Answered {
@@ -41,8 +41,8 @@ fn records(last: u64) -> Answered {
 
 #[test]
 fn gets_an_iterator_then_records() {
-    let mut polling = Polling::starting(Place::TrimHorizon, 1000 * MS, at(5));
-    assert_eq!((polling.step(), polling.ready()), (Step::GetIterator(Place::TrimHorizon), at(5)));
+    let mut polling = Polling::starting(StartPosition::TrimHorizon, 1000 * MS, at(5));
+    assert_eq!((polling.step(), polling.ready()), (Step::GetIterator(StartPosition::TrimHorizon), at(5)));
     polling.iterator("i1".to_owned(), SystemTime::UNIX_EPOCH);
     // The first answer can be as large as any.
     assert_eq!(polling.step(), Step::GetRecords { iterator: "i1".to_owned(), expected: LARGEST_ANSWER });
@@ -50,11 +50,11 @@ fn gets_an_iterator_then_records() {
     assert_eq!(
         polling,
         Polling {
-            place: Place::After(number(11)),
+            place: StartPosition::After(number(11)),
             iterator: Some("i2".to_owned()),
             ready: at(225),
             expected: A_SECOND_OF_WRITES * 122 / 100,
-            ..Polling::starting(Place::TrimHorizon, 1000 * MS, at(0))
+            ..Polling::starting(StartPosition::TrimHorizon, 1000 * MS, at(0))
         }
     );
 }
@@ -119,7 +119,7 @@ fn an_expired_iterator_is_replaced_behind_the_last_record() {
         let mut polling = reading();
         polling.records_failed(at(100), failure, 30 * MS);
         polling.confirmed();
-        assert_eq!((polling.step(), polling.ready()), (Step::GetIterator(Place::After(number(10))), at(130)));
+        assert_eq!((polling.step(), polling.ready()), (Step::GetIterator(StartPosition::After(number(10))), at(130)));
     }
 }
 
@@ -136,11 +136,11 @@ fn a_throttled_call_is_repeated_with_the_same_iterator() {
 
 #[test]
 fn latest_stays_at_the_moment_when_it_was_first_asked_for() {
-    let mut polling = Polling::starting(Place::Latest, 1000 * MS, at(0));
+    let mut polling = Polling::starting(StartPosition::Latest, 1000 * MS, at(0));
     let asked = SystemTime::UNIX_EPOCH + 77 * MS;
     polling.iterator("i1".to_owned(), asked);
     polling.records_failed(at(400_000), Failure::Expired, MS);
-    assert_eq!(polling.step(), Step::GetIterator(Place::Since(asked)));
+    assert_eq!(polling.step(), Step::GetIterator(StartPosition::Since(asked)));
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn an_open_shard_is_not_at_its_end_whatever_the_service_says() {
     let mut polling = Polling { iterator: None, doubt: Some(Doubt::End), ..reading() };
     assert_eq!(polling.listed(&own(), &listing, true, at(0), 70 * MS), Ok(()));
     assert_eq!(polling, Polling { iterator: None, ready: at(200), idle: 400 * MS, opens: 1, ..reading() });
-    assert_eq!(polling.step(), Step::GetIterator(Place::After(number(10))));
+    assert_eq!(polling.step(), Step::GetIterator(StartPosition::After(number(10))));
     // Later and later, as a shard without records is asked.
     for (asked, ready) in [(1000, 1400), (2000, 2800), (3000, 4000), (5000, 6000)] {
         polling.doubt = Some(Doubt::End);
@@ -226,12 +226,12 @@ fn a_shard_that_is_listed_exists_and_a_listing_that_failed_says_nothing() {
     polling.listing_failed(at(0), 80 * MS);
     assert_eq!((polling.step(), polling.ready()), (Step::List, at(80)));
     assert_eq!(polling.listed(&own(), &[shard("own", &[], 1, true)], true, at(100), MS), Ok(()));
-    assert_eq!(polling.step(), Step::GetIterator(Place::After(number(10))));
+    assert_eq!(polling.step(), Step::GetIterator(StartPosition::After(number(10))));
 }
 
 #[test]
 fn a_number_below_the_shard_is_of_another_stream() {
-    let mut polling = Polling::starting(Place::At(number(10)), 1000 * MS, at(0));
+    let mut polling = Polling::starting(StartPosition::At(number(10)), 1000 * MS, at(0));
     polling.iterator_failed(at(0), Failure::InvalidArgument, false, MS);
     polling.confirmed();
     assert_eq!(polling.step(), Step::List);
@@ -245,11 +245,11 @@ fn a_number_below_the_shard_is_of_another_stream() {
 #[test]
 fn a_number_that_has_expired_is_followed_by_the_oldest_record() {
     // S157
-    let mut polling = Polling::starting(Place::At(number(10)), 1000 * MS, at(0));
+    let mut polling = Polling::starting(StartPosition::At(number(10)), 1000 * MS, at(0));
     polling.iterator_failed(at(0), Failure::InvalidArgument, false, MS);
     polling.confirmed();
     assert_eq!(polling.listed(&own(), &[shard("own", &[], 10, false)], true, at(0), MS), Ok(()));
-    assert_eq!(polling.step(), Step::GetIterator(Place::TrimHorizon));
+    assert_eq!(polling.step(), Step::GetIterator(StartPosition::TrimHorizon));
     polling.iterator("i1".to_owned(), SystemTime::UNIX_EPOCH);
     assert_eq!(polling.answered(at(0), at(0), answer()), Ok(()));
     assert_eq!(polling.answered(at(0), at(0), records(11)), Ok(()));
@@ -259,7 +259,7 @@ fn a_number_that_has_expired_is_followed_by_the_oldest_record() {
 #[test]
 fn a_number_beyond_what_the_shard_holds_is_of_another_stream() {
     // S133: the checkpoints of one stream, used on another one that is younger or older, must not hide its records.
-    let mut polling = Polling::starting(Place::At(number(1000)), 1000 * MS, at(0));
+    let mut polling = Polling::starting(StartPosition::At(number(1000)), 1000 * MS, at(0));
     polling.iterator_failed(at(0), Failure::InvalidArgument, false, MS);
     polling.confirmed();
     assert_eq!(polling.listed(&own(), &[shard("own", &[], 10, false)], true, at(0), MS), Ok(()));
@@ -272,7 +272,7 @@ fn a_number_beyond_what_the_shard_holds_is_of_another_stream() {
 
 #[test]
 fn a_refused_time_is_asked_for_again() {
-    let place = Place::Since(SystemTime::UNIX_EPOCH);
+    let place = StartPosition::Since(SystemTime::UNIX_EPOCH);
     let mut polling = Polling::starting(place.clone(), 1000 * MS, at(0));
     polling.iterator_failed(at(0), Failure::InvalidArgument, false, 50 * MS);
     assert_eq!((polling.step(), polling.ready()), (Step::GetIterator(place), at(50)));
@@ -280,7 +280,7 @@ fn a_refused_time_is_asked_for_again() {
 
 #[test]
 fn a_number_that_the_service_calls_foreign_is_of_another_stream() {
-    let mut polling = Polling::starting(Place::At(number(1000)), 1000 * MS, at(0));
+    let mut polling = Polling::starting(StartPosition::At(number(1000)), 1000 * MS, at(0));
     polling.iterator_failed(at(0), Failure::InvalidArgument, true, MS);
     polling.confirmed();
     let foreign = Box::new(Foreign { place: number(1000), starting: number(10) });

@@ -98,7 +98,7 @@ fn row_5_not_known_but_listed_is_no_end() {
     for listing in [[open()], [closed()]] {
         let mut polling = after(Came::NotFound);
         assert_eq!(polling.listed(&ShardId::from("b"), &listing, true, at(0), MS), Ok(()));
-        assert_eq!(polling.step(), Step::GetIterator(Place::After(number(10))));
+        assert_eq!(polling.step(), Step::GetIterator(StartPosition::After(number(10))));
     }
 }
 

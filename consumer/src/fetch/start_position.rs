@@ -10,7 +10,7 @@ use crate::record::{Position, SequenceNumber};
 
 /// Where an iterator is to be had.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Place {
+pub(crate) enum StartPosition {
     /// At the oldest record.
     TrimHorizon,
     /// After the newest record.
@@ -23,15 +23,15 @@ pub(crate) enum Place {
     After(SequenceNumber),
 }
 
-impl Place {
+impl StartPosition {
     /// Where the reading from a checkpoint begins.
     ///
     /// The number of a checkpoint is read again, because some of the user records in it may not be done; the record may
     /// have expired meanwhile, which `After` would not survive either.
-    pub(crate) fn of(checkpoint: &Checkpoint, start_at: Option<SystemTime>) -> Result<Self, Nowhere> {
+    pub(crate) fn of(checkpoint: &Checkpoint, start_at: Option<SystemTime>) -> Result<Self, NoStartPosition> {
         Ok(match checkpoint {
-            Checkpoint::Missing => return Err(Nowhere::NoCheckpoint),
-            Checkpoint::AtTimestamp => Self::Since(start_at.ok_or(Nowhere::NoStartTime)?),
+            Checkpoint::Missing => return Err(NoStartPosition::NoCheckpoint),
+            Checkpoint::AtTimestamp => Self::Since(start_at.ok_or(NoStartPosition::NoStartTime)?),
             Checkpoint::TrimHorizon => Self::TrimHorizon,
             // A finished shard has nothing to read; its end is what a reader behind its newest record finds.
             Checkpoint::Latest | Checkpoint::ShardEnd => Self::Latest,
@@ -66,7 +66,7 @@ impl Place {
 
 /// Why a reading cannot begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Nowhere {
+pub(crate) enum NoStartPosition {
     /// At a time, and none is configured.
     NoStartTime,
     /// The lease does not say.
@@ -96,7 +96,10 @@ mod tests {
     #[test]
     fn a_number_wins_over_the_configured_start_and_is_read_again() {
         let time = SystemTime::UNIX_EPOCH;
-        assert_eq!(Place::of(&checkpoint("77", 3), Some(time)), Ok(Place::At("77".parse().expect("a number"))));
+        assert_eq!(
+            StartPosition::of(&checkpoint("77", 3), Some(time)),
+            Ok(StartPosition::At("77".parse().expect("a number")))
+        );
         assert_eq!(done_before(&checkpoint("77", 3)).map(|done| done.to_string()), Some("77/3".to_owned()));
         assert_eq!(done_before(&Checkpoint::AtTimestamp), None);
     }
@@ -104,8 +107,8 @@ mod tests {
     #[test]
     fn a_start_at_a_time_needs_one() {
         let time = SystemTime::UNIX_EPOCH;
-        assert_eq!(Place::of(&Checkpoint::AtTimestamp, Some(time)), Ok(Place::Since(time)));
-        assert_eq!(Place::of(&Checkpoint::AtTimestamp, None), Err(Nowhere::NoStartTime));
-        assert_eq!(Place::of(&Checkpoint::Missing, Some(time)), Err(Nowhere::NoCheckpoint));
+        assert_eq!(StartPosition::of(&Checkpoint::AtTimestamp, Some(time)), Ok(StartPosition::Since(time)));
+        assert_eq!(StartPosition::of(&Checkpoint::AtTimestamp, None), Err(NoStartPosition::NoStartTime));
+        assert_eq!(StartPosition::of(&Checkpoint::Missing, Some(time)), Err(NoStartPosition::NoCheckpoint));
     }
 }
