@@ -16,7 +16,7 @@ pub(crate) struct Polling {
     /// Where to get an iterator while the shard has none: the start, then after the last record delivered.
     place: StartPosition,
     iterator: Option<String>,
-    doubt: Option<Doubt>,
+    unconfirmed: Option<Unconfirmed>,
     /// The shard is at its end; everything of it has been read.
     end: Option<Vec<ListedShard>>,
     /// Nothing is called before.
@@ -43,7 +43,7 @@ pub(crate) struct Polling {
 
 /// What the listing has to settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Doubt {
+pub(crate) enum Unconfirmed {
     /// No next iterator: the end, or a mistake? The children in the answer settle nothing, for it may be another shard's.
     End,
     /// The service refused the number to start at: expired, or of another stream?
@@ -93,7 +93,7 @@ impl Polling {
         Self {
             place,
             iterator: None,
-            doubt: None,
+            unconfirmed: None,
             end: None,
             ready: now,
             idle: SPACING,
@@ -114,11 +114,11 @@ impl Polling {
     }
 
     pub(crate) fn step(&self) -> Step {
-        match (&self.end, &self.doubt, &self.iterator) {
+        match (&self.end, &self.unconfirmed, &self.iterator) {
             (Some(children), ..) => Step::End(children.clone()),
-            (None, doubt, iterator)
+            (None, unconfirmed, iterator)
                 if let Some(since) = self.unsure
-                    && (doubt.is_some() || iterator.is_none()) =>
+                    && (unconfirmed.is_some() || iterator.is_none()) =>
             {
                 Step::Confirm(since)
             }
@@ -171,7 +171,7 @@ impl Polling {
         self.iterator = next;
         if self.iterator.is_none() {
             self.ready = now;
-            self.doubt = Some(Doubt::End);
+            self.unconfirmed = Some(Unconfirmed::End);
         }
         Ok(())
     }
@@ -183,8 +183,10 @@ impl Polling {
         self.ready = now + pause;
         self.is_foreign = is_foreign;
         match failure {
-            Failure::NotFound => self.doubt = Some(Doubt::Existence),
-            Failure::InvalidArgument if self.place.number().is_some() => self.doubt = Some(Doubt::StartPosition),
+            Failure::NotFound => self.unconfirmed = Some(Unconfirmed::Existence),
+            Failure::InvalidArgument if self.place.number().is_some() => {
+                self.unconfirmed = Some(Unconfirmed::StartPosition)
+            }
             _ => return,
         }
         self.unsure = Some(now);
@@ -205,7 +207,7 @@ impl Polling {
                 self.unsure = Some(now);
             }
             Failure::NotFound => {
-                self.doubt = Some(Doubt::Existence);
+                self.unconfirmed = Some(Unconfirmed::Existence);
                 self.unsure = Some(now);
             }
             // The same iterator gives the same records again.
@@ -241,7 +243,7 @@ impl Polling {
         let own = match found {
             LookUp::Listed(own) => own,
             // It has expired behind its reader: the children alone are listed still.
-            LookUp::Lacked if self.doubt == Some(Doubt::End) && are_whole(&children_of(shard, listing)) => {
+            LookUp::Lacked if self.unconfirmed == Some(Unconfirmed::End) && are_whole(&children_of(shard, listing)) => {
                 self.closed(shard, listing, asked);
                 return Ok(());
             }
@@ -252,16 +254,16 @@ impl Polling {
             }
             LookUp::Lacked | LookUp::NotYet => {
                 // The shard itself is asked again, and after that the listing.
-                self.doubt = None;
+                self.unconfirmed = None;
                 self.iterator = None;
                 return Ok(());
             }
         };
-        match self.doubt.take() {
-            Some(Doubt::End) if own.is_closed() => self.closed(shard, listing, asked),
-            Some(Doubt::End) => self.open(shard, asked),
-            Some(Doubt::StartPosition) => self.misplaced(own)?,
-            Some(Doubt::Existence) | None => self.iterator = None,
+        match self.unconfirmed.take() {
+            Some(Unconfirmed::End) if own.is_closed() => self.closed(shard, listing, asked),
+            Some(Unconfirmed::End) => self.open(shard, asked),
+            Some(Unconfirmed::StartPosition) => self.misplaced(own)?,
+            Some(Unconfirmed::Existence) | None => self.iterator = None,
         }
         Ok(())
     }
@@ -273,7 +275,7 @@ impl Polling {
             self.ready = asked;
         } else if self.incomplete < MAX_INCOMPLETE {
             self.incomplete += 1;
-            self.doubt = Some(Doubt::End);
+            self.unconfirmed = Some(Unconfirmed::End);
         } else {
             tracing::error!(%shard, known = children.len(), "closed, and not all of its children are listed; ending it with those known");
             self.end = Some(children);
@@ -294,7 +296,7 @@ impl Polling {
     fn misplaced(&mut self, own: &ListedShard) -> Result<(), Box<Foreign>> {
         match self.place.number() {
             Some(place) if self.is_foreign || *place < own.starting => {
-                self.doubt = Some(Doubt::StartPosition);
+                self.unconfirmed = Some(Unconfirmed::StartPosition);
                 Err(Box::new(Foreign { place: place.clone(), starting: own.starting.clone() }))
             }
             place => {

@@ -159,7 +159,7 @@ fn the_listing_ends_a_closed_shard_with_its_children() {
         shard("b", &["own"], 9, false),
         shard("c", &["a"], 9, false),
     ];
-    let mut polling = Polling { iterator: None, doubt: Some(Doubt::End), ..reading() };
+    let mut polling = Polling { iterator: None, unconfirmed: Some(Unconfirmed::End), ..reading() };
     assert_eq!(polling.listed(&own(), &listing, true, at(3), 70 * MS), Ok(()));
     assert_eq!((polling.step(), polling.ready()), (Step::End(listing[1..3].to_vec()), at(3)));
 }
@@ -167,7 +167,7 @@ fn the_listing_ends_a_closed_shard_with_its_children() {
 #[test]
 fn a_merge_ends_with_its_one_child() {
     let listing = [shard("own", &[], 1, true), shard("m", &["own", "other"], 9, false)];
-    let mut polling = Polling { iterator: None, doubt: Some(Doubt::End), ..reading() };
+    let mut polling = Polling { iterator: None, unconfirmed: Some(Unconfirmed::End), ..reading() };
     assert_eq!(polling.listed(&own(), &listing, true, at(0), MS), Ok(()));
     assert_eq!(polling.step(), Step::End(listing[1..].to_vec()));
 }
@@ -175,7 +175,7 @@ fn a_merge_ends_with_its_one_child() {
 #[test]
 fn children_that_the_listing_does_not_know_yet_are_waited_for() {
     let listing = [shard("own", &[], 1, true), shard("a", &["own"], 9, false)];
-    let mut polling = Polling { iterator: None, doubt: Some(Doubt::End), ..reading() };
+    let mut polling = Polling { iterator: None, unconfirmed: Some(Unconfirmed::End), ..reading() };
     for _ in 0..MAX_INCOMPLETE {
         assert_eq!(polling.listed(&own(), &listing, true, at(0), 70 * MS), Ok(()));
         assert_eq!((polling.step(), polling.ready()), (Step::List, at(70)));
@@ -188,13 +188,13 @@ fn children_that_the_listing_does_not_know_yet_are_waited_for() {
 fn an_open_shard_is_not_at_its_end_whatever_the_service_says() {
     // S97
     let listing = [shard("own", &[], 1, false)];
-    let mut polling = Polling { iterator: None, doubt: Some(Doubt::End), ..reading() };
+    let mut polling = Polling { iterator: None, unconfirmed: Some(Unconfirmed::End), ..reading() };
     assert_eq!(polling.listed(&own(), &listing, true, at(0), 70 * MS), Ok(()));
     assert_eq!(polling, Polling { iterator: None, ready: at(200), idle: 400 * MS, opens: 1, ..reading() });
     assert_eq!(polling.step(), Step::GetIterator(StartPosition::After(number(10))));
     // Later and later, as a shard without records is asked.
     for (asked, ready) in [(1000, 1400), (2000, 2800), (3000, 4000), (5000, 6000)] {
-        polling.doubt = Some(Doubt::End);
+        polling.unconfirmed = Some(Unconfirmed::End);
         assert_eq!(polling.listed(&own(), &listing, true, at(asked), 70 * MS), Ok(()));
         assert_eq!(polling.ready(), at(ready));
     }
