@@ -29,7 +29,7 @@ use self::report::report;
 use self::table_watch::TableWatch;
 
 use crate::clock::Tick;
-use crate::lease::holder::find::{Find, Finder};
+use crate::lease::holder::discover::{Discovered, LeaseDiscoverer};
 use crate::lease::holder::held::HoldContext;
 use crate::lease::holder::shutdown::Shutdown;
 use crate::lease::leader::{self, LeaderContext};
@@ -66,7 +66,7 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
     let leading = AbortOnDrop(home.spawn(leader::run(leader, stop)));
     let reporting = AbortOnDrop(home.spawn(report(hold.clone(), wall_clock, shutdown.clone())));
     let keeper = Keeper {
-        finder: Finder::new(hold.me.clone(), hold.duration),
+        discoverer: LeaseDiscoverer::new(hold.me.clone(), hold.duration),
         held: BTreeMap::new(),
         tasks: JoinSet::new(),
         keys: HashMap::new(),
@@ -104,7 +104,7 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
 /// The task that looks for leases and owns the tasks of those it holds.
 struct Keeper {
     hold: HoldContext,
-    finder: Finder,
+    discoverer: LeaseDiscoverer,
     /// Leases held or being adopted, and those whose reader in this process has not let go of them yet.
     held: BTreeMap<LeaseKey, Slot>,
     tasks: JoinSet<Ended>,
@@ -241,7 +241,7 @@ impl Keeper {
         if let Some(why) = ended.failed.why() {
             self.parked(&ended.key, why);
         }
-        self.finder.lost(self.hold.clock.now(), ended.key, &ended.lost, ended.counter);
+        self.discoverer.lost(self.hold.clock.now(), ended.key, &ended.lost, ended.counter);
     }
 
     /// Looks at the leases that may have become ours: those hinted at, and all that the index names.
@@ -275,18 +275,18 @@ impl Keeper {
         let mut give_back = Vec::new();
         while let Some((key, row)) = rows.next().await {
             match row {
-                Ok(Some(lease)) => match (self.finder.judge(self.hold.clock.now(), &lease), odd::oddity(&lease)) {
-                    (Find::Wait | Find::NotOurs, _) => {}
+                Ok(Some(lease)) => match (self.discoverer.judge(self.hold.clock.now(), &lease), odd::oddity(&lease)) {
+                    (Discovered::Wait | Discovered::NotOurs, _) => {}
                     (_, Some(problem)) => self.left_alone(key, &problem),
                     // What is taken only to be released needs no proof that it is our stream's: the row is left as it was found.
-                    (Find::Adopt, None) if self.leaving => {
+                    (Discovered::Adopt, None) if self.leaving => {
                         if !matches!(self.hold.belonging.judge_lease(&lease), Fit::Foreign(_)) {
                             give_back.push(lease);
                         }
                     }
-                    (Find::Adopt, None) if self.lookout.admits(&lease) => self.consider(lease),
-                    (Find::Adopt, None) => {}
-                    (Find::GiveBack, None) => give_back.push(lease),
+                    (Discovered::Adopt, None) if self.lookout.admits(&lease) => self.consider(lease),
+                    (Discovered::Adopt, None) => {}
+                    (Discovered::GiveBack, None) => give_back.push(lease),
                 },
                 Ok(None) => {}
                 Err(StoreError::Unreadable { problem }) => self.left_alone(key, &problem),
@@ -300,7 +300,7 @@ impl Keeper {
                 error.log("releasing a lease that this worker does not read");
             }
         }
-        for key in self.finder.overcome(self.hold.clock.now()) {
+        for key in self.discoverer.overcome(self.hold.clock.now()) {
             self.hold.findings.mended(FindingKind::ShardParked, &key);
         }
     }

@@ -1,7 +1,7 @@
 //! A worker that owns leases: it finds them, makes them its own, renews them, hands them over and ends their shards.
 
 pub(crate) mod cleanup;
-pub(crate) mod find;
+pub(crate) mod discover;
 pub(crate) mod held;
 pub(crate) mod hints;
 pub(crate) mod renew;

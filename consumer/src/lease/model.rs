@@ -1,5 +1,5 @@
 //! All that can happen to a few leases: the product's own states ([`Ownership`](crate::lease::holder::renew::Ownership),
-//! [`Finder`](crate::lease::holder::find::Finder), [`Assignment`](crate::lease::leader::assign::Assignment)) over the product's own table in memory, and
+//! [`LeaseDiscoverer`](crate::lease::holder::discover::LeaseDiscoverer), [`Assignment`](crate::lease::leader::assign::Assignment)) over the product's own table in memory, and
 //! between them a network that delays and loses at will. A worker that does nothing while time goes on is frozen, slow or
 //! cut off; so these need no steps of their own.
 //!

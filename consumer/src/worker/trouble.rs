@@ -21,7 +21,7 @@ impl Keeper {
 
     /// Reports a shard that this worker could not go on with, by the rule *one shard that cannot begin*.
     pub(super) fn parked(&mut self, key: &LeaseKey, why: &str) {
-        let until = self.finder.refused(self.hold.clock.now(), key.clone());
+        let until = self.discoverer.refused(self.hold.clock.now(), key.clone());
         let next = "its lease is released for other workers; this one takes it again after the cool-down";
         self.hold.findings.report(Report::new(FindingKind::ShardParked, key, why, next).again_at(until));
     }
@@ -86,7 +86,7 @@ impl Keeper {
 
     /// Takes back what is known and said of leases that do not name this worker any more.
     pub(super) fn note_named(&mut self, named: &[LeaseKey]) {
-        self.finder.named(named);
+        self.discoverer.named(named);
         self.forget_odd(|key| named.contains(key));
         self.lookout.forget(|key| named.contains(key));
     }

@@ -1,6 +1,6 @@
 //! What can happen next, and what comes of it.
 
-use crate::lease::holder::find::{Find, Finder};
+use crate::lease::holder::discover::{Discovered, LeaseDiscoverer};
 use crate::lease::holder::renew::{Answer, LostReason, Ownership, Verdict, Write};
 use crate::lease::leader::assign::Move;
 use crate::lease::model::About;
@@ -17,7 +17,7 @@ pub(super) enum Step {
     /// A worker does a round as the leader, also if another led before.
     Lead(WorkerId),
     /// A worker looks at a lease that is named as its own, and adopts it.
-    Find(WorkerId, LeaseKey),
+    Discovered(WorkerId, LeaseKey),
     /// A holder sends this write, or gives up when it is too late for it.
     Send(WorkerId, LeaseKey, Write),
     /// A holder processes a record.
@@ -76,7 +76,7 @@ impl World {
             for (key, row) in &self.table {
                 match worker.held.get(key) {
                     None if row.0.owner.as_ref() == Some(&worker.id) => {
-                        steps.push(Step::Find(name.clone(), key.clone()))
+                        steps.push(Step::Discovered(name.clone(), key.clone()))
                     }
                     Some(held) if held.sent.is_none() => self.holder_steps(name, key, held, steps),
                     _ => {}
@@ -115,7 +115,7 @@ impl World {
         match step {
             Step::Beat(reporters) => self.beat(&reporters),
             Step::Lead(name) => self.lead(name),
-            Step::Find(name, key) => self.find(&name, &key),
+            Step::Discovered(name, key) => self.find(&name, &key),
             Step::Send(name, key, write) => self.send(&name, &key, write),
             Step::Process(name, key) => self.process(&name, &key),
             Step::Leave(name, key) => self.leave(&name, &key),
@@ -151,7 +151,8 @@ impl World {
             Step::Crash(name) => self.crash(&name),
             Step::Restart(name) => {
                 let worker = self.workers.get_mut(&name).expect("it is there");
-                (worker.alive, worker.life, worker.finder) = (true, worker.life + 1, Finder::new(worker.id.clone(), D));
+                (worker.alive, worker.life, worker.discoverer) =
+                    (true, worker.life + 1, LeaseDiscoverer::new(worker.id.clone(), D));
             }
         }
     }
@@ -160,7 +161,7 @@ impl World {
         let (now, stride) = (self.now(), self.stride(name));
         let row = &self.table[key].0;
         let worker = self.workers.get_mut(name).expect("it is there");
-        if worker.finder.judge(now, row) != Find::Adopt {
+        if worker.discoverer.judge(now, row) != Discovered::Adopt {
             return;
         }
         let state = Ownership::adopting(row, worker.id.clone(), D, stride, now);
@@ -181,7 +182,7 @@ impl World {
         let held = worker.held.get_mut(key).expect("it is held");
         if held.state.has_expired(now) {
             let counter = held.state.counter();
-            worker.finder.lost(now, key.clone(), &LostReason::Expired, counter);
+            worker.discoverer.lost(now, key.clone(), &LostReason::Expired, counter);
             worker.held.remove(key);
             self.seen.ran_out = true;
             return;
@@ -315,7 +316,7 @@ impl World {
                 self.seen.refused = true;
                 self.let_go(message);
                 let worker = self.workers.get_mut(&message.from.0).expect("it is there");
-                worker.finder.lost(now, message.key.clone(), &reason, counter);
+                worker.discoverer.lost(now, message.key.clone(), &reason, counter);
             }
         }
     }

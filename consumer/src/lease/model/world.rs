@@ -8,7 +8,7 @@ use futures::FutureExt;
 
 use crate::clock::Tick;
 use crate::lease::MemoryLeaseStore;
-use crate::lease::holder::find::Finder;
+use crate::lease::holder::discover::LeaseDiscoverer;
 use crate::lease::holder::renew::{Ownership, Write};
 use crate::lease::holder::shard_end;
 use crate::lease::leader::assign::Move;
@@ -60,7 +60,7 @@ pub(super) struct Worker {
     pub(super) reported: u8,
     /// Its row says how often something of it moves, as ours do and a Java worker's does not.
     pub(super) promises: bool,
-    pub(super) finder: Finder,
+    pub(super) discoverer: LeaseDiscoverer,
     pub(super) held: BTreeMap<LeaseKey, Held>,
 }
 
@@ -179,9 +179,9 @@ impl World {
         let Leases { about, workers, crashes, mishaps } = *model;
         let names: Vec<WorkerId> = ["a", "b", "c"].into_iter().take(workers).map(WorkerId::from).collect();
         let worker = |name: &WorkerId| {
-            let finder = Finder::new(name.clone(), D);
+            let discoverer = LeaseDiscoverer::new(name.clone(), D);
             let (id, held) = (name.clone(), BTreeMap::new());
-            (name.clone(), Worker { id, life: 0, alive: true, reported: 0, promises: true, finder, held })
+            (name.clone(), Worker { id, life: 0, alive: true, reported: 0, promises: true, discoverer, held })
         };
         let free = Self {
             beat: 0,
@@ -208,7 +208,7 @@ impl World {
             About::Twins => {
                 let mut twins = held;
                 let second = twins.workers.get_mut(&names[1]).expect("it is there");
-                (second.id, second.finder) = (names[0].clone(), Finder::new(names[0].clone(), D));
+                (second.id, second.discoverer) = (names[0].clone(), LeaseDiscoverer::new(names[0].clone(), D));
                 return vec![twins];
             }
             About::Silence => {}

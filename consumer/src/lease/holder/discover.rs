@@ -11,11 +11,11 @@ use crate::lease::table::lease::{Lease, LeaseKey, WorkerId};
 /// worker restarted under its old name finds the leases of its former life there, and so does a second process that
 /// was given the same name by mistake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Finder {
+pub(crate) struct LeaseDiscoverer {
     me: WorkerId,
     duration: Duration,
     /// Leases that we held, lost, and may find under our name still.
-    left: BTreeMap<LeaseKey, Left>,
+    avoided: BTreeMap<LeaseKey, Avoided>,
     /// Leases that we could not go on with.
     refused: BTreeMap<LeaseKey, Refused>,
 }
@@ -31,9 +31,9 @@ struct Refused {
     held_since: Option<Tick>,
 }
 
-/// A lease that is to be left alone for a while.
+/// A lease that is to be avoided alone for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Left {
+struct Avoided {
     why: Why,
     counter: u64,
     /// Since when the counter has stood at `counter`.
@@ -45,12 +45,12 @@ enum Why {
     /// Our own program has no reader for it. A leader that assigns it anew moves the counter.
     Dropped,
     /// Somebody renewed it under our own name.
-    Twin,
+    DuplicateWorkerId,
 }
 
 /// What to do with a lease that may be ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Find {
+pub(crate) enum Discovered {
     /// Renew it under condition, and hold it if that succeeds.
     Adopt,
     /// Named as ours, but not yet, or not now.
@@ -61,9 +61,9 @@ pub(crate) enum Find {
     NotOurs,
 }
 
-impl Finder {
+impl LeaseDiscoverer {
     pub(crate) const fn new(me: WorkerId, duration: Duration) -> Self {
-        Self { me, duration, left: BTreeMap::new(), refused: BTreeMap::new() }
+        Self { me, duration, avoided: BTreeMap::new(), refused: BTreeMap::new() }
     }
 
     /// Records that we could not go on with a lease and have released it. Returns when we would take it again.
@@ -92,55 +92,55 @@ impl Finder {
     /// Records that a lease is no longer held, and the counter that it had when it was last ours.
     pub(crate) fn lost(&mut self, now: Tick, key: LeaseKey, reason: &LostReason, counter: u64) {
         let why = match reason {
-            LostReason::Taken { by: Some(by) } if *by == self.me => Why::Twin,
+            LostReason::Taken { by: Some(by) } if *by == self.me => Why::DuplicateWorkerId,
             LostReason::Dropped => Why::Dropped,
             // After a blip of the network, or a deliberate release, the table alone says whose it is.
             _ => return,
         };
-        self.left.insert(key, Left { why, counter, since: now });
+        self.avoided.insert(key, Avoided { why, counter, since: now });
     }
 
     /// Records which leases the index names as ours. Another worker has had a lease that it does not name, so a second process under
     /// our id no longer renews that lease. If it comes back to us, it is ours.
     pub(crate) fn named(&mut self, named: &[LeaseKey]) {
-        if !self.left.is_empty() {
+        if !self.avoided.is_empty() {
             let named: BTreeSet<&LeaseKey> = named.iter().collect();
-            self.left.retain(|key, _| named.contains(key));
+            self.avoided.retain(|key, _| named.contains(key));
         }
     }
 
     /// Judges a lease as a consistent read showed it.
-    pub(crate) fn judge(&mut self, now: Tick, lease: &Lease) -> Find {
+    pub(crate) fn judge(&mut self, now: Tick, lease: &Lease) -> Discovered {
         if lease.owner.as_ref() != Some(&self.me) {
-            self.left.remove(&lease.key);
-            return Find::NotOurs;
+            self.avoided.remove(&lease.key);
+            return Discovered::NotOurs;
         }
         if lease.in_handoff() {
             // The old owner still reads; its transfer makes it ours.
-            return Find::Wait;
+            return Discovered::Wait;
         }
         if let Some(refused) = self.refused.get_mut(&lease.key) {
             if now < refused.until {
-                return Find::GiveBack;
+                return Discovered::GiveBack;
             }
             refused.held_since = Some(now);
         }
-        let Some(left) = self.left.get_mut(&lease.key) else { return Find::Adopt };
-        let moved = lease.counter != left.counter;
+        let Some(avoided) = self.avoided.get_mut(&lease.key) else { return Discovered::Adopt };
+        let moved = lease.counter != avoided.counter;
         if moved {
-            left.counter = lease.counter;
-            left.since = now;
+            avoided.counter = lease.counter;
+            avoided.since = now;
         }
-        let stood_still = now.since(left.since) >= self.duration;
-        if stood_still || (moved && left.why == Why::Dropped) {
-            self.left.remove(&lease.key);
-            return Find::Adopt;
+        let stood_still = now.since(avoided.since) >= self.duration;
+        if stood_still || (moved && avoided.why == Why::Dropped) {
+            self.avoided.remove(&lease.key);
+            return Discovered::Adopt;
         }
-        Find::Wait
+        Discovered::Wait
     }
 }
 
-/// How long a lease is left alone that we have released so often in a row.
+/// How long a lease is avoided alone that we have released so often in a row.
 fn cool_down(times: u32) -> Duration {
     FIRST_COOL_DOWN.saturating_mul(1 << times.saturating_sub(1).min(8)).min(LONGEST_COOL_DOWN)
 }
@@ -172,78 +172,78 @@ mod tests {
         row
     }
 
-    fn finder() -> Finder {
-        Finder::new(WorkerId::from("me"), Duration::from_secs(10))
+    fn discoverer() -> LeaseDiscoverer {
+        LeaseDiscoverer::new(WorkerId::from("me"), Duration::from_secs(10))
     }
 
     #[test]
     fn adopts_what_is_named_as_ours_and_not_in_hand_off() {
-        let mut finder = finder();
-        assert_eq!(finder.judge(at(0), &row("me", 4)), Find::Adopt);
-        assert_eq!(finder.judge(at(0), &row("other", 4)), Find::NotOurs);
+        let mut discoverer = discoverer();
+        assert_eq!(discoverer.judge(at(0), &row("me", 4)), Discovered::Adopt);
+        assert_eq!(discoverer.judge(at(0), &row("other", 4)), Discovered::NotOurs);
         let mut handing_over = row("me", 4);
         handing_over.checkpoint_owner = Some(WorkerId::from("other"));
-        assert_eq!(finder.judge(at(0), &handing_over), Find::Wait);
+        assert_eq!(discoverer.judge(at(0), &handing_over), Discovered::Wait);
     }
 
     #[test]
     fn leaves_a_lease_to_a_second_process_under_our_name_while_that_one_renews() {
-        let mut finder = finder();
-        finder.lost(at(0), key(), &LostReason::Taken { by: Some(WorkerId::from("me")) }, 4);
+        let mut discoverer = discoverer();
+        discoverer.lost(at(0), key(), &LostReason::Taken { by: Some(WorkerId::from("me")) }, 4);
         for second in (3..60).step_by(3) {
-            assert_eq!(finder.judge(at(second), &row("me", second)), Find::Wait);
+            assert_eq!(discoverer.judge(at(second), &row("me", second)), Discovered::Wait);
         }
-        assert_eq!(finder.judge(at(66), &row("me", 57)), Find::Wait);
-        assert_eq!(finder.judge(at(67), &row("me", 57)), Find::Adopt);
+        assert_eq!(discoverer.judge(at(66), &row("me", 57)), Discovered::Wait);
+        assert_eq!(discoverer.judge(at(67), &row("me", 57)), Discovered::Adopt);
     }
 
     #[test]
     fn takes_what_a_second_process_had_and_another_worker_after_it() {
-        let mut finder = finder();
-        finder.lost(at(0), key(), &LostReason::Taken { by: Some(WorkerId::from("me")) }, 4);
-        finder.named(&[key()]);
-        assert_eq!(finder.judge(at(2), &row("me", 5)), Find::Wait);
-        finder.named(&[LeaseKey::from("shardId-000000000001")]);
-        assert_eq!(finder.judge(at(4), &row("me", 6)), Find::Adopt);
+        let mut discoverer = discoverer();
+        discoverer.lost(at(0), key(), &LostReason::Taken { by: Some(WorkerId::from("me")) }, 4);
+        discoverer.named(&[key()]);
+        assert_eq!(discoverer.judge(at(2), &row("me", 5)), Discovered::Wait);
+        discoverer.named(&[LeaseKey::from("shardId-000000000001")]);
+        assert_eq!(discoverer.judge(at(4), &row("me", 6)), Discovered::Adopt);
     }
 
     #[test]
     fn takes_a_dropped_lease_again_when_the_leader_gives_it_anew_or_after_a_lease_duration() {
-        let mut finder = finder();
-        finder.lost(at(0), key(), &LostReason::Dropped, 4);
-        assert_eq!(finder.judge(at(2), &row("me", 4)), Find::Wait);
-        assert_eq!(finder.judge(at(4), &row("me", 5)), Find::Adopt);
-        finder.lost(at(5), key(), &LostReason::Dropped, 6);
-        assert_eq!(finder.judge(at(14), &row("me", 6)), Find::Wait);
-        assert_eq!(finder.judge(at(15), &row("me", 6)), Find::Adopt);
+        let mut discoverer = discoverer();
+        discoverer.lost(at(0), key(), &LostReason::Dropped, 4);
+        assert_eq!(discoverer.judge(at(2), &row("me", 4)), Discovered::Wait);
+        assert_eq!(discoverer.judge(at(4), &row("me", 5)), Discovered::Adopt);
+        discoverer.lost(at(5), key(), &LostReason::Dropped, 6);
+        assert_eq!(discoverer.judge(at(14), &row("me", 6)), Discovered::Wait);
+        assert_eq!(discoverer.judge(at(15), &row("me", 6)), Discovered::Adopt);
     }
 
     #[test]
     fn a_lease_that_could_not_be_begun_is_given_back_for_a_time_that_doubles() {
-        let mut finder = finder();
-        assert_eq!(finder.refused(at(0), key()), at(10));
-        assert_eq!(finder.judge(at(9), &row("me", 4)), Find::GiveBack);
-        assert_eq!(finder.judge(at(10), &row("me", 4)), Find::Adopt);
-        assert_eq!(finder.refused(at(12), key()), at(32));
+        let mut discoverer = discoverer();
+        assert_eq!(discoverer.refused(at(0), key()), at(10));
+        assert_eq!(discoverer.judge(at(9), &row("me", 4)), Discovered::GiveBack);
+        assert_eq!(discoverer.judge(at(10), &row("me", 4)), Discovered::Adopt);
+        assert_eq!(discoverer.refused(at(12), key()), at(32));
         for _ in 0..20 {
-            finder.refused(at(40), key());
+            discoverer.refused(at(40), key());
         }
-        assert_eq!(finder.refused(at(40), key()), at(340));
-        assert_eq!(finder.judge(at(339), &row("me", 6)), Find::GiveBack);
+        assert_eq!(discoverer.refused(at(40), key()), at(340));
+        assert_eq!(discoverer.judge(at(339), &row("me", 6)), Discovered::GiveBack);
         // Held for half a minute it is overcome, and begins anew should it fail again.
-        assert_eq!(finder.judge(at(340), &row("me", 6)), Find::Adopt);
-        assert_eq!(finder.overcome(at(369)), []);
-        assert_eq!(finder.overcome(at(370)), [key()]);
-        assert_eq!(finder.refused(at(400), key()), at(410));
+        assert_eq!(discoverer.judge(at(340), &row("me", 6)), Discovered::Adopt);
+        assert_eq!(discoverer.overcome(at(369)), []);
+        assert_eq!(discoverer.overcome(at(370)), [key()]);
+        assert_eq!(discoverer.refused(at(400), key()), at(410));
         // So it is when it does not come back.
-        assert_eq!(finder.overcome(at(709)), []);
-        assert_eq!(finder.overcome(at(710)), [key()]);
+        assert_eq!(discoverer.overcome(at(709)), []);
+        assert_eq!(discoverer.overcome(at(710)), [key()]);
     }
 
     #[test]
     fn takes_back_at_once_what_only_ran_out() {
-        let mut finder = finder();
-        finder.lost(at(0), key(), &LostReason::Expired, 4);
-        assert_eq!(finder.judge(at(1), &row("me", 4)), Find::Adopt);
+        let mut discoverer = discoverer();
+        discoverer.lost(at(0), key(), &LostReason::Expired, 4);
+        assert_eq!(discoverer.judge(at(1), &row("me", 4)), Discovered::Adopt);
     }
 }
