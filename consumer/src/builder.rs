@@ -309,7 +309,7 @@ impl ConsumerBuilder {
             first_listing,
             discover: listed,
             wall_clock: Arc::new(move || unix_seconds(&time)),
-            kick: hold.hints.kick(),
+            wake: hold.hints.wake(),
             hold: hold.clone(),
         };
         let worker = worker::start(WorkerContext { hold, leader, max_leases: self.settings.max_leases }, thread);

@@ -1,6 +1,6 @@
 //! The one worker that leads: it makes leases for new shards, names their owners and deletes what is finished.
 //!
-//! Every worker runs this. One holds the lock ([`lock`], a state; [`campaign`], its loop) and does the [`duties`]; the
+//! Every worker runs this. One holds the lock ([`lock`], a state; [`campaign`], its loop) and does the [`rounds`]; the
 //! others watch it, and look at the table as soon as a heartbeat is missed.
 
 use std::fmt;
@@ -14,13 +14,13 @@ use crate::lease::table::store::UnixSeconds;
 use crate::shard::discover::{Discover, ListFilter};
 
 use self::campaign::Campaign;
-use self::duties::Duties;
+use self::rounds::Rounds;
 
 pub(in crate::lease) mod assign;
 mod campaign;
 mod cleanup;
-mod duties;
 mod lock;
+mod rounds;
 mod shards;
 mod sync;
 
@@ -37,16 +37,16 @@ pub(crate) struct LeaderContext {
     /// Our wall clock.
     pub(crate) wall_clock: Arc<dyn Fn() -> UnixSeconds + Send + Sync>,
     /// Asks for a round now rather than in some seconds. Without effect while another worker leads.
-    pub(crate) kick: Arc<Notify>,
+    pub(crate) wake: Arc<Notify>,
 }
 
 /// Leads, when it is this worker's turn, until `stop` is true or its sender is gone; the lock is released then. Dropped
 /// before, the lock runs out by itself.
 pub(crate) async fn run(context: LeaderContext, stop: watch::Receiver<bool>) {
     let campaign = Campaign::new(&context.hold);
-    let duties = Duties::new(context, campaign.role(), campaign.resign());
-    // Both in one task: a heartbeat is never later than one step of a round. The duties end with the campaign.
-    futures::join!(campaign.run(stop), duties.run());
+    let rounds = Rounds::new(context, campaign.role(), campaign.resign());
+    // Both in one task: a heartbeat is never later than one step of a round. The rounds end with the campaign.
+    futures::join!(campaign.run(stop), rounds.run());
 }
 
 impl fmt::Debug for LeaderContext {

@@ -76,7 +76,7 @@ impl<H> Attempts<H> {
                 OnError::DeadLetter(sink) => {
                     tracing::warn!(shard = %self.shard, ?first, error = &*error as &dyn Error, "processing failed; to the dead-letter sink");
                     let sink = sink.clone();
-                    return self.bury(&*sink, &unit, &*error, pauses).await;
+                    return self.dead_letter(&*sink, &unit, &*error, pauses).await;
                 }
             }
             if self.winds_up_before(&mut pauses).await {
@@ -85,7 +85,7 @@ impl<H> Attempts<H> {
         }
     }
 
-    async fn bury<U: Unit>(
+    async fn dead_letter<U: Unit>(
         &mut self,
         sink: &dyn super::DeadLetterSink,
         unit: &U,

@@ -19,7 +19,7 @@ pub(crate) struct Hints {
     ends: AtomicU64,
     ended: Notify,
     /// Asks the leader, if it is this worker, for a round now.
-    kick: Arc<Notify>,
+    wake: Arc<Notify>,
 }
 
 impl Hints {
@@ -34,7 +34,7 @@ impl Hints {
         self.look_at(children);
         self.ends.fetch_add(1, Ordering::Relaxed);
         self.ended.notify_waiters();
-        self.kick.notify_one();
+        self.wake.notify_one();
     }
 
     /// Resolves when there is something to look at. Cancel safe.
@@ -48,8 +48,8 @@ impl Hints {
     }
 
     /// Notified when the leader's next round should not wait.
-    pub(crate) fn kick(&self) -> Arc<Notify> {
-        Arc::clone(&self.kick)
+    pub(crate) fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
     }
 
     /// How many shards of this worker have ended.

@@ -36,7 +36,7 @@ struct World {
 struct Worker {
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
-    kick: Arc<Notify>,
+    wake: Arc<Notify>,
     findings: Findings,
 }
 
@@ -106,7 +106,7 @@ impl World {
         };
         let findings = hold.findings.clone();
         let (stop, stopped) = watch::channel(false);
-        let kick = Arc::new(Notify::new());
+        let wake = Arc::new(Notify::new());
         let since_epoch = self.cloud.clock().elapsed();
         let context = LeaderContext {
             hold: hold.clone(),
@@ -118,13 +118,13 @@ impl World {
                 fastrand::Rng::with_seed(seed),
             )),
             wall_clock: Arc::new(move || UnixSeconds(EPOCH + (since_epoch + clock.now().since_start()).as_secs())),
-            kick: Arc::clone(&kick),
+            wake: Arc::clone(&wake),
         };
         let mut tasks = JoinSet::new();
         let wall_clock = Arc::clone(&context.wall_clock);
         tasks.spawn(run(context, stopped));
         tasks.spawn(own(hold, wall_clock, stop.subscribe()));
-        Worker { tasks, stop, kick, findings }
+        Worker { tasks, stop, wake, findings }
     }
 
     async fn rows(&self) -> Rows {
@@ -396,11 +396,11 @@ async fn a_lease_that_was_renewed_before_the_leader_s_write_arrived_is_not_given
         let b = WorkerId::from("b");
         world.table.renew(Renewal::by(&b, &lease.key, 4)).await.expect("the table answers")
     };
-    let (given, renewed) = tokio::join!(duties::write(&*leader, &change), restarted);
+    let (given, renewed) = tokio::join!(rounds::write(&*leader, &change), restarted);
     let Written::Accepted(Some(row)) = renewed else { panic!("{renewed:?}") };
     assert_eq!(given.expect("the table answers"), Written::Refused(Some(row.clone())));
     assert_eq!(world.lease("shardId-000000000000").await.as_ref(), Some(&*row));
-    let again = duties::write(&*leader, &give(row.seen())).await;
+    let again = rounds::write(&*leader, &give(row.seen())).await;
     assert!(matches!(again, Ok(Written::Accepted(_))), "{again:?}");
 }
 
@@ -562,7 +562,7 @@ async fn a_lease_that_does_not_fit(world: World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn leases_beyond_all_limits_are_named_and_a_kick_spares_the_wait() {
+async fn leases_beyond_all_limits_are_named_and_a_wake_spares_the_wait() {
     let world = World::of(5).await;
     let a = world.start_at("a", Checkpoint::TrimHorizon, 3).await;
     let found = a.found(2, Duration::from_secs(1)).await;
@@ -570,7 +570,7 @@ async fn leases_beyond_all_limits_are_named_and_a_kick_spares_the_wait() {
     assert_eq!(world.owners().await, "-2 a3");
     let lease = world.rows().await.leases[0].clone();
     world.checkpoint(lease.key.as_str(), &Checkpoint::ShardEnd).await;
-    a.kick.notify_one();
+    a.wake.notify_one();
     let took = world.until("-1 a3", Duration::from_secs(5)).await;
     assert!(took <= Duration::from_millis(100), "{took:?}");
 }

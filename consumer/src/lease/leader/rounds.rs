@@ -20,7 +20,7 @@ use crate::lease::table::store::LeaseStore;
 use crate::lease::{Checkpoint, Lease, LeaseKey, Mismatch, Rows, StoreError, WorkerRow, Written};
 use crate::watch::{FindingKind, Report};
 
-pub(super) struct Duties {
+pub(super) struct Rounds {
     role: watch::Receiver<LeaderRole>,
     assignment: Assignment,
     shards: Shards,
@@ -38,7 +38,7 @@ pub(super) struct Duties {
     context: LeaderContext,
 }
 
-impl Duties {
+impl Rounds {
     pub(super) fn new(context: LeaderContext, role: watch::Receiver<LeaderRole>, resign: Arc<Notify>) -> Self {
         let hold = &context.hold;
         Self {
@@ -57,12 +57,12 @@ impl Duties {
 
     pub(super) async fn run(mut self) {
         let mut next = Some(self.context.hold.clock.now());
-        let kick = Arc::clone(&self.context.kick);
+        let wake = Arc::clone(&self.context.wake);
         loop {
-            let wake = next.map(|next| self.context.hold.clock.instant(next));
+            let due = next.map(|next| self.context.hold.clock.instant(next));
             let round_due = async {
-                match wake {
-                    Some(wake) => sleep_until(wake).await,
+                match due {
+                    Some(due) => sleep_until(due).await,
                     None => std::future::pending().await,
                 }
             };
@@ -76,7 +76,7 @@ impl Duties {
                     self.take_in(synced);
                     next = Some(self.context.hold.clock.now());
                 }
-                () = kick.notified(), if next.is_some() => next = Some(self.context.hold.clock.now()),
+                () = wake.notified(), if next.is_some() => next = Some(self.context.hold.clock.now()),
                 () = round_due => next = self.round().await,
             }
         }
@@ -197,7 +197,7 @@ impl Duties {
         self.report(judged, &round);
         let ended_open = self.shards.ended_open(rows);
         self.context.hold.findings.replace(FindingKind::EndedOpen, ended_open.iter().map(ended_open_lease));
-        self.bury(&rows.workers).await;
+        self.delete_stale_workers(&rows.workers).await;
         if self.leads() {
             self.shards.look(judged);
         }
@@ -258,7 +258,7 @@ impl Duties {
     }
 
     /// Deletes the rows of workers that have been gone for long.
-    async fn bury(&mut self, workers: &[WorkerRow]) {
+    async fn delete_stale_workers(&mut self, workers: &[WorkerRow]) {
         let now = self.context.hold.clock.now();
         let wall_clock = (self.context.wall_clock)();
         for row in workers {
