@@ -59,7 +59,7 @@ impl ConsumerBuilder {
 
     /// The client that reads the stream. Required.
     ///
-    /// Its retries are replaced by the consumer's own; time-outs that it does not set are set (connect 3 s, read and
+    /// Its retries are replaced by the consumer's own; timeouts that it does not set are set (connect 3 s, read and
     /// attempt 30 s). Its time source is the consumer's wall clock.
     pub fn kinesis(mut self, client: aws_sdk_kinesis::Client) -> Self {
         self.kinesis = Some(client);
@@ -147,8 +147,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Fixes what the consumer draws at random: pauses, by how much it moves the counters of leases that it takes, and the worker id
-    /// if none is given. For tests that are to repeat; two processes that share a worker id by mistake are told from each other by
+    /// Fixes what the consumer draws at random: pauses, by how much it moves the counters of leases that it takes, and the worker ID
+    /// if none is given. For tests that are to repeat; two processes that share a worker ID by mistake are told from each other by
     /// what they draw.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);

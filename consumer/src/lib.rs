@@ -74,7 +74,7 @@
 //!   writes nothing, and a shard is ended by the service's word or when it has provably expired.
 //!
 //! Not promised: effects that happen exactly once; that a process which the operating system had frozen does nothing
-//! more (its checkpoints are refused), nor the first of two that run under one worker id by mistake, until its next
+//! more (its checkpoints are refused), nor the first of two that run under one worker ID by mistake, until its next
 //! renewal is refused.
 //!
 //! # Tasks

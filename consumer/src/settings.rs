@@ -133,7 +133,7 @@ impl Settings {
     }
 }
 
-/// Worker ids are keys in the lease table, beside shard ids and the names of other rows.
+/// Worker IDs are keys in the lease table, beside shard IDs and the names of other rows.
 fn check_worker_id(id: &str) -> Result<(), SettingError> {
     let length_fits = (1..=LONGEST_WORKER_ID).contains(&id.len());
     check("worker_id", length_fits, format_args!("{id:?}"), "must have 1 to 256 bytes")?;

@@ -233,7 +233,7 @@ impl Keeper {
         if matches!(&ended.lost, LostReason::Taken { by: Some(by) } if *by == self.hold.me) {
             tracing::error!(
                 lease = %ended.key, worker = %self.hold.me,
-                "somebody else renews this lease under our worker id: two processes that run share one, or a former life's last \
+                "somebody else renews this lease under our worker ID: two processes that run share one, or a former life's last \
                  write has come late. Give each process a worker id of its own"
             );
         }

@@ -53,7 +53,7 @@ impl MakeWriter<'_> for Log {
     }
 }
 
-/// A shard as the report has it: its id, the first record and the number of those not finished, and whether it was released.
+/// A shard as the report has it: its ID, the first record and the number of those not finished, and whether it was released.
 type Left<'a> = (&'a str, Option<(&'a Position, u64)>, bool);
 
 fn summary(report: &ShutdownReport) -> Vec<Left<'_>> {

@@ -6,7 +6,7 @@
 //! Three searches. In the first all workers that live write their rows at every beat, messages get lost and workers crash. In the
 //! second the network loses nothing, and a worker that lives writes its row at a beat or does not; some workers promise to write it
 //! often, as ours do, and some are Java workers, which write it after half a minute and promise nothing. A row's write is at
-//! once or not at all. In the third two processes run under one id, messages get lost, and nobody leads.
+//! once or not at all. In the third two processes run under one ID, messages get lost, and nobody leads.
 //!
 //! Not modelled: a child with two parents.
 
@@ -36,7 +36,7 @@ enum About {
     Leases,
     /// A worker that lives writes its row at a beat or does not; some are Java workers.
     Silence,
-    /// A second process runs under the id of a worker that lives, by mistake, and nobody leads.
+    /// A second process runs under the ID of a worker that lives, by mistake, and nobody leads.
     Twins,
 }
 

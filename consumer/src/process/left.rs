@@ -10,7 +10,7 @@ use crate::shard::ShardId;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// The shards that the worker held when it was told to leave, in the order of their ids. Those at their end are not among them.
+    /// The shards that the worker held when it was told to leave, in the order of their IDs. Those at their end are not among them.
     pub shards: Vec<ShardReport>,
 }
 

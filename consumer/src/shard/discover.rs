@@ -69,7 +69,7 @@ impl Discover {
 
     /// All shards that the filter lets through, from one listing of one age.
     ///
-    /// A page that fails is asked for again with back-off and the pages already read are kept; when the service no
+    /// A page that fails is asked for again with backoff and the pages already read are kept; when the service no
     /// longer knows where the listing stood, it starts over. Cancel safe: dropping the future forgets the listing.
     pub(crate) async fn list(&self, filter: ListFilter) -> Result<Vec<ListedShard>, DiscoverError> {
         let mut trying = self.trying(LIST);

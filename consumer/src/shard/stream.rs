@@ -30,8 +30,8 @@ enum Address {
 impl Stream {
     /// The stream of that name or ARN.
     ///
-    /// The client given is used with its own credentials, endpoint, connector and time-outs; only its retries are
-    /// replaced by ours, which know what a repeated call means, and the time-outs that it does not set are set.
+    /// The client given is used with its own credentials, endpoint, connector and timeouts; only its retries are
+    /// replaced by ours, which know what a repeated call means, and the timeouts that it does not set are set.
     pub(crate) fn new(client: &Client, name_or_arn: &str) -> Self {
         let own = client.config().timeout_config().cloned().unwrap_or_else(|| TimeoutConfig::builder().build());
         let timeouts = own.to_builder().take_unset_from(

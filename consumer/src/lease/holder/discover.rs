@@ -101,7 +101,7 @@ impl LeaseDiscoverer {
     }
 
     /// Records which leases the index names as ours. Another worker has had a lease that it does not name, so a second process under
-    /// our id no longer renews that lease. If it comes back to us, it is ours.
+    /// our ID no longer renews that lease. If it comes back to us, it is ours.
     pub(crate) fn named(&mut self, named: &[LeaseKey]) {
         if !self.avoided.is_empty() {
             let named: BTreeSet<&LeaseKey> = named.iter().collect();

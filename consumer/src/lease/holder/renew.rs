@@ -17,7 +17,7 @@ pub(crate) struct Ownership {
     /// The counter after the last accepted write.
     counter: u64,
     /// By how much the next accepted write moves the counter: an adoption by a number that it has drawn, every other by one.
-    /// A second process that adopts the lease under our id thus leaves a row that no renewal of ours would have made, even
+    /// A second process that adopts the lease under our ID thus leaves a row that no renewal of ours would have made, even
     /// if it is only then that we learn that a renewal had no answer.
     stride: u64,
     /// When the last accepted write was *sent*: a taker may have counted from any moment after that.
@@ -77,7 +77,7 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LostReason {
-    /// Another worker has it, or a leader gave it away, or a second process runs under the same worker id.
+    /// Another worker has it, or a leader gave it away, or a second process runs under the same worker ID.
     Taken {
         /// The owner in the table.
         by: Option<WorkerId>,

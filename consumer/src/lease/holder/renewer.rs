@@ -41,7 +41,7 @@ pub(crate) struct LeaseRenewer {
 }
 
 /// Makes a lease that the table names as ours really ours, by a conditional renewal before anything is read: two
-/// processes under one worker id cannot both succeed. `Err`: somebody was faster, or the table did not answer in time.
+/// processes under one worker ID cannot both succeed. `Err`: somebody was faster, or the table did not answer in time.
 pub(crate) async fn adopt(
     context: HoldContext,
     lease: Lease,

@@ -376,7 +376,7 @@ async fn two_candidates_never_both_lead() {
     assert!(led > 3000 && changes > 5, "led {led} of 6000, {changes} changes");
 }
 
-/// A worker restarted under its old id renews after the leader has judged its lease, and before the leader's write
+/// A worker restarted under its old ID renews after the leader has judged its lease, and before the leader's write
 /// arrives: the write is refused, however late it is.
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_was_renewed_before_the_leader_s_write_arrived_is_not_given_away() {

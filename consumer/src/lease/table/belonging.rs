@@ -2,7 +2,7 @@
 //!
 //! The rules are `which-stream` and `binding` in `docs/rules.md`. A table is bound to its stream in its version row. Where a
 //! library made it that keeps no such note, only a stored number tells: the service refuses the number of another stream. That a
-//! listing fits proves nothing, for two streams of equal shape have equal shard ids and ranges.
+//! listing fits proves nothing, for two streams of equal shape have equal shard IDs and ranges.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};

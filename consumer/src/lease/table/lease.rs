@@ -10,7 +10,7 @@ use crate::record::Position;
 use crate::shard::ShardId;
 use crate::text::escaped;
 
-/// The key of a lease: the shard id, or `account:stream:epoch:shard` where one table serves several streams.
+/// The key of a lease: the shard ID, or `account:stream:epoch:shard` where one table serves several streams.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseKey(Arc<str>);
 
@@ -130,7 +130,7 @@ pub struct Lease {
     pub throughput_kib_per_s: Option<f64>,
     /// Where one table serves several streams: `account:stream:epoch`.
     pub stream: Option<String>,
-    /// Where one table serves several streams: the bare shard id.
+    /// Where one table serves several streams: the bare shard ID.
     pub shard: Option<ShardId>,
     /// The stream of the shard, as the [binding](crate::lease::Binding) of the table names it. Only this library writes it, when it
     /// makes a lease; that it is missing says nothing.

@@ -22,7 +22,7 @@ pub enum Mismatch {
         key: LeaseKey,
         /// Where it stands.
         checkpoint: Position,
-        /// The shard of that id.
+        /// The shard of that ID.
         shard: ShardId,
         /// Where the shard begins.
         starting: SequenceNumber,
@@ -36,7 +36,7 @@ pub enum Mismatch {
         key: LeaseKey,
         /// The hash keys that it names.
         leased: HashKeyRange,
-        /// The shard of that id.
+        /// The shard of that ID.
         shard: ShardId,
         /// The hash keys of the shard.
         listed: HashKeyRange,

@@ -219,7 +219,7 @@ pub struct UnixSeconds(pub u64);
 pub struct Rows {
     /// The leases, in order of their keys.
     pub leases: Vec<Lease>,
-    /// The rows of workers, in order of their ids.
+    /// The rows of workers, in order of their IDs.
     pub workers: Vec<WorkerRow>,
     /// Rows that could not be read: their key and what is wrong with them. They are left alone.
     pub unreadable: Vec<(String, String)>,

@@ -75,7 +75,7 @@ pub(crate) fn alarms(history: &History) -> Vec<Violation> {
                 late.extend(trouble.split(['(', ')']).nth(1).map(|place| format!("w{place}")));
             }
             What::Up(id) => _ = ids.entry(id).or_default().insert(&event.worker),
-            What::Alarm(what) if what.contains("under our worker id") && !damaged.contains(event.shard.as_str()) => {
+            What::Alarm(what) if what.contains("under our worker ID") && !damaged.contains(event.shard.as_str()) => {
                 let alone = ids.get(event.worker.as_str()).is_none_or(|lives| lives.len() < 2);
                 if alone && !late.contains(place_of_life(&event.worker)) {
                     let what = format!("{} is told of another process under its id, and there was none", event.worker);

@@ -40,13 +40,13 @@ fn an_accepted_write_moves_the_counter_and_counts_from_its_sending() {
 
 #[test]
 fn a_refusal_without_doubt_is_a_loss_even_if_the_row_looks_like_ours() {
-    // A second process under the same id renewed: nothing of ours is outstanding, so the 6 is not ours (C6).
+    // A second process under the same ID renewed: nothing of ours is outstanding, so the 6 is not ours (C6).
     let mut state = ownership(5);
     let verdict = state.judge(&Write::Renew, at(3), &Answer::Refused(some(row(6))), HANDOFF);
     assert_eq!(verdict, Verdict::Lost(LostReason::Taken { by: Some(WorkerId::from("me")) }));
 }
 
-/// A renewal was lost before it arrived, and a second process under the same id adopted the lease before it was sent again.
+/// A renewal was lost before it arrived, and a second process under the same ID adopted the lease before it was sent again.
 #[test]
 fn an_adoption_under_the_same_id_is_not_taken_for_a_renewal_in_doubt() {
     let mut twin = Ownership::adopting(&row(5), WorkerId::from("me"), D, 7, at(0));

@@ -179,7 +179,7 @@ fn names_the_open_shards_that_wait_for_a_parent() {
 
 #[test]
 fn leases_are_made_in_order_of_their_shards_age_then_id() {
-    // 3 and 4 are younger than 2, whatever their ids.
+    // 3 and 4 are younger than 2, whatever their IDs.
     let mut listing = listed("G", "without 0");
     listing.reverse();
     let plan = plan(&listing, &rows(""), &Checkpoint::Latest);

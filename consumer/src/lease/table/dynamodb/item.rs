@@ -143,7 +143,7 @@ pub(super) fn from_checkpoint(checkpoint: &Checkpoint) -> Option<(AttributeValue
     Some((s(text), n(sub)))
 }
 
-/// A set of shard ids; none for an empty one, which DynamoDB does not take.
+/// A set of shard IDs; none for an empty one, which DynamoDB does not take.
 pub(super) fn from_shards(shards: &[ShardId]) -> Option<AttributeValue> {
     // Nor does it take an element twice.
     let ids: BTreeSet<&str> = shards.iter().map(ShardId::as_str).collect();
@@ -219,7 +219,7 @@ fn parse_checkpoint(
     })
 }
 
-/// Some clients write one id as a string, or ids as a list; read as "no parents", a child would be read too early.
+/// Some clients write one ID as a string, or IDs as a list; read as "no parents", a child would be read too early.
 fn shards(item: &Item, attribute: &'static str) -> Result<Vec<ShardId>, Malformed> {
     match item.get(attribute) {
         None => Ok(Vec::new()),

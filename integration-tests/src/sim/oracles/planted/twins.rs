@@ -72,7 +72,7 @@ fn of_twins_the_second_begins_an_epoch() {
 #[test]
 fn a_worker_that_is_told_of_a_twin_has_one() {
     let told = |history: &mut History| {
-        let alarm = What::Alarm("somebody else renews this lease under our worker id".to_owned());
+        let alarm = What::Alarm("somebody else renews this lease under our worker ID".to_owned());
         history.events.push(event(14, "w1-one", CHILD, alarm));
     };
     assert_eq!(found("there was none", "w1", told), [0, 1]);
