@@ -24,7 +24,7 @@ use crate::worker::{WorkerControl, WorkerHandle};
 
 /// One worker of an application: it takes its part of the stream's shards and hands out their records.
 ///
-/// It is running from [`build`](ConsumerBuilder::build) on. Choose one face: [`run`](Self::run) for a closure per batch,
+/// It is running from [`build`](ConsumerBuilder::build) on. Choose one entry point: [`run`](Self::run) for a closure per batch,
 /// [`run_records`](Self::run_records) for a closure per record, [`next_shard`](Self::next_shard) for shards as values.
 /// Dropped without a [shutdown](ConsumerHandle::shutdown) it stops at once; its shards go to others when their leases
 /// have run out.
@@ -196,7 +196,7 @@ impl Consumer {
 }
 
 impl ConsumerHandle {
-    /// Shuts the consumer down: no new shards are taken, each shard is told to finish (the easy faces finish what is
+    /// Shuts the consumer down: no new shards are taken, each shard is told to finish (`run` and `run_records` finish what is
     /// begun), checkpoints and is released, and the worker leaves the fleet, so that others go on at once.
     ///
     /// Resolves when all that is done, `within` and a few writes from now; shards that are not finished by then are given

@@ -1,4 +1,4 @@
-//! The loop of the easy faces: one shard through user code, with checkpoints.
+//! The loop of `run` and `run_records`: one shard through user code, with checkpoints.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The faces of the consumer, on a cloud inside the process.
+//! The entry points of the consumer, on a cloud inside the process.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
