@@ -132,6 +132,7 @@ impl Shape {
             // moment when that is noticed. User code that waits for its checkpoints would stand still by then.
             shape.slowest_call = shape.slowest_call.min(Duration::from_millis(300));
             shape.records_per_second = shape.records_per_second.max(10);
+            shape.rate_limit = shape.rate_limit.map(|_| 3 * shape.records_per_second);
             shape.shards = shape.shards.max(2 * shape.workers as i32);
             shape.face = Face::Batches;
         }
