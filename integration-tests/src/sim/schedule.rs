@@ -128,6 +128,8 @@ pub(crate) fn draw(shape: &Shape) -> Vec<Timed> {
     } else {
         schedule.extend(deployment(shape));
         schedule.extend(outage(shape));
+        schedule.extend(deletions(shape));
+        schedule.extend(mistakes.iter().flat_map(reshards_beside));
     }
     schedule.extend(mistakes);
     schedule.sort_by_key(|timed| timed.at);
@@ -201,6 +203,33 @@ fn outage(shape: &Shape) -> Option<Timed> {
     Some(Timed { at, lasts, what: Trouble::Cut { worker, from: From::Table, leg, late } })
 }
 
+/// An operator deletes the rows of shards that are read, one after the other. Drawn from a chance of its own: what is wrong shows only
+/// if the row is back before its owner has noticed.
+fn deletions(shape: &Shape) -> Vec<Timed> {
+    let mut rng = fastrand::Rng::with_seed(shape.seed ^ DELETIONS);
+    if rng.u8(0..8) > 0 || shape.workers < 2 {
+        return Vec::new();
+    }
+    let deletion = |turn| {
+        let at = WARM_UP + Duration::from_secs(8) * turn + Duration::from_secs(8).mul_f64(rng.f64());
+        Timed { at, lasts: Duration::ZERO, what: Trouble::DeleteLease { shard: rng.usize(0..64) } }
+    };
+    (0..3).map(deletion).collect()
+}
+
+/// Listings that are behind are wrong about new shards: the stream is split while they are.
+fn reshards_beside(mistake: &Timed) -> Vec<Timed> {
+    if !matches!(mistake.what, Trouble::Mistake(Mistake::Listing { .. })) {
+        return Vec::new();
+    }
+    let split = |part| Timed {
+        at: mistake.at + mistake.lasts.mul_f64(part),
+        lasts: Duration::ZERO,
+        what: Trouble::Split { shard: mistake.at.subsec_millis() as usize },
+    };
+    [0.1, 0.4].map(split).to_vec()
+}
+
 impl Timed {
     /// Whether it is the producer that has it.
     pub(crate) const fn is_the_producer_s(&self) -> bool {
@@ -239,6 +268,9 @@ const DEPLOYMENT: u64 = 0x5ea1_0000_0000_0009;
 
 /// Keeps the chance of outages apart.
 const OUTAGE: u64 = 0x5ea1_0000_0000_000b;
+
+/// Keeps the chance of deletions apart.
+const DELETIONS: u64 = 0x5ea1_0000_0000_000c;
 
 /// Keeps the schedule's chance apart from that of the shape.
 const SALT: u64 = 0x5ea1_0000_0000_0002;
