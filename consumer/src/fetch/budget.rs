@@ -1,4 +1,4 @@
-//! One budget of bytes for what all shards of a worker have read and not yet processed (C9).
+//! One budget of bytes for all records that the shards of a worker have read and not yet processed (C9).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,14 +23,14 @@ struct Shared {
     /// A std mutex: held for a few operations on maps, never across an await.
     books: Mutex<Books>,
     next_share: AtomicU64,
-    /// The largest record that any shard has had.
+    /// The size of the largest record seen in any shard.
     largest_record: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Books {
     allocator: Allocator,
-    /// Where a grant goes; one for every ask in the allocator.
+    /// The receivers of grants, one for every request in the allocator.
     waiting: BTreeMap<ShareId, oneshot::Sender<Permit>>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Share {
     id: ShareId,
 }
 
-/// Bytes taken from the budget; given back when dropped.
+/// Bytes taken from the budget; returned when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     shared: Arc<Shared>,
@@ -61,17 +61,17 @@ impl Budget {
         }
     }
 
-    /// The bytes that are taken.
+    /// Returns how many bytes are in use.
     pub(crate) fn held(&self) -> u64 {
         self.shared.books().allocator.used()
     }
 
-    /// How large a record can be, as far as is known.
+    /// Returns how large a record can be, as far as is known.
     pub(crate) fn largest_record(&self) -> u64 {
         self.shared.largest_record.load(Ordering::Relaxed)
     }
 
-    /// Records the size of the largest record of an answer: a stream may allow larger ones than usual.
+    /// Records the size of the largest record of a response: a stream may allow larger ones than usual.
     pub(crate) fn saw_record(&self, bytes: u64) {
         self.shared.largest_record.fetch_max(bytes, Ordering::Relaxed);
     }
@@ -83,8 +83,8 @@ impl Budget {
 }
 
 impl Share {
-    /// Takes `want` bytes, as many as the answer can hold at most, as soon as this shard may have them; after `patience` fewer, but
-    /// never less than `least`. Cancel safe.
+    /// Takes `want` bytes, the most that the response can hold, as soon as this shard may have them. After `patience` it
+    /// accepts fewer, but never less than `least`. Cancel safe.
     pub(crate) async fn reserve(&mut self, least: u64, want: u64, patience: Duration) -> Permit {
         let (sender, mut granted) = oneshot::channel();
         {
@@ -106,7 +106,7 @@ impl Share {
     }
 }
 
-/// Takes an ask back when its future is dropped.
+/// Withdraws a request when its future is dropped.
 struct Asking<'a>(&'a Share);
 
 impl Drop for Asking<'_> {
@@ -115,7 +115,7 @@ impl Drop for Asking<'_> {
         if books.waiting.remove(&self.0.id).is_some() {
             books.allocator.withdraw(self.0.id);
             drop(books);
-            // The one behind may fit where this one did not.
+            // The next request may fit where this one did not.
             self.0.shared.grant();
         }
     }
@@ -126,7 +126,8 @@ impl Permit {
         self.bytes
     }
 
-    /// Corrects the amount to what the answer really takes. More than was reserved is taken too: it is in memory already.
+    /// Corrects the amount to the response's real size. A response larger than reserved is counted in full: it is in memory
+    /// already.
     pub(crate) fn settle(&mut self, bytes: u64) {
         self.shared.books().allocator.settle(self.bytes, bytes);
         self.bytes = bytes;
@@ -156,7 +157,7 @@ impl Shared {
                 }
             }
         }
-        // Outside of the lock: a permit whose receiver has just gone is dropped here, and gives its bytes back.
+        // Outside of the lock: a permit whose receiver was just dropped is dropped here, and returns its bytes.
         for (sender, permit) in granted {
             drop(sender.send(permit));
         }
