@@ -46,7 +46,7 @@ fn taken() -> MutexGuard<'static, BTreeSet<u32>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A sleep implementation that uses the timers of the waiting task's runtime.
+/// Sleeps on the timers of the runtime that waits.
 #[derive(Debug)]
 pub(crate) struct OwnTimers;
 

@@ -34,8 +34,8 @@ pub(crate) struct Polling {
     opens: u32,
     /// Listings without this shard.
     absence: Absence,
-    /// When the service refused its own iterator or number: the stream may have been replaced. Until the stream is confirmed,
-    /// the shard is not read.
+    /// When the service refused its own iterator or number, or did not know the shard. Until the stream is confirmed, the shard
+    /// is not read.
     unsure: Option<Tick>,
     /// `true` if the service said that the start position's number is of another stream.
     is_foreign: bool,
