@@ -74,7 +74,7 @@ mod tests {
         assert!(timeouts.iter().all(|timeout| *timeout > READ && *timeout < READ + Duration::from_millis(1)));
         let highest = many.iter().map(|apart| apart.0).max().expect("there are fifty");
         drop(many);
-        // Other tests of this process have some too.
+        // Other tests of this process use numbers too.
         assert!(Apart::new().0 <= highest);
     }
 

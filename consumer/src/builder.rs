@@ -155,11 +155,11 @@ impl ConsumerBuilder {
         self
     }
 
-    /// The clock by which this worker's leases run out: the time since any fixed moment. It must go on while the process
-    /// stands still, and never back. Default: tokio's clock, plus the time for which the machine was suspended.
+    /// Sets the clock by which this worker's leases expire: the time since any fixed moment. It must advance while the process
+    /// is frozen, and never go back. Default: tokio's clock, plus the time for which the machine was suspended.
     ///
-    /// For tests that freeze a worker: it learns that its leases have run out when it goes on, as a process does that was
-    /// stopped. With a connection of the test kit, `connection.clock()` has the time:
+    /// For tests that freeze a worker: when it resumes, it finds its leases expired, as a stopped process does. With a
+    /// connection of the test kit, `connection.clock()` has the time:
     ///
     /// ```no_run
     /// # use kinesis_consumer::Consumer;

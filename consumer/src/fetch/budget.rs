@@ -198,7 +198,7 @@ mod tests {
         let mut small = Box::pin(c.reserve(10, 10, Duration::MAX));
         let mut large = Some(large);
         assert!(large.as_mut().is_some_and(|ask| ask.now_or_never().is_none()));
-        // First come, first served: the small one waits although it would fit.
+        // First come, first served: the small request waits although it would fit.
         assert!(small.as_mut().now_or_never().is_none());
         drop(large.take());
         assert!(small.now_or_never().is_some());
@@ -213,12 +213,12 @@ mod tests {
             let mut ask = Box::pin(b.reserve(100, 100, Duration::MAX));
             assert!(ask.as_mut().now_or_never().is_none());
             drop(held);
-            // Granted by now, but dropped before it was looked at.
+            // Granted by now, but dropped before it was received.
         }
         assert!(a.reserve(100, 100, Duration::MAX).now_or_never().is_some());
     }
 
-    /// Q13: a shard that holds nothing gets its turn beside one that holds nearly all and does not come on.
+    /// Q13: a shard that holds nothing gets its turn beside a stalled one that holds nearly all.
     #[tokio::test(start_paused = true)]
     async fn a_share_that_waits_is_given_a_part_after_its_patience() {
         let budget = Budget::new(100);

@@ -168,11 +168,11 @@ mod tests {
         };
         assert_eq!(blocked.look(at(0), polls(&[])), found(false, None));
         assert_eq!(blocked.look(at(500), polls(&[(3, 1)])), found(false, None));
-        // Another poll of another task does not last.
+        // Short polls of another task are not reported.
         assert_eq!(blocked.look(at(1400), polls(&[(3, 1), (4, 7)])), found(true, None));
         assert_eq!(blocked.look(at(1600), polls(&[(3, 1), (4, 9)])), found(true, Some((3, 1100))));
         assert_eq!(blocked.look(at(9000), polls(&[(3, 1)])), found(true, None));
-        // The next poll of the same task is another.
+        // The next poll of the same task counts anew.
         assert_eq!(blocked.look(at(9100), polls(&[(3, 3)])), found(false, None));
         assert_eq!(blocked.look(at(10_100), polls(&[(3, 3)])), found(true, Some((3, 1000))));
         assert_eq!(blocked.look(at(10_200), polls(&[])), found(false, None));

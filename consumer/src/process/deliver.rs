@@ -263,7 +263,7 @@ impl<W: Work> Task<W> {
             Phase::Draining(Reason::Ended(_) | Reason::Revoked) | Phase::Reading => shard.release().await,
         };
         match result {
-            // The lease was released at shard end, because the shard had to be given up.
+            // The lease was released at shard end, because the shard had to be handed over.
             Ok(()) | Err(CheckpointError::LeaseLost { reason: LostReason::Released, .. }) => {}
             Err(error) => tracing::warn!(shard = %shard.id(), %error, "the shard was lost before it was let go"),
         }

@@ -60,7 +60,7 @@ struct State {
 }
 
 impl Left {
-    /// Records a shard's unfinished records. Called for each batch, and when the shard is let go.
+    /// Records a shard's unfinished records. Called for each batch, and when delivery ends.
     pub(crate) fn set(&self, shard: &ShardId, unfinished: Option<Unfinished>) {
         self.lock().entry(shard.clone()).or_default().unfinished = unfinished;
     }

@@ -9,7 +9,7 @@ use crate::clock::{Clock, Tick};
 use crate::text::escaped;
 
 /// Something that is wrong now. It stays in the list of [`ConsumerHandle::findings`](crate::ConsumerHandle::findings) until it
-/// is resolved; work that it does not concern goes on. `docs/rules.md` says what each kind stops, and what resolves it.
+/// is resolved; unaffected work continues. `docs/rules.md` says what each kind stops, and what resolves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {

@@ -149,7 +149,7 @@ mod tests {
         }
         assert!(untold.is_to_be_said(at(30), &key));
         assert!(!untold.is_to_be_said(at(30), &other));
-        // Both come again after hours.
+        // Both are undecided again after hours.
         for second in (9_000..9_030).step_by(2) {
             assert!(!untold.is_to_be_said(at(second), &key) && !untold.is_to_be_said(at(second), &other), "{second}");
         }

@@ -90,7 +90,7 @@ mod tests {
     fn the_row_moves_when_nothing_else_does() {
         let every = Duration::from_secs(5);
         assert_eq!(due(at(10), at(0), every), at(15));
-        // The leases move: every half minute is enough.
+        // The leases are renewed: every half minute is enough.
         assert_eq!(due(at(10), at(12), every), at(17));
         assert_eq!(due(at(10), at(39), every), at(40));
     }

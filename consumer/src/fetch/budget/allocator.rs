@@ -178,13 +178,13 @@ mod tests {
         let mut allocator = Allocator::new(100);
         allocator.ask(ShareId(1), 40, 40);
         assert_eq!(granted(&mut allocator), [(1, 40)]);
-        // One that holds something wants to read ahead, two need something.
+        // A shard that holds something wants to read ahead; two shards hold nothing.
         allocator.ask(ShareId(1), 5, 5);
         allocator.ask(ShareId(2), 70, 70);
         allocator.ask(ShareId(3), 10, 10);
-        // The larger one was first, and nobody may pass it.
+        // The larger request came first, and no other may pass it.
         assert_eq!(granted(&mut allocator), []);
-        // With its answer done, the first shard holds nothing again, and stands at its old place in the row.
+        // With its response processed, the first shard holds nothing again, and has its old place in the queue.
         allocator.release(ShareId(1), 40);
         assert_eq!(granted(&mut allocator), [(1, 5), (2, 70), (3, 10)]);
     }
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(granted(&mut allocator), [(1, 1)]);
     }
 
-    /// Q13: shards that stand still hold nearly all.
+    /// Q13: stalled shards hold nearly all bytes.
     #[test]
     fn an_ask_that_waits_for_long_is_given_a_part() {
         let mut allocator = Allocator::new(128);
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(granted(&mut allocator), [(2, 5)]);
         allocator.make_urgent(ShareId(1));
         assert_eq!(granted(&mut allocator), [(1, 3), (3, 4)]);
-        // Whatever they ask: never more than there is.
+        // Never more than the budget is granted.
         for share in 4..20 {
             allocator.ask(ShareId(share), 2, 24);
             allocator.make_urgent(ShareId(share));
@@ -254,7 +254,7 @@ mod tests {
         let mut allocator = Allocator::new(100);
         allocator.ask(ShareId(1), 1000, 1000);
         assert_eq!(granted(&mut allocator), [(1, 100)]);
-        // The answer was larger still.
+        // The response was even larger.
         allocator.settle(100, 700);
         allocator.ask(ShareId(2), 1, 1);
         assert_eq!(granted(&mut allocator), []);
@@ -265,8 +265,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever shards ask, hold and let go: the budget holds as long as answers are as expected, every ask is granted
-        /// once the others let go, and the books are empty in the end.
+        /// Random requests, grants and releases: the budget holds while responses are as large as expected, every request is
+        /// granted once the other shards release theirs, and in the end nothing is in use.
         #[test]
         fn never_over_the_budget_and_nobody_starves(
             steps in proptest::collection::vec((0_u64..6, 0_u64..130, any::<bool>(), any::<bool>()), 1..200)
