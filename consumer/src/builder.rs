@@ -93,55 +93,55 @@ impl ConsumerBuilder {
         self
     }
 
-    /// See [`Settings::start_at`].
+    /// Sets [`Settings::start_at`].
     pub const fn start_at(mut self, start_at: StartAt) -> Self {
         self.settings.start_at = start_at;
         self
     }
 
-    /// See [`Settings::worker_id`].
+    /// Sets [`Settings::worker_id`].
     pub fn worker_id(mut self, id: impl Into<String>) -> Self {
         self.settings.worker_id = Some(id.into());
         self
     }
 
-    /// See [`Settings::lease_duration`].
+    /// Sets [`Settings::lease_duration`].
     pub const fn lease_duration(mut self, duration: Duration) -> Self {
         self.settings.lease_duration = duration;
         self
     }
 
-    /// See [`Settings::handoff_time`].
+    /// Sets [`Settings::handoff_time`].
     pub const fn handoff_time(mut self, time: Duration) -> Self {
         self.settings.handoff_time = time;
         self
     }
 
-    /// See [`Settings::checkpoint_every`].
+    /// Sets [`Settings::checkpoint_every`].
     pub const fn checkpoint_every(mut self, every: Duration) -> Self {
         self.settings.checkpoint_every = every;
         self
     }
 
-    /// See [`Settings::max_buffered_bytes`].
+    /// Sets [`Settings::max_buffered_bytes`].
     pub const fn max_buffered_bytes(mut self, bytes: u64) -> Self {
         self.settings.max_buffered_bytes = bytes;
         self
     }
 
-    /// See [`Settings::max_leases`].
+    /// Sets [`Settings::max_leases`].
     pub const fn max_leases(mut self, leases: usize) -> Self {
         self.settings.max_leases = leases;
         self
     }
 
-    /// See [`Settings::max_idle_poll`].
+    /// Sets [`Settings::max_idle_poll`].
     pub const fn max_idle_poll(mut self, pause: Duration) -> Self {
         self.settings.max_idle_poll = pause;
         self
     }
 
-    /// See [`Settings::end_at_unreadable_shard`].
+    /// Sets [`Settings::end_at_unreadable_shard`].
     pub const fn end_at_unreadable_shard(mut self, end: bool) -> Self {
         self.settings.end_at_unreadable_shard = end;
         self

@@ -138,7 +138,7 @@ fn suspension() -> (Duration, Duration) {
     (boot.saturating_sub(after), boot.saturating_sub(before))
 }
 
-/// Without CLOCK_BOOTTIME a suspension is not seen.
+/// Returns zero: without CLOCK_BOOTTIME a suspension is not seen.
 #[cfg(not(target_os = "linux"))]
 fn suspension() -> (Duration, Duration) {
     (Duration::ZERO, Duration::ZERO)

@@ -77,7 +77,7 @@ impl Consumer {
     ///
     /// Each shard is a task of its own. Within a shard, the next batch comes when the closure has finished the previous one.
     /// Batches for which the closure returned `Ok` are checkpointed every
-    /// [`checkpoint_every`](crate::Settings::checkpoint_every), at shard end, at a hand-off and at shutdown. When the closure
+    /// [`checkpoint_every`](crate::Settings::checkpoint_every), and at shard end, hand-off and shutdown. When the closure
     /// returns an error or panics, [`OnError`] decides. When the shard's lease is lost, the future of the current batch is
     /// dropped.
     ///

@@ -73,9 +73,10 @@
 //! - **C11** The lease table belongs to one stream (account, name, time of creation). A worker of another stream is refused
 //!   and writes nothing. A shard is ended only when the service says so, or when it has provably expired.
 //!
-//! Not promised: effects that happen exactly once. Nor that a process stops at once in these two cases: it was frozen by the
-//! operating system (its checkpoints are refused), or another process uses its worker ID by mistake (the first of the two
-//! stops when its next renewal is refused).
+//! Not promised: effects that happen exactly once. Nor does a process stop at once in two cases:
+//!
+//! - The operating system had frozen it. Its checkpoints are refused.
+//! - Another process uses its worker ID by mistake. The first of the two stops when its next renewal is refused.
 //!
 //! # Tasks
 //!
@@ -145,8 +146,8 @@
 //!
 //! A stream that was deleted and created again under its name is another stream, and its old lease table is refused.
 //! [`start_over_from`](ConsumerBuilder::start_over_from), with the old stream as the error names it, empties the table for the
-//! new one. A table that a Java KCL created is bound to the stream when a sequence number in it proves to be of this stream, at
-//! the first checkpoint, or by [`adopt_table`](ConsumerBuilder::adopt_table).
+//! new one. A table that a Java KCL created is bound to the stream in one of three ways: a sequence number in it proves to be
+//! of this stream, the first checkpoint is written, or [`adopt_table`](ConsumerBuilder::adopt_table) is called.
 //!
 //! ## Test a processor without AWS and without waiting
 //!

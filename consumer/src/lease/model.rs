@@ -1,8 +1,7 @@
-//! Everything that can happen to a few leases. The product's own states ([`Ownership`](crate::lease::holder::renew::Ownership),
-//! [`LeaseDiscoverer`](crate::lease::holder::discover::LeaseDiscoverer),
-//! [`Assignment`](crate::lease::leader::assign::Assignment)) run over the product's own table in memory, with a network between
-//! them that delays and loses messages arbitrarily. A worker that does nothing while time goes on is frozen, slow or cut off;
-//! so these need no steps of their own.
+//! Everything that can happen to a few leases. The product's own states run over the product's own table in memory:
+//! [`Ownership`](crate::lease::holder::renew::Ownership), [`LeaseDiscoverer`](crate::lease::holder::discover::LeaseDiscoverer),
+//! [`Assignment`](crate::lease::leader::assign::Assignment). Between them is a network that delays and loses messages
+//! arbitrarily. A worker that does nothing while time goes on is frozen, slow or cut off; so these need no steps of their own.
 //!
 //! There are three searches:
 //! 1. All running workers write their rows at every beat; messages get lost and workers crash.
@@ -106,7 +105,8 @@ fn promises() -> Vec<Property<Leases>> {
     ]
 }
 
-/// Two processes with one worker ID both hold a lease, until a write of the first is refused.
+/// Returns a property of all searches but the third: there, two processes with one worker ID both hold a lease, until a write
+/// of the first is refused.
 fn one_holder() -> impl Iterator<Item = Property<Leases>> {
     std::iter::once(Property::always("C7: a lease has one holder", |_, world: &World| world.holders_are_alone()))
 }

@@ -168,8 +168,10 @@ impl<W: Work> Task<W> {
         let reading = matches!(self.phase, Phase::Reading) && self.work.has_room();
         let due = self.commit.due().filter(|_| self.writing.is_none()).map(|due| self.shard.clock().instant(due));
         let (give_up_at, seen) = (self.give_up_at, &self.seen);
-        // Deadlines first, then running work, then new work. After a pause, a worker may resume because a record finished, before
-        // its renewer has noticed that the lease has expired: the next record is not begun.
+        // Deadlines first, then running work, then new work. The race:
+        // 1. The process is frozen while it processes a record, and the lease expires.
+        // 2. It resumes because the record finished, before its renewer has noticed the expiry.
+        // 3. With work polled first, the next record would begin without a lease.
         tokio::select! { biased;
             lease_state = self.lease_state.wait_for(|lease_state| lease_state != seen) => match lease_state {
                 Ok(lease_state) => Next::LeaseState(lease_state.clone()),

@@ -95,7 +95,7 @@ impl Left {
         ShutdownReport { shards: left.collect() }
     }
 
-    /// A std mutex: held for an operation on a map, never across an await.
+    /// Locks the map. A std mutex: held for an operation on the map, never across an await.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ShardId, State>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

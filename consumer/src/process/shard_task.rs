@@ -20,11 +20,11 @@ use crate::thread::AbortOnDrop;
 
 /// A shard that this worker has taken. Read its [events](Self::next) one after the other.
 ///
-/// While this value exists and is not closed, its lease is renewed and no other worker owns the shard. If it is dropped without
+/// While this value exists and is not over, its lease is renewed and no other worker owns the shard. If it is dropped without
 /// [`release`](Self::release), renewals stop, and another worker takes the shard when the lease has expired.
 ///
-/// The value is closed after a release, or when [`next`](Self::next) has returned `None`. A closed value may be kept, and still
-/// answers questions about the shard. The same shard may come from [`Consumer::next_shard`](crate::Consumer::next_shard) again.
+/// It is over after a release, or when [`next`](Self::next) has returned `None`. It may be kept then, and still answers
+/// questions about the shard. The same shard may come from [`Consumer::next_shard`](crate::Consumer::next_shard) again.
 pub struct Shard {
     id: ShardId,
     held: HeldLease,
@@ -55,7 +55,7 @@ pub enum Event {
     },
     /// The shard was split or merged, and all its records have been delivered.
     Ended(End),
-    /// The shard cannot be read; nothing follows. Its lease is released when the shard is dropped or closed, and this worker
+    /// The shard cannot be read; nothing follows. Its lease is released when this `Shard` is dropped or over, and this worker
     /// does not take it for 10 s, doubling to 5 min.
     Failed(ReadError),
 }

@@ -265,8 +265,8 @@ mod tests {
     }
 
     proptest! {
-        /// Random requests, grants and releases: the budget holds while responses are as large as expected, every request is
-        /// granted once the other shards release theirs, and in the end nothing is in use.
+        /// Random requests, grants and releases. The budget holds while responses are as large as expected. Every request is
+        /// granted once the other shards release theirs. In the end nothing is in use.
         #[test]
         fn never_over_the_budget_and_nobody_starves(
             steps in proptest::collection::vec((0_u64..6, 0_u64..130, any::<bool>(), any::<bool>()), 1..200)

@@ -26,7 +26,7 @@ fn own() -> ShardId {
     ShardId::from("own")
 }
 
-/// A reader that has an iterator and continues after number 10.
+/// Returns a reader that has an iterator and continues after number 10.
 fn reading() -> Polling {
     Polling { iterator: Some("i1".to_owned()), ..Polling::starting(StartPosition::After(number(10)), 1000 * MS, at(0)) }
 }

@@ -323,8 +323,9 @@ fn without_room(key: &LeaseKey) -> Report {
     )
 }
 
-/// Writes a change of owner. The read that it is based on may have lagged, and the owner may renew until the write is applied;
-/// the counter in an assignment's condition detects both.
+/// Writes a change of owner. The counter in an assignment's condition detects two races:
+/// - The read on which it is based lagged.
+/// - The owner renewed after that read and before the write was applied.
 pub(super) async fn write(store: &dyn LeaseStore, change: &Move) -> Result<Written, StoreError> {
     match change {
         Move::Assign { key, seen, to } => store.assign(key, seen, to).await,

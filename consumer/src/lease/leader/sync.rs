@@ -23,8 +23,8 @@ pub(crate) struct Plan {
 /// Plans leases for the shards of `listing` that no lease covers: for each line of descent, its oldest unread shard, to start
 /// at `start` (one of the three sentinels). The children follow when those shards end.
 ///
-/// Each line is planned on its own, so that an inconsistent shard (open, and yet with children, while the listing lags behind a
-/// split) delays only its own line. Differs from the KCL where that gets stuck:
+/// Each line is planned on its own. While the listing lags behind a split, a shard can look open and yet have children; it then
+/// delays only its own line. Differs from the KCL where that gets stuck:
 /// - The lease of a child of finished parents is created, at `TRIM_HORIZON`, when the parents' owner did not create it.
 /// - A shard that has a descendant in the table, and no finished parent there, is past. It is not read again, unless its child
 ///   shows that its lease is missing (rule `parents`).
@@ -157,7 +157,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// An unreadable row may be of a shard that is being read, so it counts as such.
+/// Returns the fate of each shard with a row. An unreadable row may be of a shard that is being read, so it counts as covered.
 fn leases_by_shard(rows: &Rows) -> BTreeMap<ShardId, Fate> {
     let fate = |lease: &Lease| if lease.checkpoint.is_shard_end() { Fate::Finished } else { Fate::Covered };
     let readable = rows.leases.iter().map(|lease| (lease.key.shard(), fate(lease)));

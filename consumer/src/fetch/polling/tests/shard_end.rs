@@ -10,7 +10,7 @@ enum Came {
     NotFound,
 }
 
-/// The reader of shard `b` after that response.
+/// Returns the reader of shard `b` after that response.
 fn after(came: Came) -> Polling {
     let mut polling = reading();
     match came {
@@ -27,7 +27,7 @@ fn after(came: Came) -> Polling {
     polling
 }
 
-/// Shard `b` itself, and its children.
+/// Returns shard `b` while it is open.
 fn open() -> ListedShard {
     shard("b", &[], 1, false)
 }

@@ -44,7 +44,7 @@ struct World {
 }
 
 impl World {
-    /// A table of unowned leases, of which `a` is the leader.
+    /// Creates a table of unowned leases, of which `a` is the leader.
     fn of(leases: usize) -> Self {
         let mut rows = Rows::default();
         rows.leases.extend((0..leases).map(|number| Lease::new(key(number), Checkpoint::TrimHorizon)));
@@ -80,7 +80,7 @@ impl World {
         &mut self.rows.leases[number]
     }
 
-    /// These workers renew all that they hold.
+    /// Renews all leases that these workers hold.
     fn renew(&mut self, names: &[&str]) {
         for lease in &mut self.rows.leases {
             if lease.actual_owner().is_some_and(|owner| names.contains(&owner.as_str())) {
@@ -98,7 +98,7 @@ impl World {
         self.down.insert(worker(name));
     }
 
-    /// These workers release the leases that they are to hand over.
+    /// Releases the leases that these workers are to hand over.
     fn hand_over(&mut self, names: &[&str]) {
         for lease in &mut self.rows.leases {
             if lease.checkpoint_owner.as_ref().is_some_and(|owner| names.contains(&owner.as_str())) {
@@ -261,7 +261,7 @@ fn those_that_waited_longest_go_first() {
     assert_eq!(round.spill, [key(2), LeaseKey::from("shard")]);
 }
 
-/// The owner releases a lease without progress, and keeps running.
+/// Releases a lease without progress, while its owner keeps running.
 fn release(world: &mut World, number: usize) -> String {
     world.now += 1;
     let lease = world.lease(number);
@@ -814,8 +814,8 @@ fn event() -> impl Strategy<Value = Event> {
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 proptest! {
-    /// Random events: a lease is never taken from a worker that has renewed it within a lease duration, nor from one that has
-    /// not been away, however late the leader's writes are. A crashed worker is assigned nothing once it is detected. In quiet
+    /// Random events. However late the leader's writes are, a lease is never taken from a worker that has renewed it within a
+    /// lease duration, nor from one that has not been away. A crashed worker is assigned nothing once it is detected. In quiet
     /// times all leases are evenly spread over the running workers, and stay there.
     #[test]
     fn converges_safely(
@@ -872,8 +872,8 @@ proptest! {
                 }
             }
         }
-        // Quiet: a crash costs a lease duration, or two if the dead worker was assigned leases while it looked alive, plus the
-        // minute until its row counts as dead.
+        // Quiet. A crash costs a lease duration, or two if the dead worker was assigned leases while its row looked alive. It
+        // also costs the minute until the row counts as dead.
         live(&mut world, &alive, 130);
         let counts = world.counts();
         prop_assert!(counts.keys().all(|owner| alive.contains(owner.as_str())), "{counts:?} of {alive:?}");

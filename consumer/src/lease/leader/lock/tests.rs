@@ -14,7 +14,7 @@ fn candidate() -> Leadership {
     Leadership::new(WorkerId::from("me"), D)
 }
 
-/// A leader whose last write was sent at 0.
+/// Returns a leader whose last write was sent at 0.
 fn leader() -> Leadership {
     let mut leader = candidate();
     assert_eq!(leader.looked(at(0), None), Look::Take { seen: None });

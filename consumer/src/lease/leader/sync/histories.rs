@@ -253,7 +253,7 @@ impl World {
 }
 
 proptest! {
-    /// No shard is read twice, children come after their parents, and in the end each open shard has its lease and no finished
+    /// No shard is read twice, and children come after their parents. In the end each open shard has its lease, and no finished
     /// lease is left (C1, C4, C9).
     #[test]
     fn every_line_is_read_once_and_to_its_end(
