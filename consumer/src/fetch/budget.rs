@@ -30,7 +30,7 @@ struct Shared {
 #[derive(Debug)]
 struct Books {
     allocator: Allocator,
-    /// The receivers of grants, one for every request in the allocator.
+    /// Where each grant is sent: one sender for every request in the allocator.
     waiting: BTreeMap<ShareId, oneshot::Sender<Permit>>,
 }
 

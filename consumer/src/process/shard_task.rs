@@ -114,8 +114,8 @@ impl Shard {
 
     /// Returns the next event, or `None` when no more will come: the shard ended, failed, was released, or was lost.
     ///
-    /// Returning `None` releases the lease, so checkpoint what is done before that. At shard end the [`End`] holds the lease,
-    /// and checkpoints are accepted as long as it exists.
+    /// After `None` this value does not hold the lease any more, so checkpoint what is done before that. At shard end the
+    /// [`End`] holds the lease, and checkpoints are accepted as long as it exists.
     ///
     /// The first batch comes when all parents of the shard are finished. Cancel safe: no event is lost.
     pub async fn next(&mut self) -> Option<Event> {

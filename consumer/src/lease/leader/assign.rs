@@ -89,8 +89,8 @@ impl Assignment {
         }
     }
 
-    /// Decides the assignments. `now` is from before the last read: a row may have changed during the read, so no counter can
-    /// have been unchanged for longer than that.
+    /// Decides the assignments. `now` is from before the last read: a counter may have moved during the read, so it is known to
+    /// be unchanged only until then.
     pub(crate) fn round(&mut self, now: Tick) -> Round {
         self.suspect_owners(now);
         let mut loads = self.loads(now);
@@ -310,8 +310,8 @@ impl Loads {
             .map(|(worker, _)| worker.clone())
     }
 
-    /// Returns the worker with the fewest leases among those with room, if its heartbeat was just seen. A lease that is being
-    /// read moves to no other worker: if that one had crashed meanwhile, the shard would not be read until the lease expires.
+    /// Returns the worker with the fewest leases among those with room, if its heartbeat was just seen. Otherwise a lease that
+    /// is being read could move to a crashed worker, and the shard would not be read until the lease expires.
     fn least_just_seen(&self) -> Option<WorkerId> {
         self.least(None).filter(|worker| self.loads.get(worker).is_some_and(|load| load.just_seen))
     }

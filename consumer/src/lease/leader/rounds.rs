@@ -337,8 +337,8 @@ const LEFT_ALONE: &str = "left alone until somebody corrects or deletes the row;
 const ALL_LEFT_ALONE: &str =
     "nothing in the table shows that it is this stream's: no lease is made or given until that is put right";
 const NO_START: &str = "it has no checkpoint, so where to start is unknown: give it one, and its shard is read";
-/// How often the leader reads the table: with a lease duration of 10 s, the leases of a crashed worker are taken over within 22
-/// s (C8).
+/// How often the leader reads the table. With a lease duration of 10 s, a crashed worker's leases are taken over within 22 s
+/// (C8).
 const ROUND: Duration = Duration::from_secs(5);
 /// The pause after a failed read, and the shortest between two reads.
 const RETRY: Duration = Duration::from_secs(1);
