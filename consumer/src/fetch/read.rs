@@ -353,7 +353,7 @@ fn records_in(permit: u64, largest: u64) -> i32 {
     i32::try_from((permit / while_read(largest)).clamp(1, MOST_RECORDS)).expect("within the service's bounds")
 }
 
-/// Up to 5 s: a shard whose answer was 10 MB is throttled that long (2 MB a second, API reference).
+/// Up to 5 s: a shard whose response was 10 MB is throttled that long (2 MB a second, API reference).
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// How long a shard that holds nothing waits for room for a whole response before it accepts a part.
