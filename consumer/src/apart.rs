@@ -1,7 +1,7 @@
-//! Clients that share no connection, timer or stored credentials with the program's, for the thread of the leases.
+//! Clients that share no connection, timer or cached credentials with the program's clients, for the thread of the leases.
 //!
-//! A connection lives as a task on the runtime that opened it, and stands still with it. The SDK's HTTP client keeps a pool of connections
-//! for each pair of connect and read timeouts that it is used with, so a read timeout that nobody else has makes a pool of its own.
+//! A connection is a task on the runtime that opened it, and stops when that runtime does. The SDK's HTTP client keeps one pool
+//! of connections for each pair of connect and read timeouts. So a unique read timeout makes a pool of its own.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,15 +10,15 @@ use std::time::Duration;
 use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
 use aws_smithy_types::timeout::TimeoutConfig;
 
-/// A number that no other client of this process has, as long as this exists.
+/// A number that no other client of this process has while this value exists.
 #[derive(Debug)]
 pub(crate) struct Apart(u32);
 
-/// The numbers in use. They are used again: each leaves a pool, empty by then, in the program's HTTP client.
+/// The numbers in use. Numbers are reused, since each leaves a pool, empty by then, in the program's HTTP client.
 static TAKEN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 impl Apart {
-    /// The lowest number that is free.
+    /// Takes the lowest free number.
     pub(crate) fn new() -> Self {
         let mut taken = taken();
         let number = (1..=u32::MAX).find(|number| !taken.contains(number)).expect("fewer clients than numbers");
@@ -26,7 +26,8 @@ impl Apart {
         Self(number)
     }
 
-    /// The timeouts of a client as they are, but for a read timeout that is longer by some nanoseconds; it is `read` if the client has none.
+    /// Returns the timeouts of a client with a read timeout that is longer by some nanoseconds. The read timeout is `read` if
+    /// the client has none.
     pub(crate) fn timeouts(&self, own: Option<&TimeoutConfig>, read: Duration) -> TimeoutConfig {
         let read = own.and_then(TimeoutConfig::read_timeout).unwrap_or(read);
         let more = Duration::from_nanos(self.0.into());
@@ -45,7 +46,7 @@ fn taken() -> MutexGuard<'static, BTreeSet<u32>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Timers of the runtime that waits for them.
+/// Sleeps on the timers of the runtime that waits.
 #[derive(Debug)]
 pub(crate) struct OwnTimers;
 
@@ -73,7 +74,7 @@ mod tests {
         assert!(timeouts.iter().all(|timeout| *timeout > READ && *timeout < READ + Duration::from_millis(1)));
         let highest = many.iter().map(|apart| apart.0).max().expect("there are fifty");
         drop(many);
-        // Other tests of this process have some too.
+        // Other tests of this process use numbers too.
         assert!(Apart::new().0 <= highest);
     }
 

@@ -7,19 +7,19 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
-/// Pauses between attempts: each drawn evenly between nothing and a bound, which doubles from `first` up to `max`.
+/// Pauses between attempts: each is drawn evenly between zero and a bound, which doubles from `first` up to `max`.
 ///
-/// Drawing from the whole interval spreads callers that failed together better than adding a little to a fixed pause.
+/// Drawing from the whole interval spreads callers that failed together better than a fixed pause with a small random part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Backoff {
-    /// The longest that the first pause can be.
+    /// The bound of the first pause.
     pub first: Duration,
-    /// The longest that any pause can be.
+    /// The bound of any pause.
     pub max: Duration,
 }
 
 impl Backoff {
-    /// Pauses of up to `first`, twice that, four times that, and so on up to `max`.
+    /// Creates pauses of up to `first`, twice that, four times that, and so on up to `max`.
     #[must_use]
     pub const fn new(first: Duration, max: Duration) -> Self {
         Self { first, max }
@@ -47,24 +47,24 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
-    /// How long to wait now.
+    /// Returns how long to wait now.
     pub(crate) fn draw(&mut self) -> Duration {
         let bound = self.bounds.next().unwrap_or(self.backoff.max);
         bound.mul_f64(self.rng.f64())
     }
 
-    /// Begins again with the shortest: a call succeeded.
+    /// Starts again with the shortest pause: a call succeeded.
     pub(crate) fn restart(&mut self) {
         self.bounds = self.backoff.bounds();
     }
 }
 
-/// How long something that fails is tried again. Counted from its first failure: what was waited for before that, a table that is being
-/// made say, is no failure.
+/// How long a failing operation is retried. Counted from its first failure: time waited before that, for example for a table
+/// that is being created, does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Patience {
     limit: Duration,
-    /// When it failed first, counted like the `now` of [`failed`](Self::failed).
+    /// When it failed first, on the same clock as the `now` of [`failed`](Self::failed).
     first_failure: Option<Duration>,
     failures: u32,
 }
@@ -74,14 +74,14 @@ impl Patience {
         Self { limit, first_failure: None, failures: 0 }
     }
 
-    /// It failed at `now`, a time since any fixed moment, and would be tried again after `pause`. Whether it is worth that.
+    /// Records a failure at `now`, a time since any fixed moment. Returns `true` if it is worth another attempt after `pause`.
     pub(crate) fn failed(&mut self, now: Duration, pause: Duration) -> bool {
         let first = *self.first_failure.get_or_insert(now);
         self.failures += 1;
         now.saturating_sub(first).saturating_add(pause) < self.limit
     }
 
-    /// It succeeded: the next failure is a first one.
+    /// Records a success: the next failure counts as the first one.
     pub(crate) const fn restart(&mut self) {
         *self = Self::of(self.limit);
     }
@@ -90,20 +90,20 @@ impl Patience {
         self.failures
     }
 
-    /// Adds time in which something else was waited for: it does not count.
+    /// Excludes time spent waiting for something else.
     fn apart(&mut self, waited: Duration) {
         self.first_failure = self.first_failure.map(|first| first.saturating_add(waited));
     }
 
-    /// How long it is still tried again at `now`.
+    /// Returns how much longer it is retried from `now` on.
     fn left(&self, now: Duration) -> Duration {
         self.limit.saturating_sub(now.saturating_sub(self.first_failure.unwrap_or(now)))
     }
 }
 
-/// The patience of one start: one limit for all that it tries, counted from the first failure of any. Clones share it.
+/// The patience of one start: one limit for all its calls, counted from the first failure of any. Clones share it.
 ///
-/// It does not begin anew when a call succeeds: a start that fails here and there ends too.
+/// A success does not reset it: a start whose calls keep failing here and there ends too.
 #[derive(Clone, Debug)]
 pub(crate) struct StartPatience {
     shared: Arc<Shared>,
@@ -123,20 +123,20 @@ impl StartPatience {
         Self { shared: Arc::new(Shared { begun: Instant::now(), patience, ended: AtomicBool::new(false) }) }
     }
 
-    /// A call failed, and would be tried again after `pause`. Returns how long failures are waited for from now on; `None`: this one is not
-    /// worth another try.
+    /// Records a failed call, which would be retried after `pause`. Returns how long failures are tolerated from now on, or
+    /// `None` if this one is not worth another attempt.
     pub(crate) fn failed(&self, pause: Duration) -> Option<Duration> {
         let now = self.shared.begun.elapsed();
         let mut patience = self.patience();
         patience.failed(now, pause).then(|| patience.left(now))
     }
 
-    /// Adds time in which a stream or a table that is being created was waited for: it does not count.
+    /// Excludes time spent waiting for a stream or a table that is being created.
     pub(crate) fn apart(&self, waited: Duration) {
         self.patience().apart(waited);
     }
 
-    /// The start has ended: the worker runs.
+    /// Records that the start has ended: the worker runs.
     pub(crate) fn end(&self) {
         self.shared.ended.store(true, Ordering::Relaxed);
     }
@@ -150,7 +150,7 @@ impl StartPatience {
     }
 }
 
-/// Long enough for a hiccup, for new keys to be known everywhere, for a token to be renewed.
+/// Long enough for a short outage, for new keys to be known everywhere, for a token to be renewed.
 const START: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! From clients and settings to a running worker.
+//! Builds a running worker from clients and settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -57,109 +57,109 @@ impl ConsumerBuilder {
         }
     }
 
-    /// The client that reads the stream. Required.
+    /// Sets the client that reads the stream. Required.
     ///
-    /// Its retries are replaced by the consumer's own; timeouts that it does not set are set (connect 3 s, read and
-    /// attempt 30 s). Its time source is the consumer's wall clock.
+    /// The client's retries are replaced by the consumer's own. Timeouts that the client does not set are set: 3 s to connect,
+    /// 30 s for a read and for an attempt. Its time source is the consumer's wall clock.
     pub fn kinesis(mut self, client: aws_sdk_kinesis::Client) -> Self {
         self.kinesis = Some(client);
         self
     }
 
-    /// The client of the lease table, which has the application's name and is made if it does not exist. Required,
-    /// unless a [`lease_store`](Self::lease_store) is given.
+    /// Sets the client of the lease table. The table has the application's name and is created if it does not exist. Required,
+    /// unless a [`lease_store`](Self::lease_store) is set.
     pub fn dynamodb(mut self, client: aws_sdk_dynamodb::Client) -> Self {
         self.dynamodb = Some(client);
         self
     }
 
-    /// A lease table of another kind, or one with other [options](crate::lease::TableOptions). It is called from the thread of the leases
-    /// alone, and used as it is or as the copy that it [hands out](LeaseStore::apart).
+    /// Sets a lease table of another kind, or one with other [options](crate::lease::TableOptions). It is called only from the
+    /// thread of the leases, either as it is or as the copy that [`apart`](LeaseStore::apart) returns.
     pub fn lease_store(mut self, store: Arc<dyn LeaseStore>) -> Self {
         self.lease_store = Some(store);
         self
     }
 
-    /// What to do with records that the closure of [`Consumer::run`] or [`Consumer::run_records`] cannot process.
-    /// Default: try again, for as long as it takes.
+    /// Sets what to do with records that the closure of [`Consumer::run`] or [`Consumer::run_records`] cannot process. Default:
+    /// retry without limit.
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
         self
     }
 
-    /// All settings at once, in place of those set so far.
+    /// Replaces all settings made so far.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self
     }
 
-    /// See [`Settings::start_at`].
+    /// Sets [`Settings::start_at`].
     pub const fn start_at(mut self, start_at: StartAt) -> Self {
         self.settings.start_at = start_at;
         self
     }
 
-    /// See [`Settings::worker_id`].
+    /// Sets [`Settings::worker_id`].
     pub fn worker_id(mut self, id: impl Into<String>) -> Self {
         self.settings.worker_id = Some(id.into());
         self
     }
 
-    /// See [`Settings::lease_duration`].
+    /// Sets [`Settings::lease_duration`].
     pub const fn lease_duration(mut self, duration: Duration) -> Self {
         self.settings.lease_duration = duration;
         self
     }
 
-    /// See [`Settings::handoff_time`].
+    /// Sets [`Settings::handoff_time`].
     pub const fn handoff_time(mut self, time: Duration) -> Self {
         self.settings.handoff_time = time;
         self
     }
 
-    /// See [`Settings::checkpoint_every`].
+    /// Sets [`Settings::checkpoint_every`].
     pub const fn checkpoint_every(mut self, every: Duration) -> Self {
         self.settings.checkpoint_every = every;
         self
     }
 
-    /// See [`Settings::max_buffered_bytes`].
+    /// Sets [`Settings::max_buffered_bytes`].
     pub const fn max_buffered_bytes(mut self, bytes: u64) -> Self {
         self.settings.max_buffered_bytes = bytes;
         self
     }
 
-    /// See [`Settings::max_leases`].
+    /// Sets [`Settings::max_leases`].
     pub const fn max_leases(mut self, leases: usize) -> Self {
         self.settings.max_leases = leases;
         self
     }
 
-    /// See [`Settings::max_idle_poll`].
+    /// Sets [`Settings::max_idle_poll`].
     pub const fn max_idle_poll(mut self, pause: Duration) -> Self {
         self.settings.max_idle_poll = pause;
         self
     }
 
-    /// See [`Settings::end_at_unreadable_shard`].
+    /// Sets [`Settings::end_at_unreadable_shard`].
     pub const fn end_at_unreadable_shard(mut self, end: bool) -> Self {
         self.settings.end_at_unreadable_shard = end;
         self
     }
 
-    /// Fixes what the consumer draws at random: pauses, by how much it moves the counters of leases that it takes, and the worker ID
-    /// if none is given. For tests that are to repeat; two processes that share a worker ID by mistake are told from each other by
-    /// what they draw.
+    /// Fixes the random choices of the consumer: pauses, the steps by which it moves the counters of leases that it takes, and
+    /// the worker ID if none is set. For repeatable tests. Two processes that share a worker ID by mistake are told apart by
+    /// these choices.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// The clock by which this worker's leases run out: the time since any fixed moment. It must go on while the process
-    /// stands still, and never back. Default: tokio's clock, plus the time for which the machine was suspended.
+    /// Sets the clock by which this worker's leases expire: the time since any fixed moment. It must advance while the process
+    /// is frozen, and never go back. Default: tokio's clock, plus the time for which the machine was suspended.
     ///
-    /// For tests that freeze a worker: it learns that its leases have run out when it goes on, as a process does that was
-    /// stopped. With a connection of the test kit, `connection.clock()` has the time:
+    /// For tests that freeze a worker: when it resumes, it finds its leases expired, as a stopped process does. With a
+    /// connection of the test kit, `connection.clock()` has the time:
     ///
     /// ```no_run
     /// # use kinesis_consumer::Consumer;
@@ -174,40 +174,40 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Says that the lease table is this stream's, where it does not say so itself and nothing in it tells: a Java KCL has made
-    /// it, and no checkpoint is stored yet. Without it, such a table is bound to the stream at the first checkpoint.
+    /// Declares that the lease table is this stream's, when the table itself cannot prove it: a Java KCL created it, and no
+    /// checkpoint is stored yet. Without this call, such a table is bound to the stream at the first checkpoint.
     ///
-    /// A table that tells of another stream is refused all the same.
+    /// A table that names another stream is refused all the same.
     pub fn adopt_table(mut self) -> Self {
         self.word = Word::Adopt;
         self
     }
 
-    /// Says that the table of another stream is to serve this one from now on: after the stream was deleted and made again
-    /// under its name, say. `other` is that stream as [`OtherStream::bound_to`](crate::lease::OtherStream) and the error's
-    /// text name it; where the table names none, the text "that _table_ does not name".
+    /// Lets the table of another stream serve this one from now on, for example after the stream was deleted and created again
+    /// under its name. `other` is that stream as [`OtherStream::bound_to`](crate::lease::OtherStream) and the error text name
+    /// it. If the table names no stream, `other` is the text "that _table_ does not name".
     ///
-    /// All its leases are deleted and made anew, at the configured start; [epochs](crate::Epoch) count from the start again. End the
-    /// workers of the other stream first. Without effect on a table that belongs to this stream already, so it may stay in
-    /// the code, and where the table belongs to a third one, that is refused.
+    /// All its leases are deleted and created again at the configured start; [epochs](crate::Epoch) count from the start again.
+    /// End the workers of the other stream first. Without effect on a table that belongs to this stream already, so the call
+    /// may stay in the code. A table of a third stream is refused.
     pub fn start_over_from(mut self, other: impl Into<String>) -> Self {
         self.word = Word::StartOverFrom(other.into());
         self
     }
 
-    /// Looks whether the stream is there, makes the lease table ready, and starts the worker.
+    /// Finds the stream, prepares the lease table, and starts the worker.
     ///
-    /// The worker keeps its leases on a thread of its own, which a shutdown ends, and so does dropping the consumer. Where the clock of
-    /// the runtime is paused, as in a test in virtual time, it has no such thread, and everything runs on that runtime.
+    /// The worker keeps its leases on a thread of its own, which ends with a shutdown or when the consumer is dropped. On a
+    /// runtime with a paused clock (a test in virtual time) it has no such thread, and everything runs on that runtime.
     ///
-    /// Waits for a stream or a table that is just being made, and for half a minute in all for what passes by itself or when somebody
-    /// acts (docs/rules.md, *Who waits*), which is said at WARN. Not cancel safe in that a table may have been made by then;
-    /// calling it again is harmless.
+    /// Waits for a stream or a table that is being created. Waits up to half a minute in all for faults that may pass or be
+    /// repaired (docs/rules.md, *Who waits*), and logs them at WARN. Not cancel safe: the table may have been created already.
+    /// Calling it again is harmless.
     ///
     /// # Errors
     /// See [`BuildError`]. Nothing is written before the settings are checked and the stream is found.
     pub async fn build(self) -> Result<Consumer, BuildError> {
-        // A start is large as a future, and happens once.
+        // The future of a start is large, and needed once.
         Box::pin(self.start()).await
     }
 
@@ -239,7 +239,7 @@ impl ConsumerBuilder {
         let identity = discover.wait_until_active().await?;
         let thread = LeaseThread::start().map_err(BuildError::Thread)?;
         let home = thread.as_ref().map(LeaseThread::home).unwrap_or_default();
-        // What keeps the leases shares no connection with what reads the stream.
+        // The tasks that keep leases share no connection with those that read the stream.
         let (store, listed) = match &thread {
             Some(_) => {
                 let listed = Discover::new(stream.apart(), rng.fork()).starting(&patience).watched(&denials);
@@ -332,14 +332,14 @@ fn check_stream(stream: &str) -> Result<(), SettingError> {
     settings::check("stream", kinesis_service_errors::is_stream(stream), format_args!("{stream:?}"), limit)
 }
 
-/// By the rules of DynamoDB.
+/// Checks the name against DynamoDB's rules for tables.
 fn check_table_name(application: &str) -> Result<(), BuildError> {
     let fits = (3..=255).contains(&application.len())
         && application.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
     if fits { Ok(()) } else { Err(BuildError::ApplicationName { application: application.to_owned() }) }
 }
 
-/// What the first leases are to say, and which shards get one.
+/// Returns the checkpoint of the first leases, and the filter for the shards that get one.
 fn beginning(start_at: StartAt) -> (Checkpoint, ListFilter) {
     match start_at {
         StartAt::TrimHorizon => (Checkpoint::TrimHorizon, ListFilter::AtTrimHorizon),

@@ -1,4 +1,4 @@
-//! How far: which records are done, and when that is written.
+//! Progress: which records are done, and when a checkpoint is written.
 
 pub(crate) mod commit;
 pub(crate) mod tracker;

@@ -1,4 +1,4 @@
-//! Time as decisions see it: a duration since the worker started, so that states can be compared, hashed and shifted.
+//! Time as the decisions use it: a duration since the worker started, so that states can be compared, hashed and shifted.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -8,24 +8,24 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A point in time: how long after the start of its [`Clock`] it lies.
+/// A point in time: a duration since the start of its [`Clock`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(Duration);
 
 impl Tick {
-    /// The tick that lies `since_start` after the start of the clock.
+    /// Creates the tick that is `since_start` after the start of the clock.
     #[must_use]
     pub const fn new(since_start: Duration) -> Self {
         Self(since_start)
     }
 
-    /// How long after the start of the clock this is.
+    /// Returns how long after the start of the clock this is.
     #[must_use]
     pub const fn since_start(self) -> Duration {
         self.0
     }
 
-    /// How much later this is than `earlier`, zero if it is not.
+    /// Returns how much later this is than `earlier`; zero if it is not later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
@@ -48,29 +48,29 @@ impl Sub<Duration> for Tick {
     }
 }
 
-/// The clock by which a holder judges that its lease has run out.
+/// The clock by which a holder judges that its lease has expired.
 ///
-/// It is tokio's clock, and so stands still with a paused test, plus the time that the machine was suspended: tokio
-/// reads CLOCK_MONOTONIC, which stops while a laptop or a virtual machine sleeps, and a worker that woke up after an
-/// hour would believe its leases fresh. CLOCK_BOOTTIME goes on; the difference of the two is the time asleep.
+/// It is tokio's clock, which stops in a paused test, plus the time for which the machine was suspended. Tokio reads
+/// CLOCK_MONOTONIC, which stops while a laptop or a virtual machine sleeps: a worker that woke up after an hour would take its
+/// leases for fresh. CLOCK_BOOTTIME goes on; the difference of the two is the time asleep.
 ///
-/// A test can give it another [`Reading`], which stands still with a frozen worker and jumps when that goes on.
+/// A test can set another [`Reading`], which stands still while a worker is frozen and jumps when it resumes.
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
     suspended_at_start: Duration,
-    /// The longest suspension seen, in nanoseconds: it never shrinks, so the clock never goes back.
+    /// The longest suspension seen, in nanoseconds. It never shrinks, so the clock never goes back.
     suspended: AtomicU64,
-    /// In place of all that, and what it showed at the start.
+    /// A reading that replaces tokio's clock and the suspension, and its value at the start.
     given: Option<(Reading, Duration)>,
 }
 
-/// A clock that somebody else keeps: the time since any fixed moment. It never goes back.
+/// A clock from outside: the time since any fixed moment. It never goes back.
 #[derive(Clone)]
 pub struct Reading(Arc<dyn Fn() -> Duration + Send + Sync>);
 
 impl Reading {
-    /// The clock that `now` reads.
+    /// Creates a clock that reads `now`.
     #[must_use]
     pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
@@ -84,14 +84,15 @@ impl fmt::Debug for Reading {
 }
 
 impl Clock {
-    /// A clock that starts now.
+    /// Creates a clock that starts now.
     #[must_use]
     pub fn start() -> Self {
-        // The upper bound here and the lower bound later: a thread put aside between two readings never looks like sleep.
+        // The upper bound here and the lower bound later: a thread that is descheduled between two readings never looks like a
+        // suspension.
         Self { start: Instant::now(), suspended_at_start: suspension().1, suspended: AtomicU64::new(0), given: None }
     }
 
-    /// A clock that starts now and goes on with `reading`, or with the machine's clocks if it is `None`.
+    /// Creates a clock that starts now and continues with `reading`, or with the machine's clocks if it is `None`.
     #[must_use]
     pub fn start_with(reading: Option<Reading>) -> Self {
         let given = reading.map(|reading| {
@@ -101,7 +102,7 @@ impl Clock {
         Self { given, ..Self::start() }
     }
 
-    /// The time now.
+    /// Returns the time now.
     #[must_use]
     pub fn now(&self) -> Tick {
         if let Some((reading, start)) = &self.given {
@@ -113,20 +114,20 @@ impl Clock {
         Tick(self.start.elapsed() + Duration::from_nanos(slept))
     }
 
-    /// The tokio instant at which this clock shows `tick`, as long as the machine does not sleep until then.
+    /// Returns the tokio instant at which this clock shows `tick`, as long as the machine is not suspended until then.
     #[must_use]
     pub fn instant(&self, tick: Tick) -> Instant {
         let ahead = tick.since(self.now());
         let now = Instant::now();
-        // A time beyond what an instant can hold is as good as never.
+        // A time beyond the range of an instant is as good as never.
         now.checked_add(ahead).unwrap_or_else(|| now + NEVER)
     }
 }
 
-/// Thirty years: longer than any process runs, and within what an instant can hold.
+/// Thirty years: longer than any process runs, and within the range of an instant.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
-/// How long the machine has been suspended since it booted: a lower and an upper bound.
+/// Returns a lower and an upper bound of how long the machine has been suspended since it booted.
 #[cfg(target_os = "linux")]
 fn suspension() -> (Duration, Duration) {
     use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -137,7 +138,7 @@ fn suspension() -> (Duration, Duration) {
     (boot.saturating_sub(after), boot.saturating_sub(before))
 }
 
-/// Without CLOCK_BOOTTIME the time asleep is not seen.
+/// Returns zero: without CLOCK_BOOTTIME a suspension is not seen.
 #[cfg(not(target_os = "linux"))]
 fn suspension() -> (Duration, Duration) {
     (Duration::ZERO, Duration::ZERO)

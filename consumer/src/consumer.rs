@@ -1,4 +1,4 @@
-//! The front door.
+//! The entry points: a consumer and its handle.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use crate::shard::ShardId;
 use crate::watch::Finding;
 use crate::worker::{WorkerControl, WorkerHandle};
 
-/// One worker of an application: it takes its part of the stream's shards and hands out their records.
+/// One worker of an application: takes its part of the stream's shards and hands out their records.
 ///
-/// It is running from [`build`](ConsumerBuilder::build) on. Choose one entry point: [`run`](Self::run) for a closure per batch,
-/// [`run_records`](Self::run_records) for a closure per record, [`next_shard`](Self::next_shard) for shards as values.
-/// Dropped without a [shutdown](ConsumerHandle::shutdown) it stops at once; its shards go to others when their leases
-/// have run out.
+/// It runs from [`build`](ConsumerBuilder::build) on. Choose one entry point: [`run`](Self::run) for a closure per batch,
+/// [`run_records`](Self::run_records) for a closure per record, [`next_shard`](Self::next_shard) for shards as values. Dropping
+/// it without a [shutdown](ConsumerHandle::shutdown) stops the worker at once; other workers take its shards when the leases
+/// have expired.
 pub struct Consumer {
     worker: WorkerHandle,
     read: ReadContext,
@@ -38,7 +38,7 @@ pub struct Consumer {
     rng: fastrand::Rng,
 }
 
-/// What is there beside a running consumer: shutting it down, and looking at it. Clones stand for the same consumer.
+/// A handle to shut down and inspect a running consumer. Clones refer to the same consumer.
 #[derive(Clone, Debug)]
 pub struct ConsumerHandle {
     control: WorkerControl,
@@ -47,10 +47,10 @@ pub struct ConsumerHandle {
 }
 
 impl Consumer {
-    /// A consumer of a stream, by name or ARN.
+    /// Returns a builder for a consumer of this stream, given by name or ARN.
     ///
-    /// Workers with the same `application` share the stream's shards among them and go on where one of them stopped. It
-    /// is the name of the lease table; the KCL's `applicationName`.
+    /// Workers with the same `application` share the stream's shards, and each continues from the others' checkpoints. The
+    /// application is the name of the lease table (the KCL's `applicationName`).
     pub fn builder(application: impl Into<String>, stream: impl Into<String>) -> ConsumerBuilder {
         ConsumerBuilder::new(application.into(), stream.into())
     }
@@ -67,30 +67,35 @@ impl Consumer {
         Self { worker, read, on_error, checkpoint_every, end_at_unreadable_shard, worker_id, rng }
     }
 
-    /// A handle, to be got before the consumer is run.
+    /// Returns a handle. Take it before the consumer is run.
     #[must_use]
     pub fn handle(&self) -> ConsumerHandle {
         ConsumerHandle { control: self.worker.control(), read: self.read.clone(), worker_id: self.worker_id.clone() }
     }
 
-    /// Hands batch after batch of every shard of this worker to the closure, until [shut down](ConsumerHandle::shutdown).
+    /// Passes the batches of every shard of this worker to the closure, until [shut down](ConsumerHandle::shutdown).
     ///
-    /// Shards are separate tasks. In one shard, a batch comes when the closure is done with the one before. What it has
-    /// returned `Ok` for is checkpointed every [`checkpoint_every`](crate::Settings::checkpoint_every), and at the end of
-    /// the shard, when it goes to another worker, and at shutdown. What it returns an error for, or panics at, is seen to
-    /// as [`OnError`] says. When the shard is lost, the future of the batch at hand is dropped.
+    /// Each shard is a task of its own. Within a shard, the next batch comes when the closure has finished the previous one.
+    /// Batches for which the closure returned `Ok` are checkpointed every
+    /// [`checkpoint_every`](crate::Settings::checkpoint_every), and at shard end, hand-off and shutdown. When the closure
+    /// returns an error or panics, [`OnError`] decides. When the shard's lease is lost, the future of the current batch is
+    /// dropped.
     ///
-    /// A closure that blocks its thread (a driver without async, long computation) costs no lease: leases are kept on a thread of their own.
-    /// But the shards and other tasks that its thread serves wait, and at the deadline of a hand-off its shard goes to another worker while it
-    /// still runs. Blocking code belongs into [`spawn_blocking`](tokio::task::spawn_blocking); a closure that blocks for a lease duration,
-    /// or for ten seconds, is said in the log.
+    /// A closure that blocks its thread (a driver without async, long computation) costs no lease: leases are renewed on a
+    /// thread of their own. But the shards and other tasks on the blocked thread wait. At the deadline of a hand-off, the shard
+    /// goes to another worker while the closure still runs. Put blocking code into
+    /// [`spawn_blocking`](tokio::task::spawn_blocking). A closure that blocks for a lease duration, or for ten seconds, is
+    /// logged.
     ///
     /// Dropping this future stops the worker at once.
     ///
     /// # Errors
-    /// [`RunError::Read`] when a shard cannot be read and [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard)
-    /// is set; otherwise the other shards go on, and [`findings`](ConsumerHandle::findings) tells of it. Errors returned by the
-    /// closure do not end this call. [`RunError::LeaseTableGone`] when the lease table has not existed for 30 s.
+    /// - [`RunError::Read`] when a shard cannot be read and
+    ///   [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard) is set. Otherwise the other shards go on, and
+    ///   [`findings`](ConsumerHandle::findings) lists the shard.
+    /// - [`RunError::LeaseTableGone`] when the lease table has not existed for 30 s.
+    ///
+    /// Errors returned by the closure do not end this call.
     pub async fn run<H, F, E>(self, closure: H) -> Result<(), RunError>
     where
         H: Fn(Batch) -> F + Send + Sync + 'static,
@@ -101,21 +106,23 @@ impl Consumer {
         self.run_work(move |shard, rng| Batches::new(Arc::clone(&handler), shard, on_error.clone(), rng)).await
     }
 
-    /// Hands record after record to the closure, several of each shard at a time.
+    /// Passes records to the closure one by one, several of each shard at a time.
     ///
-    /// As [`run`](Self::run), with records done in any order: the checkpoint follows the last record before the first
-    /// one that is not done. So after a crash, records can be delivered again although the closure was done with them,
-    /// and none is left out.
+    /// Works like [`run`](Self::run), but records may finish in any order. The checkpoint is the last record before the first
+    /// unfinished one. After a crash, records that the closure had finished can be delivered again; none is skipped.
     ///
-    /// All records of a shard share one thread at a time; for closures that block see [`run`](Self::run).
+    /// All records of a shard run on one thread at a time; for closures that block see [`run`](Self::run).
     ///
     /// Dropping this future stops the worker at once.
     ///
     /// # Errors
-    /// [`RunError::Read`] when a shard cannot be read and [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard)
-    /// is set; otherwise the other shards go on, and [`findings`](ConsumerHandle::findings) tells of it. Errors returned by the
-    /// closure do not end this call. [`RunError::Setting`] for a concurrency of more than 10 000. [`RunError::LeaseTableGone`] when the lease table
-    /// has not existed for 30 s.
+    /// - [`RunError::Read`] when a shard cannot be read and
+    ///   [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard) is set. Otherwise the other shards go on, and
+    ///   [`findings`](ConsumerHandle::findings) lists the shard.
+    /// - [`RunError::Setting`] for a concurrency of more than 10 000.
+    /// - [`RunError::LeaseTableGone`] when the lease table has not existed for 30 s.
+    ///
+    /// Errors returned by the closure do not end this call.
     pub async fn run_records<H, F, E>(self, concurrency: Concurrency, closure: H) -> Result<(), RunError>
     where
         H: Fn(Record) -> F + Send + Sync + 'static,
@@ -128,10 +135,11 @@ impl Consumer {
             .await
     }
 
-    /// The next shard that this worker has taken, as a value of your own. `None` when the worker was shut down and has
-    /// left the fleet, which it also does by itself when the lease table turns out to be
-    /// [another stream's](ConsumerHandle::other_stream), or has not existed for 30 s, which the
-    /// [findings](ConsumerHandle::findings) say. Shards come and go for as long as it runs: keep asking.
+    /// Returns the next shard that this worker has taken, as a value that the caller owns.
+    ///
+    /// Returns `None` when the worker has been shut down and has left the fleet. A worker leaves by itself when the lease table
+    /// belongs to [another stream](ConsumerHandle::other_stream), or has not existed for 30 s; the
+    /// [findings](ConsumerHandle::findings) say so. Shards come and go while the worker runs: keep calling.
     ///
     /// Cancel safe.
     pub async fn next_shard(&mut self) -> Option<Shard> {
@@ -163,7 +171,7 @@ impl Consumer {
         let (mut failed, end_at_error) = (None, self.end_at_unreadable_shard);
         self.worker.want_all();
         loop {
-            // Shards that are finished first, so that what went wrong is known before more is begun.
+            // Finished shards first, so that an error is known before another shard is started.
             let shard = tokio::select! { biased;
                 Some(ended) = shards.join_next() => {
                     if let Some(error) = error_of(ended).filter(|_| end_at_error) {
@@ -196,56 +204,56 @@ impl Consumer {
 }
 
 impl ConsumerHandle {
-    /// Shuts the consumer down: no new shards are taken, each shard is told to finish (`run` and `run_records` finish what is
-    /// begun), checkpoints and is released, and the worker leaves the fleet, so that others go on at once.
+    /// Shuts the consumer down: takes no new shards, has each shard finish, checkpoints and releases it, and leaves the fleet.
+    /// Other workers take the shards at once. (`run` and `run_records` finish the records they have begun.)
     ///
-    /// Resolves when all that is done, `within` and a few writes from now; shards that are not finished by then are given
-    /// up as they are. The first call sets the time. Cancel safe: the shutdown goes on.
+    /// Resolves when all that is done: at the latest `within` from now, plus the time of a few writes. Shards that are not
+    /// finished by then are abandoned as they are. The first call sets the deadline. Cancel safe: the shutdown goes on.
     ///
-    /// Returns how each shard was left. What is not finished by then is said in the log too, at WARN. Without time (`Duration::ZERO`) nothing
-    /// more is begun, and with `Duration::MAX` there is no limit.
+    /// Returns how each shard was left; unfinished ones are also logged at WARN. With `Duration::ZERO` no further record is
+    /// begun, and with `Duration::MAX` there is no limit.
     pub async fn shutdown(&self, within: Duration) -> ShutdownReport {
         self.control.begin_shutdown(within);
         self.control.stopped().await;
         self.control.left.report()
     }
 
-    /// How each shard was left so far, once the worker has been told to leave: what [`shutdown`](Self::shutdown) returned, for who runs the
-    /// consumer when that is another part of the program.
+    /// Returns how each shard has been left so far, once a shutdown has begun: the same report as [`shutdown`](Self::shutdown)
+    /// returns, for another part of the program.
     #[must_use]
     pub fn shutdown_report(&self) -> ShutdownReport {
         self.control.left.report()
     }
 
-    /// The name under which this worker owns leases.
+    /// Returns the worker ID, under which this worker owns leases.
     #[must_use]
     pub const fn worker_id(&self) -> &WorkerId {
         &self.worker_id
     }
 
-    /// The stream that the lease table belongs to, if that turned out to be another than this worker reads: the stream was deleted
-    /// and made again under its name, say. The worker ends then.
+    /// Returns the stream that the lease table belongs to, if it is not the stream that this worker reads. That happens, for
+    /// example, when the stream was deleted and created again under its name. The worker ends then.
     #[must_use]
     pub fn other_stream(&self) -> Option<OtherStream> {
         self.read.belonging.another().map(|other| (*other).clone())
     }
 
-    /// The bytes of [`max_buffered_bytes`](crate::Settings::max_buffered_bytes) that are taken now: by records that are read and
-    /// not yet processed, and for answers that are asked for.
+    /// Returns how many bytes of [`max_buffered_bytes`](crate::Settings::max_buffered_bytes) are in use: for records that are
+    /// read and not yet processed, and for responses to requests in flight.
     #[must_use]
     pub fn buffered_bytes(&self) -> u64 {
         self.read.budget.held()
     }
 
-    /// What is wrong now, as far as this worker can tell: of the shards that it reads, and, while it leads, of the whole
-    /// application. Each finding is logged once when it appears, at the level of its
+    /// Returns what is wrong now, as far as this worker can tell: for the shards that it reads and, while it is the leader, for
+    /// the whole application. Each finding is logged when it appears, at the level of its
     /// [severity](crate::FindingKind::severity), and again every ten minutes while it stays.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         self.read.findings.list()
     }
 
-    /// What this worker has read since it started.
+    /// Returns how much this worker has read since it started.
     #[must_use]
     pub fn counts(&self) -> ReadCounts {
         self.read.counters.read()
@@ -258,17 +266,17 @@ impl fmt::Debug for Consumer {
     }
 }
 
-/// What a shard's task ended with, if that is for others to see to.
+/// Returns the error that a shard's task ended with, if the caller must act on it.
 fn error_of(ended: Result<Result<(), ReadError>, tokio::task::JoinError>) -> Option<ReadError> {
     match ended {
         Ok(result) => result.err(),
         Err(error) => {
-            // User code's panics are caught before. The shard's lease went with its task, and runs out.
+            // Panics of user code are caught earlier. The lease was dropped with its task, and expires.
             tracing::error!(%error, "the task of a shard ended early");
             None
         }
     }
 }
 
-/// As long as an ordinary hand-over.
+/// As long as an ordinary hand-off.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! What can go wrong before and while a consumer runs.
+//! Errors of building and of running a consumer.
 
 use crate::fetch::ReadError;
 use crate::lease::table::belonging::EntryError;
@@ -10,24 +10,24 @@ use crate::shard::DiscoverError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Something that it cannot do without was not given. Nothing was sent.
+    /// A required part was not set. Nothing was sent.
     #[error("no {what} was given: call `.{method}(..)`")]
     Missing {
-        /// What.
+        /// The missing part.
         what: &'static str,
-        /// The method of the builder that gives it.
+        /// The builder method that sets it.
         method: &'static str,
     },
     /// A setting is out of its limits. Nothing was sent.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The name of the application cannot be that of a table. Nothing was sent.
+    /// The application's name is not a valid table name. Nothing was sent.
     #[error("the application {application:?} names the lease table, and must have 3 to 255 of a-z A-Z 0-9 _ . -")]
     ApplicationName {
-        /// The name as given.
+        /// The invalid name.
         application: String,
     },
-    /// There is no such stream, or it cannot be read. Nothing was written.
+    /// The stream does not exist or cannot be read. Nothing was written.
     #[error("the stream cannot be read")]
     Stream(#[from] DiscoverError),
     /// The lease table cannot be used.
@@ -51,26 +51,26 @@ impl From<EntryError> for BuildError {
     }
 }
 
-/// A running consumer came to its end without being told to.
+/// A running consumer ended without a shutdown.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// A shard cannot be read, and [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard) is set. The other shards
-    /// were shut down in order before this was returned, and nothing was skipped.
+    /// A shard cannot be read, and [`end_at_unreadable_shard`](crate::Settings::end_at_unreadable_shard) is set. The other
+    /// shards were shut down in order before this was returned, and nothing was skipped.
     #[error("reading a shard failed for good")]
     Read(#[from] ReadError),
-    /// What the call was given is out of its limits. Nothing was read.
+    /// A parameter of the call is out of its limits. Nothing was read.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The lease table is found to belong to another stream than this worker reads, or the stream was deleted and made again
-    /// under its name. The shards were brought to a good end before this was returned, and nothing was skipped.
+    /// The lease table belongs to another stream than this worker reads, or the stream was deleted and created again under its
+    /// name. The shards were shut down in order before this was returned, and nothing was skipped.
     #[error(transparent)]
     OtherStream(OtherStream),
-    /// The lease table has not existed for 30 s: somebody has deleted it, and the checkpoints with it. It is not made anew beside a
-    /// running fleet, since that would start over from the configured position. A worker that is started makes it anew.
+    /// The lease table has not existed for 30 s: it was deleted, and the checkpoints with it. A running fleet does not create
+    /// it again, since that would start over from the configured position. A worker that is started creates it.
     #[error("the lease table does not exist any more")]
     LeaseTableGone,
-    /// The worker's own tasks have ended: a bug in this crate, or a runtime that is shutting down. Its leases run out.
+    /// The worker's own tasks have ended: a bug in this crate, or a runtime that is shutting down. Its leases expire.
     #[error("the worker's tasks have ended")]
     Stopped,
 }

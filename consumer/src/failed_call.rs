@@ -1,4 +1,4 @@
-//! A call that failed, told so that one can find out why: what it was about, where it went, for how long it was tried.
+//! A failed call with what is needed to find its cause: its target, its endpoint, and how long it was tried.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use kinesis_service_errors::{Address, Foreign};
 
-/// A call that was given up.
+/// A call that failed for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FailedCall {
     /// The API's name of the operation.
     pub operation: String,
-    /// What it was about: `the stream clicks`, `the lease table app`.
+    /// The target: `the stream clicks`, `the lease table app`.
     pub of: String,
     /// Region and endpoint: `us-east-1 at https://kinesis.us-east-1.amazonaws.com`.
     pub place: String,
-    /// How often it was tried since it last succeeded.
+    /// The number of attempts since the last success.
     pub attempts: u32,
-    /// How long that took.
+    /// The time that these attempts took.
     pub spent: Duration,
     /// The service's code, if it answered: `AccessDeniedException`.
     pub code: Option<String>,
@@ -38,7 +38,7 @@ impl fmt::Display for FailedCall {
     }
 }
 
-/// Where the calls of a client go.
+/// The address that a client sends its calls to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Place {
     region: Option<Arc<str>>,
@@ -50,7 +50,7 @@ impl Place {
         Self { region: region.map(Arc::from), address: Address::new() }
     }
 
-    /// What the client has to have to know.
+    /// Returns the interceptor that the client needs to record the address.
     pub(crate) fn interceptor(&self) -> Address {
         self.address.clone()
     }

@@ -1,4 +1,4 @@
-//! Records in: from a shard's start position to batches of user records, within one budget of bytes.
+//! Reading: from a shard's start position to batches of user records, within one budget of bytes.
 
 pub(crate) mod batch;
 pub(crate) mod budget;

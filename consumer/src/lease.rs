@@ -1,7 +1,7 @@
-//! Who owns what: leases, the table that holds them, and the protocol of the KCL 3.x around it.
+//! Leases, the table that holds them, and the protocol of the KCL 3.x around it.
 //!
-//! [`table`] is what the rows say and how they are read and written; [`holder`] is the side of a worker that owns leases; [`leader`] is
-//! the one worker that names owners. Each imports only from those before it.
+//! [`table`] defines the rows, and reads and writes them. [`holder`] is the part of a worker that owns leases. [`leader`] is
+//! the one worker that assigns owners. Each imports only from those before it.
 
 pub(crate) mod table;
 

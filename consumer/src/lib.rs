@@ -1,6 +1,6 @@
 //! A Kinesis Client Library for Rust: a fleet of workers shares the shards of an Amazon Kinesis data stream, and every
-//! record is processed at least once, through restarts, crashes and resharding. In process, without a JVM or a daemon,
-//! and on the lease table of the Java KCL 3.x: workers of both kinds can make up one fleet.
+//! record is processed at least once, through restarts, crashes and resharding. It runs in your process, without a JVM or a
+//! daemon. It uses the lease table of the Java KCL 3.x: workers of both kinds can form one fleet.
 //!
 //! ```
 //! use kinesis_consumer::{Batch, Consumer, StartAt};
@@ -34,9 +34,9 @@
 //! # }
 //! ```
 //!
-//! Start the same program on more machines, and they share the work.
+//! Start the same program on more machines: they share the shards.
 //!
-//! # How a shard flows
+//! # The path of a shard
 //!
 //! ```text
 //!  the stream's shards        the lease table                      one worker
@@ -56,33 +56,34 @@
 //! An *epoch* is one ownership of a shard's lease, from take to loss.
 //!
 //! - **C1** Every record in the stream is *done* by some worker at least once: your code returned `Ok`, or the dead-letter
-//!   sink has it. (Copies of an aggregate that a producer put to the wrong shard are dropped and counted; the producer
+//!   sink accepted it. (Copies of an aggregate that a producer put to the wrong shard are dropped and counted; the producer
 //!   puts them again.)
 //! - **C2** No checkpoint is ahead of a record that is not done.
 //! - **C3** Within an epoch, records come in strictly increasing order of sequence and sub-sequence number.
 //! - **C4** The first record of a child shard follows the end of all its parents.
-//! - **C5** What is delivered again at a change of owner is at most what the former owner had not checkpointed; nothing,
-//!   after a hand-off that was completed.
+//! - **C5** At a change of owner, at most the records that the former owner had not checkpointed are delivered again; after
+//!   a completed hand-off, none.
 //! - **C6** Checkpoints are accepted from the current epoch only, and never go back. The [epoch](Epoch) is a fencing token
 //!   for your own systems.
-//! - **C7** Two workers process one shard only while one of them is frozen or cut off, and then at most the batch at hand.
-//! - **C8** Work moves soon: after a crash of any worker within 22 s, to children within 2 s of their last parent's end; a
-//!   fresh application reads its first record within half a second of its table being there.
-//! - **C9** Nothing leaks: leases of finished shards go, and what is buffered stays within one budget for all shards.
-//! - **C10** A processor that fails never moves the checkpoint, and nothing is skipped in silence.
-//! - **C11** The lease table belongs to one stream (account, name, time of creation). A worker of another one is refused and
-//!   writes nothing, and a shard is ended by the service's word or when it has provably expired.
+//! - **C7** Two workers process one shard only while one of them is frozen or cut off, and then at most the current batch.
+//! - **C8** Work moves soon: after a crash of any worker within 22 s, to children within 2 s of their last parent's end. A
+//!   new application reads its first record within half a second after its table exists.
+//! - **C9** Nothing leaks: leases of finished shards are deleted, and buffered records stay within one budget for all shards.
+//! - **C10** A failing processor never moves the checkpoint, and no record is skipped silently.
+//! - **C11** The lease table belongs to one stream (account, name, time of creation). A worker of another stream is refused
+//!   and writes nothing. A shard is ended only when the service says so, or when it has provably expired.
 //!
-//! Not promised: effects that happen exactly once; that a process which the operating system had frozen does nothing
-//! more (its checkpoints are refused), nor the first of two that run under one worker ID by mistake, until its next
-//! renewal is refused.
+//! Not promised: effects that happen exactly once. Nor does a process stop at once in two cases:
+//!
+//! - The operating system had frozen it. Its checkpoints are refused.
+//! - Another process uses its worker ID by mistake. The first of the two stops when its next renewal is refused.
 //!
 //! # Tasks
 //!
 //! ## Process the records of a shard in parallel
 //!
-//! [`Consumer::run_records`] takes a closure for one record and runs several at a time, in the order of each partition
-//! key or in any. The checkpoint follows the last record before the first one that is not done.
+//! [`Consumer::run_records`] calls a closure for each record, several at a time: in order per partition key, or in any order.
+//! The checkpoint is the last record before the first unfinished one.
 //!
 //! ```
 //! # use kinesis_consumer::{Concurrency, Consumer, Record, RunError};
@@ -94,13 +95,13 @@
 //!
 //! ## Decide what failure means
 //!
-//! By default what failed is tried again for as long as it takes, while other shards go on. [`OnError`] has the other
-//! choices: leave the shard to another worker, or hand the records to a [`DeadLetterSink`].
+//! By default, failed records are retried without limit, while other shards go on. [`OnError`] has the other choices: release
+//! the shard to another worker, or pass the records to a [`DeadLetterSink`].
 //!
 //! ## Own the shards
 //!
-//! [`Consumer::next_shard`] gives shards as values: read [events](Shard::next) at your own pace, checkpoint what you
-//! like, write with the [epoch](Shard::epoch) as a fence.
+//! [`Consumer::next_shard`] returns shards as values: read [events](Shard::next) at your own pace, decide what to checkpoint,
+//! and write with the [epoch](Shard::epoch) as a fencing token.
 //!
 //! ```
 //! # use kinesis_consumer::{Batch, Consumer, Epoch, Event};
@@ -131,33 +132,33 @@
 //!
 //! ## Shut down
 //!
-//! Take a [handle](Consumer::handle) before the consumer is run; its [`shutdown`](ConsumerHandle::shutdown) lets every
-//! shard finish what is begun, checkpoints it, and frees the leases, so that other workers go on at once and nothing is
+//! Take a [handle](Consumer::handle) before the consumer is run. Its [`shutdown`](ConsumerHandle::shutdown) lets every shard
+//! finish the records it has begun, checkpoints them, and releases the leases. Other workers go on at once, and nothing is
 //! delivered twice.
 //!
 //! ## Join a fleet of Java workers, or leave it
 //!
-//! Give the KCL's `applicationName` as the application. Leases, checkpoints, assignment and hand-off follow the KCL 3.x
-//! (3.5's layout of one table); a fleet that still runs 2.x, or in a mode that can go back to it, is refused before
+//! Use the KCL's `applicationName` as the application. Leases, checkpoints, assignment and hand-off follow the KCL 3.x
+//! (3.5's layout of one table). A fleet that still runs 2.x, or runs in a mode that can go back to it, is refused before
 //! anything is written.
 //!
-//! ## Start over on a stream that was made anew
+//! ## Start over on a stream that was created again
 //!
-//! A stream that was deleted and made again under its name is another stream, and its old lease table is refused.
-//! [`start_over_from`](ConsumerBuilder::start_over_from), with the old stream as the error names it, empties the table for the new
-//! one. A table that a Java KCL made is bound to the stream when a number that it holds proves to be of this stream, or at the first
-//! checkpoint, or by [`adopt_table`](ConsumerBuilder::adopt_table).
+//! A stream that was deleted and created again under its name is another stream, and its old lease table is refused.
+//! [`start_over_from`](ConsumerBuilder::start_over_from), with the old stream as the error names it, empties the table for the
+//! new one. A table that a Java KCL created is bound to the stream in one of three ways: a sequence number in it proves to be
+//! of this stream, the first checkpoint is written, or [`adopt_table`](ConsumerBuilder::adopt_table) is called.
 //!
 //! ## Test a processor without AWS and without waiting
 //!
-//! The crate `kinesis-testkit` is a Kinesis and a DynamoDB inside the process, in virtual time, with faults: give its
+//! The crate `kinesis-testkit` simulates Kinesis and DynamoDB inside the process, in virtual time, with faults: pass its
 //! clients to the builder. The example at the top of this page runs on it.
 //!
 //! ## Keep the leases elsewhere
 //!
-//! [`LeaseStore`](lease::LeaseStore) is a trait of a handful of verbs with their conditions in words; give yours to
-//! [`ConsumerBuilder::lease_store`]. There is one [in memory](lease::MemoryLeaseStore) for tests and single processes.
-//! With the feature `conformance` comes the suite that a store has to pass.
+//! [`LeaseStore`](lease::LeaseStore) is a trait of a few methods, each with its conditions in words. Pass an implementation to
+//! [`ConsumerBuilder::lease_store`]. One [in memory](lease::MemoryLeaseStore) serves tests and single processes. The feature
+//! `conformance` adds the test suite that a store must pass.
 
 pub mod clock;
 

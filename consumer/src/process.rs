@@ -1,4 +1,4 @@
-//! Through user code: a shard as a value, and the loop that feeds a closure from it.
+//! Delivery to user code: a shard as a value, and the loop that feeds a closure from it.
 
 pub(crate) mod attempt;
 pub(crate) mod batches;

@@ -1,59 +1,61 @@
-//! What a consumer can be told, as plain data.
+//! The settings of a consumer, as plain data.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-/// The choices of a consumer. Every field has a default, and a method of that name at the builder.
+/// The settings of a consumer. Each field has a default, and a builder method of the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Settings {
     /// Where to start shards that have no checkpoint. Default: the oldest record, so that nothing is missed. (The KCL
     /// starts at the newest.)
     pub start_at: StartAt,
-    /// The name under which this worker owns leases, unique among the running workers of the application. Default: the
-    /// host's name and random digits. With a name that stays the same over restarts a worker takes its leases up again.
+    /// The name under which this worker owns leases, unique among the running workers of the application. Default: the host's
+    /// name and random digits. A worker that restarts under the same ID takes its leases up again.
     pub worker_id: Option<String>,
-    /// How long after its last sign of life a worker's leases go to others. From 1 s to 1 h; default 10 s, as the KCL
-    /// (`failoverTimeMillis`). All workers of an application must agree on it.
+    /// How long a worker may go without a heartbeat before its leases go to others. From 1 s to 1 h; default 10 s, as in the
+    /// KCL (`failoverTimeMillis`). All workers of an application must use the same value.
     pub lease_duration: Duration,
-    /// How long a processor gets to finish when its shard is to go to another worker. Up to 15 min; default 30 s, as the
-    /// KCL (`gracefulLeaseHandoffTimeoutMillis`). A worker announces it, and a leader of ours waits for that long; a Java leader waits for
-    /// its own time.
+    /// How long a processor may take to finish when its shard moves to another worker. Up to 15 min; default 30 s, as in the
+    /// KCL (`gracefulLeaseHandoffTimeoutMillis`). A worker announces its value, and our leader waits for that long; a Java
+    /// leader waits for its own time.
     pub handoff_time: Duration,
-    /// How often checkpoints are written by [`run`](crate::Consumer::run) and [`run_records`](crate::Consumer::run_records),
-    /// besides at every end. From 100 ms to 1 h; default 1 s. A checkpoint renews the lease too, so that more often costs
-    /// more writes, and less often does not save any below one in a third of the lease duration.
+    /// How often checkpoints are written by [`run`](crate::Consumer::run) and [`run_records`](crate::Consumer::run_records), in
+    /// addition to those at the end. From 100 ms to 1 h; default 1 s. A checkpoint also renews the lease: a longer interval
+    /// saves writes only up to a third of the lease duration.
     pub checkpoint_every: Duration,
-    /// The bytes that all shards of this worker together may have read and not yet processed, at least 24 MiB (one
-    /// answer of the largest kind, with its base64 text). Default 128 MiB. What is counted is the data of the records and
-    /// what is kept beside each. When processors that do not come on hold all of it, the other shards wait.
+    /// The bytes that all shards of this worker together may have read and not yet processed. At least 24 MiB (one response of
+    /// the largest size, with its base64 text); default 128 MiB. Counted are the data of the records and the overhead kept for
+    /// each. When stalled processors hold all of it, the other shards wait.
     pub max_buffered_bytes: u64,
-    /// The most shards that this worker takes, at least 1. Default: no limit. Shards beyond the limits of all workers are
-    /// not read.
+    /// The most shards that this worker takes, at least 1. Default: no limit. Shards beyond the limits of all workers are not
+    /// read.
     pub max_leases: usize,
-    /// The longest pause between two looks at a shard that has no new records. From 200 ms (the service allows five
-    /// calls a second) to 1 min; default 1 s, where the KCL waits 1.5 s. Shorter is quicker to see the first record after
-    /// a pause; longer leaves more of the shard's five calls a second to others.
+    /// The longest pause between two reads of a shard that has no new records. From 200 ms (the service allows five calls a
+    /// second) to 1 min; default 1 s, where the KCL waits 1.5 s. A shorter pause sees the first record after an idle time
+    /// sooner. A longer one leaves more of the shard's five calls a second to other applications.
     pub max_idle_poll: Duration,
-    /// Whether [`run`](crate::Consumer::run) and [`run_records`](crate::Consumer::run_records) end with
-    /// [`RunError::Read`](crate::RunError::Read) when a shard cannot be read. Default: no. The shard's lease is released, the other
-    /// shards go on, and [`findings`](crate::ConsumerHandle::findings) tells of it until it is mended.
+    /// `true` if [`run`](crate::Consumer::run) and [`run_records`](crate::Consumer::run_records) end with
+    /// [`RunError::Read`](crate::RunError::Read) when a shard cannot be read. Default: `false`. Then the shard's lease is
+    /// released, the other shards go on, and [`findings`](crate::ConsumerHandle::findings) lists the shard until it is readable
+    /// again.
     pub end_at_unreadable_shard: bool,
 }
 
-/// Where to start a shard that has no checkpoint. Shards that come out of a split or a merge always start with their
-/// oldest record, so that nothing is missed.
+/// Where to start a shard that has no checkpoint. Child shards of a split or a merge always start with their oldest record, so
+/// that nothing is missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StartAt {
     /// With the oldest record.
     #[default]
     TrimHorizon,
-    /// After the newest record, at the moment when the shard is first read. What is put before that, even after the
-    /// application was started, is not delivered; nor is what is put between, when the worker that was first dies before
-    /// it has checkpointed anything.
+    /// After the newest record at the moment of the shard's first read. Records put before that moment are not delivered, even
+    /// if they were put after the application started. If the first worker crashes before it has checkpointed anything, records
+    /// put until another worker's first read are not delivered either.
     Latest,
-    /// With the first record that arrived at this time or later, by the service's clock. A time to come is refused, and one before 1970.
+    /// With the first record that arrived at this time or later, by the service's clock. A time in the future or before 1970 is
+    /// refused.
     At(SystemTime),
 }
 
@@ -74,7 +76,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks every setting against its limits; `now` is the time by the clock of the SDK client.
+    /// Checks every setting against its limits; `now` is the time by the SDK client's clock.
     pub(crate) fn validate(&self, now: SystemTime) -> Result<(), SettingError> {
         let Self {
             start_at,
@@ -133,7 +135,7 @@ impl Settings {
     }
 }
 
-/// Worker IDs are keys in the lease table, beside shard IDs and the names of other rows.
+/// Checks a worker ID, which is a key in the lease table beside shard IDs and the names of other rows.
 fn check_worker_id(id: &str) -> Result<(), SettingError> {
     let length_fits = (1..=LONGEST_WORKER_ID).contains(&id.len());
     check("worker_id", length_fits, format_args!("{id:?}"), "must have 1 to 256 bytes")?;
@@ -155,7 +157,7 @@ pub(crate) fn check(
 #[error("{setting} is {value} and {limit}")]
 #[non_exhaustive]
 pub struct SettingError {
-    /// The setting.
+    /// The setting's name.
     pub setting: &'static str,
     /// Its value.
     pub value: String,
@@ -164,7 +166,7 @@ pub struct SettingError {
 }
 
 impl SettingError {
-    /// For a lease store of your own, which has settings of its own.
+    /// Creates an error for a lease store of your own that has settings of its own.
     pub fn new(setting: &'static str, value: impl Into<String>, limit: &'static str) -> Self {
         Self { setting, value: value.into(), limit }
     }

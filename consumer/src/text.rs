@@ -1,9 +1,9 @@
-//! Text from outside, made fit for one line of a log.
+//! Makes text from outside fit for one line of a log.
 
 use std::fmt::{self, Write};
 
-/// Shows text from outside (a key, an ID, an attribute, a message of a service) with its control characters escaped, and cut
-/// after [`LONGEST`] characters: it can neither forge a line nor fill the log.
+/// Shows text from outside (a key, an ID, an attribute, a service's message) with its control characters escaped, and cut after
+/// [`LONGEST`] characters. Such text can neither forge a log line nor fill the log.
 pub(crate) const fn escaped(text: &str) -> Escaped<'_> {
     Escaped(text)
 }
@@ -30,13 +30,13 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Control characters, line and paragraph separators, and the signs that turn the direction of text.
+/// Returns `true` for control characters, line and paragraph separators, and signs that change the direction of text.
 fn is_odd(sign: char) -> bool {
     sign.is_control()
         || matches!(sign, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The longest text from outside in one line.
+/// The longest text from outside in one log line.
 const LONGEST: usize = 500;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The thread on which a worker's leases are kept, so that user code cannot hold up their renewal (Q32).
+//! The thread on which a worker's leases are kept, so that user code cannot delay their renewal (Q32).
 //!
-//! A tokio runtime has one driver for its timers and sockets. A thread that runs user code which blocks can take the driver along
-//! ([tokio #4730](https://github.com/tokio-rs/tokio/issues/4730)): all timers of that runtime stand still, the renewals among them. So
-//! the tasks that keep leases run on a runtime of one thread, which runs nothing else.
+//! A tokio runtime has one driver for its timers and sockets. A thread on which user code blocks can take the driver along
+//! ([tokio #4730](https://github.com/tokio-rs/tokio/issues/4730)): then all timers of that runtime stop, those of renewals
+//! included. So the tasks that keep leases run on a runtime of one thread, which runs nothing else.
 
 use std::future::Future;
 use std::io;
@@ -14,12 +14,12 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// Where the tasks of a worker run: on its own thread, or on the caller's runtime. Clones stand for the same place.
+/// Where the tasks of a worker run: on its own thread, or on the caller's runtime. Clones refer to the same place.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Home(Option<Handle>);
 
 impl Home {
-    /// Starts a task there.
+    /// Spawns a task there.
     pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -30,14 +30,14 @@ impl Home {
         }
     }
 
-    /// Runs a future there and waits for its output; `None` when the worker and its thread are gone.
+    /// Runs a future there and returns its output, or `None` when the worker and its thread have ended.
     ///
     /// Cancel safe in that the future is then dropped too, a moment later if it is on another thread.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
     ) -> impl Future<Output = Option<T>> + Send {
-        // Without its type: what is called here is large and deep, and would make the futures of user code so.
+        // The type is erased: the futures called here are large and deep, and would make those of user code so.
         let future: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(future);
         async move {
             let Some(thread) = &self.0 else { return Some(future.await) };
@@ -51,12 +51,12 @@ impl Home {
     }
 }
 
-/// A task that ends with this value.
+/// A task that is aborted when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct AbortOnDrop<T = ()>(pub(crate) JoinHandle<T>);
 
 impl AbortOnDrop {
-    /// Waits for its end.
+    /// Waits until the task has ended.
     pub(crate) async fn join(&mut self) {
         if let Err(error) = (&mut self.0).await
             && error.is_panic()
@@ -80,7 +80,7 @@ pub(crate) struct LeaseThread {
     ended: Ended,
 }
 
-/// The end of a thread, for any number of callers to wait for.
+/// The end of a thread. Any number of callers can wait for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
     ended: watch::Receiver<bool>,
@@ -88,8 +88,8 @@ pub(crate) struct Ended {
 }
 
 impl LeaseThread {
-    /// Starts a thread; `None` if the clock of the caller's runtime is paused. Then everything has to run on that runtime, whose clock
-    /// moves on only when none of its tasks has anything to do.
+    /// Starts a thread, or returns `None` if the clock of the caller's runtime is paused. Then everything must run on that
+    /// runtime: its clock advances only when all its tasks are idle.
     pub(crate) fn start() -> io::Result<Option<Self>> {
         if is_paused() {
             return Ok(None);
@@ -99,9 +99,9 @@ impl LeaseThread {
         let (alive, gone) = oneshot::channel();
         let (said, ended) = watch::channel(false);
         let thread = std::thread::Builder::new().name(NAME.to_owned()).spawn(move || {
-            // Nothing is ever sent: the sender is dropped, after the worker's last task or instead of it.
+            // Nothing is ever sent. The sender is dropped after the worker's last task, or instead of it.
             let _dropped = runtime.block_on(gone);
-            // A look-up of a name that hangs is left behind.
+            // Does not wait for a name look-up that hangs.
             runtime.shutdown_background();
             said.send_replace(true);
         })?;
@@ -119,21 +119,21 @@ impl LeaseThread {
 }
 
 impl Ended {
-    /// Resolves when the thread is gone. Cancel safe.
+    /// Resolves when the thread has ended. Cancel safe.
     pub(crate) async fn wait(&self) {
         // An error means that the thread panicked, which is an end as well.
         let mut ended = self.ended.clone();
         drop(ended.wait_for(|ended| *ended).await);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Does not block the caller: that it ends is the last thing that the thread says.
+        // Does not block the caller: signalling the end is the thread's last action.
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the leases panicked");
         }
     }
 }
 
-/// Whether the clock of this runtime is paused, as in a test in virtual time. Tokio cannot be asked; but a paused clock stands still
-/// while a task of its runtime runs, and the machine's goes on.
+/// Returns `true` if the clock of this runtime is paused, as in a test in virtual time. Tokio has no API for this. But a paused
+/// clock stands still while a task of its runtime runs, and the machine's clock advances.
 fn is_paused() -> bool {
     let before = Instant::now();
     let machine = machine_now();

@@ -1,4 +1,4 @@
-//! What operators see. Plain data at the bottom of the import order, so that every part of a worker can report to it.
+//! What operators see: plain data at the bottom of the import order, so that every part of a worker can report to it.
 
 mod book;
 mod denials;

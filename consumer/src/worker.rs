@@ -1,4 +1,4 @@
-//! One worker of the fleet: shows that it lives, finds its leases, holds them, and lets them go.
+//! One worker of the fleet: reports its heartbeat, finds its leases, holds them, and releases them.
 
 mod control;
 mod handle;
@@ -40,14 +40,14 @@ use crate::process::left::Left;
 use crate::thread::{AbortOnDrop, LeaseThread};
 use crate::watch::FindingKind;
 
-/// What a worker is made of.
+/// The parts of a worker.
 pub(crate) struct WorkerContext {
     pub(crate) hold: HoldContext,
     pub(crate) leader: LeaderContext,
     pub(crate) max_leases: usize,
 }
 
-/// Starts the worker's tasks, on the thread given if there is one. The lease table has been prepared.
+/// Starts the worker's tasks, on the given thread if there is one. The lease table has been prepared.
 pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> WorkerHandle {
     let WorkerContext { hold, leader, max_leases } = context;
     let wall_clock = Arc::clone(&leader.wall_clock);
@@ -55,7 +55,7 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
     let lost_table = Arc::new(AtomicBool::new(false));
     let (stopped, has_stopped) = watch::channel(false);
     let (stop_leading, stop) = watch::channel(false);
-    // A program that asks for no shard gets none: a lease without a reader must not look alive.
+    // A program that has not asked for a shard receives none: a lease without a reader must not be renewed.
     let wanted = Arc::new(Semaphore::new(0));
     let offers = Offers::default();
     let left = Left::default();
@@ -86,10 +86,10 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
         left: left.clone(),
     };
     let keeping = AbortOnDrop(home.spawn(async move {
-        // The thread ends with this task, or when it is aborted.
+        // The thread ends with this task, or when the task is aborted.
         let _thread = thread;
         keeper.run().await;
-        // The lock goes last: the next leader finds the leases free already.
+        // The lock is released last: the next leader finds the leases free already.
         stop_leading.send_replace(true);
         let mut leading = leading;
         leading.join().await;
@@ -101,41 +101,41 @@ pub(crate) fn start(context: WorkerContext, thread: Option<LeaseThread>) -> Work
     WorkerHandle::new(leases, wanted, control, keeping)
 }
 
-/// The task that looks for leases and owns the tasks of those it holds.
+/// The task that finds leases and owns the tasks of the held ones.
 struct Keeper {
     hold: HoldContext,
     discoverer: LeaseDiscoverer,
-    /// Leases held or being adopted, and those whose reader in this process has not let go of them yet.
+    /// Leases that are held or being adopted, and lost leases that a reader in this process still uses.
     held: BTreeMap<LeaseKey, Slot>,
     tasks: JoinSet<Ended>,
-    /// Whose task is whose, should one panic.
+    /// The lease of each task, in case the task panics.
     keys: HashMap<tokio::task::Id, LeaseKey>,
-    /// The worker is leaving: leases that are still named as ours are only taken to be released.
+    /// `true` while the worker is leaving: leases that still name it as owner are then adopted only to be released.
     leaving: bool,
     /// Where held leases go; `None` once the worker is leaving.
     offers: Option<Offers>,
     wanted: Arc<Semaphore>,
-    /// Leases named as ours that the program has not asked for.
+    /// Leases that name this worker while the program has not asked for them.
     unwanted: BTreeSet<LeaseKey>,
     lookout: Lookout,
-    /// Rows that name us and cannot be used.
+    /// Rows that name this worker and cannot be used.
     odd: BTreeSet<LeaseKey>,
-    /// When the whole table was read last, since its index is gone.
+    /// When the whole table was last read, while its index does not exist.
     read_whole: Option<Tick>,
     table: TableWatch,
     lost_table: Arc<AtomicBool>,
     max_leases: usize,
     shutdown: Shutdown,
-    /// What is not finished of the shards.
+    /// The unfinished records of each shard.
     left: Left,
     rng: fastrand::Rng,
 }
 
 #[derive(Debug)]
 enum Slot {
-    /// A task holds it, or is about to. A finished one counts no more against the limit: it has no reader.
+    /// A task holds the lease, or is adopting it. A finished one does not count against the limit: it has no reader.
     Busy { finished: Arc<AtomicBool> },
-    /// Lost, but the reader's task still runs: the same shard is not read twice in one process (C7).
+    /// The lease is lost, but the reader's task still runs: a shard is not read twice in one process (C7).
     Leaving { reader: Weak<Lease>, since: Tick },
 }
 
@@ -147,7 +147,8 @@ impl Keeper {
         let hints = Arc::clone(&self.hold.hints);
         let mut with_index = false;
         loop {
-            // Ends first, so that a lease lost and found again is known to be lost; the shutdown before new work.
+            // Ended leases first: a lease that is lost and found again must be known to be lost. Then the shutdown, then new
+            // work.
             tokio::select! { biased;
                 Some(ended) = self.tasks.join_next_with_id() => {
                     self.ended(ended);
@@ -169,7 +170,7 @@ impl Keeper {
                     with_index = true;
                 }
             }
-            // Looking can take long where the table is slow; a shutdown does not wait for it.
+            // Finding leases can take long if the table is slow; a shutdown does not wait for it.
             tokio::select! { biased;
                 () = shutdown.begun() => break,
                 () = self.find(with_index) => with_index = false,
@@ -178,11 +179,11 @@ impl Keeper {
         self.leave().await;
     }
 
-    /// Waits until each held lease is released by its reader, or by its renewer at the deadline; then lets go of what is still
-    /// named as ours: a child made in our name a moment ago, or a lease that the leader has given us since.
+    /// Waits until each held lease is released by its reader, or by its renewer at the deadline. Then releases leases that
+    /// still name this worker: a child that was just created in its name, or a lease assigned meanwhile.
     async fn leave(&mut self) {
         self.leaving = true;
-        // What nobody has taken is let go now.
+        // Leases that no reader has taken are dropped now.
         self.offers = None;
         while let Some(ended) = self.tasks.join_next_with_id().await {
             self.ended(ended);
@@ -195,7 +196,7 @@ impl Keeper {
         }
     }
 
-    /// Takes back offers that nobody has taken for a lease duration: who asked was cancelled.
+    /// Withdraws offers that have not been taken for a lease duration: the caller that asked was cancelled.
     fn withdraw_offers(&self) {
         let before = self.hold.clock.now() - self.hold.duration;
         let withdrawn = self.offers.as_ref().map_or(0, |offers| offers.withdraw_before(before));
@@ -210,7 +211,7 @@ impl Keeper {
                 self.keys.remove(&id);
                 ended
             }
-            // Not renewed any more; it runs out like any lease that is dropped.
+            // Its renewals have ended; it expires like any dropped lease.
             Err(error) => {
                 tracing::error!(%error, "the task of a lease panicked");
                 if let Some(key) = self.keys.remove(&error.id()) {
@@ -219,7 +220,7 @@ impl Keeper {
                 return;
             }
         };
-        // One that could not be adopted was never read.
+        // A lease that could not be adopted was never read.
         if ended.reader.is_some() {
             self.note_left(&ended);
         }
@@ -244,7 +245,7 @@ impl Keeper {
         self.discoverer.lost(self.hold.clock.now(), ended.key, &ended.lost, ended.counter);
     }
 
-    /// Looks at the leases that may have become ours: those hinted at, and all that the index names.
+    /// Reads the leases that may have become ours: those hinted at, and all that the index names.
     async fn find(&mut self, with_index: bool) {
         let mut keys = self.hold.hints.take();
         if with_index {
@@ -278,7 +279,8 @@ impl Keeper {
                 Ok(Some(lease)) => match (self.discoverer.judge(self.hold.clock.now(), &lease), odd::oddity(&lease)) {
                     (Discovered::Wait | Discovered::NotOurs, _) => {}
                     (_, Some(problem)) => self.left_alone(key, &problem),
-                    // What is taken only to be released needs no proof that it is our stream's: the row is left as it was found.
+                    // A lease adopted only for its release needs no proof that it is our stream's: the row stays as it was
+                    // found.
                     (Discovered::Adopt, None) if self.leaving => {
                         if !matches!(self.hold.belonging.judge_lease(&lease), Fit::Foreign(_)) {
                             give_back.push(lease);
@@ -295,7 +297,7 @@ impl Keeper {
         }
         drop(rows);
         for lease in give_back {
-            // A leader sees by this that we do not want it. Should it fail, the next look tries again.
+            // A leader sees by this that we do not want the lease. If the write fails, the next call tries again.
             if let Err(error) = self.hold.store.evict(&lease.key, &lease.seen()).await {
                 error.log("releasing a lease that this worker does not read");
             }
@@ -307,7 +309,7 @@ impl Keeper {
 
     fn consider(&mut self, lease: Lease) {
         self.forget_odd(|key| *key != lease.key);
-        // A finished lease needs no reader: it is only kept alive until clean-up. Neither does one that is let go at once.
+        // A finished lease needs no reader: it is only renewed until clean-up. Nor does a lease that is released at once.
         let finished = lease.checkpoint.is_shard_end();
         let place = match &self.offers {
             Some(offers) if !finished && !self.leaving => {
@@ -332,25 +334,25 @@ impl Keeper {
         self.keys.insert(task.id(), key);
     }
 
-    /// How many leases are being read, or about to be.
+    /// Returns how many leases are being read, or about to be.
     fn reading(&self) -> usize {
         let reads = |slot: &&Slot| !matches!(slot, Slot::Busy { finished } if finished.load(Ordering::Relaxed));
         self.held.values().filter(reads).count()
     }
 }
 
-/// Resolves when the program has asked for a lease that it was not given yet. Cancel safe.
+/// Resolves when the program has asked for a lease and not yet received it. Cancel safe.
 async fn is_wanted(wanted: &Semaphore) {
     match wanted.acquire().await {
         Ok(permit) => drop(permit),
-        // Never closed.
+        // The semaphore is never closed.
         Err(_) => std::future::pending().await,
     }
 }
 
-/// How often a worker looks for its leases. It cannot tell who leads, and a Java leader does not call; so it asks the
-/// index every two seconds, where the KCL asks every ten.
+/// How often a worker looks for its leases. It cannot tell which worker leads, and a Java leader sends no hint. So it queries
+/// the index every two seconds; the KCL does so every ten.
 const FIND_EVERY: Duration = Duration::from_secs(2);
 
-/// A worker of a thousand shards starts in seconds, and a small table is not asked for more than it gives.
+/// Enough for a worker of a thousand shards to start in seconds, without exceeding the throughput of a small table.
 const READS_AT_A_TIME: usize = 16;

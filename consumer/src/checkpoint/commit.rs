@@ -1,19 +1,19 @@
-//! When a checkpoint is written, and which one may be.
+//! When a checkpoint is written, and which positions are permitted.
 
 use std::time::Duration;
 
 use crate::clock::Tick;
 use crate::record::{Position, ShardId};
 
-/// Decides when what is done is written: as soon as there is something new and the last write is long enough ago.
+/// Decides when progress is written: as soon as there is something new and the last write is long enough ago.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Commit {
     every: Duration,
-    /// The furthest that is done.
+    /// The furthest position that is done.
     done: Option<Position>,
-    /// The furthest that was given to be written.
+    /// The furthest position that was passed on for writing.
     written: Option<Position>,
-    /// When the last write may have begun at the earliest.
+    /// The earliest time at which the last write may have begun.
     last: Tick,
 }
 
@@ -22,19 +22,20 @@ impl Commit {
         Self { every, done: None, written: None, last: now }
     }
 
-    /// Everything up to here is done. Going back has no effect.
+    /// Records that everything up to here is done. An earlier position has no effect.
     pub(crate) fn done(&mut self, position: Position) {
         if self.done.as_ref().is_none_or(|done| *done < position) {
             self.done = Some(position);
         }
     }
 
-    /// When to write, if there is anything to write.
+    /// Returns when to write, if there is anything to write.
     pub(crate) fn due(&self) -> Option<Tick> {
         self.is_behind().then(|| self.last + self.every)
     }
 
-    /// What to write now, whether it is due or not: at ends everything goes out. Counts as written.
+    /// Returns the position to write now, due or not: at the end of a lease everything is written. The position counts as
+    /// written.
     pub(crate) fn take(&mut self, now: Tick) -> Option<Position> {
         if !self.is_behind() {
             return None;
@@ -49,10 +50,10 @@ impl Commit {
     }
 }
 
-/// What of a shard may be checkpointed: positions of this shard, from the first to the last that was delivered in this epoch (C2).
+/// The positions of a shard that may be checkpointed: from the first to the last that was delivered in this epoch (C2).
 ///
-/// Within one shard a number below the first is of a record that was done before. One that was never delivered is the
-/// position of something else, and stored it would be what the next owner starts at (rule `own-positions`).
+/// A lower number of the same shard belongs to a record that was done before. A position that was never delivered belongs to
+/// something else; if it were stored, the next owner would start at it (rule `own-positions`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Permitted {
     shard: ShardId,
@@ -72,7 +73,7 @@ impl Permitted {
         }
     }
 
-    /// Why the position may not be checkpointed, in words.
+    /// Returns an error that says why the position may not be checkpointed.
     pub(crate) fn check(&self, position: &Position) -> Result<(), String> {
         if position.shard != self.shard {
             return Err(format!("it is a position of {}", position.shard));

@@ -1,4 +1,4 @@
-//! Which of the delivered records are done, in whatever order that happens.
+//! Which of the delivered records are done, in any order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -7,17 +7,17 @@ use crate::record::Position;
 
 /// Records that are delivered together, in order.
 pub(crate) trait Delivery {
-    /// How many; at least one.
+    /// Returns the number of records, at least one.
     fn len(&self) -> u64;
 
-    /// The position of the record at that index.
+    /// Returns the position of the record at that index.
     fn position(&self, index: u64) -> Position;
 }
 
-/// Follows the records of one shard from delivery to done. They are numbered as they are delivered, from 0 on.
+/// Follows the records of one shard from delivery to done. They are numbered in the order of delivery, from 0 on.
 ///
-/// What may be checkpointed is the last record before the first one that is not done (C2): with records processed in any
-/// order, everything behind a gap is delivered again after a crash, and nothing before it is lost.
+/// The checkpoint is the last record before the first unfinished one (C2). With records processed in any order, everything
+/// behind a gap is delivered again after a crash, and nothing before it is lost.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tracker<D> {
     /// Deliveries with records that are not done, and the number of the first record of each.
@@ -26,7 +26,7 @@ pub(crate) struct Tracker<D> {
     next: u64,
     /// All records before this one are done.
     done_before: u64,
-    /// Ranges of done records beyond, by their start; they neither touch nor overlap.
+    /// Ranges of done records beyond `done_before`, by their start; they neither touch nor overlap.
     done_beyond: BTreeMap<u64, u64>,
 }
 
@@ -45,26 +45,26 @@ impl<D: Delivery> Tracker<D> {
         first..self.next
     }
 
-    /// These records are done. Returns the position of the last record of the contiguous prefix, if that has grown.
+    /// Records that these are done. Returns the position of the last record of the contiguous prefix, if the prefix has grown.
     pub(crate) fn done(&mut self, numbers: Range<u64>) -> Option<Position> {
         debug_assert!(numbers.end <= self.next, "only what is delivered can be done");
         self.insert(numbers);
         let end = self.done_beyond.remove(&self.done_before)?;
         let position = self.position(end - 1);
         self.done_before = end;
-        // A delivery is let go as soon as it is done, and its bytes with it.
+        // A delivery is dropped as soon as it is done, and its bytes with it.
         while self.deliveries.front().is_some_and(|(first, delivery)| first + delivery.len() <= end) {
             self.deliveries.pop_front();
         }
         position
     }
 
-    /// Whether every record that was delivered is done.
+    /// Returns `true` if every delivered record is done.
     pub(crate) fn is_done(&self) -> bool {
         self.done_before == self.next
     }
 
-    /// The position of the first record that is not done, and how many there are; `None` if all are done.
+    /// Returns the position of the first unfinished record and the number of unfinished records; `None` if all are done.
     pub(crate) fn unfinished(&self) -> Option<(Position, u64)> {
         let first = self.position(self.done_before)?;
         let done: u64 = self.done_beyond.iter().map(|(start, end)| end - start).sum();

@@ -1,4 +1,4 @@
-//! What user code gets in one go.
+//! The batch that user code receives.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use crate::lease::Epoch;
 use crate::record::{Position, Record};
 use crate::shard::ShardId;
 
-/// Consecutive user records of one shard: never empty, in order, and later than those of the batch before.
+/// Consecutive user records of one shard: never empty, in order, and later than those of the previous batch.
 ///
-/// Clones share it. Its bytes count against the worker's budget (`max_buffered_bytes`) until the last clone is dropped,
-/// and a shard with three batches alive reads no further: let go of a batch when it is done, and keep records instead.
+/// Clones share the records. The bytes count against the worker's budget (`max_buffered_bytes`) until the last clone is
+/// dropped, and a shard with three undropped batches reads no further. Drop a batch when it is done, and keep single records
+/// instead.
 #[derive(Clone)]
 pub struct Batch(Arc<Inner>);
 
@@ -23,12 +24,12 @@ struct Inner {
     last: Position,
     behind_latest: Duration,
     bytes: u64,
-    /// Held for its drop.
+    /// Held until the batch is dropped.
     _permit: Permit,
 }
 
 impl Batch {
-    /// A batch of these records; `None` if there are none.
+    /// Returns a batch of these records, or `None` if there are none.
     pub(crate) fn new(
         shard: ShardId,
         epoch: Epoch,
@@ -41,43 +42,43 @@ impl Batch {
         Some(Self(Arc::new(Inner { shard, epoch, records, last, behind_latest, bytes, _permit: permit })))
     }
 
-    /// The shard that the records come from.
+    /// Returns the shard that the records come from.
     #[must_use]
     pub fn shard(&self) -> &ShardId {
         &self.0.shard
     }
 
-    /// The ownership under which the shard is read: a fencing token for what is written because of these records.
+    /// Returns the epoch of the ownership under which the shard is read: a fencing token for writes caused by these records.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.0.epoch
     }
 
-    /// The records, at least one.
+    /// Returns the records, at least one.
     #[must_use]
     pub fn records(&self) -> &[Record] {
         &self.0.records
     }
 
-    /// The position of the first record.
+    /// Returns the position of the first record.
     pub(crate) fn first(&self) -> &Position {
         self.records().first().expect("a batch is never empty").at()
     }
 
-    /// The position of the last record: what to checkpoint when all of the batch is done.
+    /// Returns the position of the last record: the checkpoint when the whole batch is done.
     #[must_use]
     pub fn last(&self) -> &Position {
         &self.0.last
     }
 
-    /// How far the end of this batch lay behind the newest record of the shard when it was read, in time: the service's
+    /// Returns how far the end of this batch was behind the newest record of the shard when it was read, in time: the service's
     /// `MillisBehindLatest`.
     #[must_use]
     pub fn behind_latest(&self) -> Duration {
         self.0.behind_latest
     }
 
-    /// How many bytes of data the records hold.
+    /// Returns how many bytes of data the records hold.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.bytes

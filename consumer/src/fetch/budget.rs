@@ -1,4 +1,4 @@
-//! One budget of bytes for what all shards of a worker have read and not yet processed (C9).
+//! One budget of bytes for all records that the shards of a worker have read and not yet processed (C9).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,14 +23,14 @@ struct Shared {
     /// A std mutex: held for a few operations on maps, never across an await.
     books: Mutex<Books>,
     next_share: AtomicU64,
-    /// The largest record that any shard has had.
+    /// The size of the largest record seen in any shard.
     largest_record: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Books {
     allocator: Allocator,
-    /// Where a grant goes; one for every ask in the allocator.
+    /// Where each grant is sent: one sender for every request in the allocator.
     waiting: BTreeMap<ShareId, oneshot::Sender<Permit>>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Share {
     id: ShareId,
 }
 
-/// Bytes taken from the budget; given back when dropped.
+/// Bytes taken from the budget; returned when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     shared: Arc<Shared>,
@@ -61,17 +61,17 @@ impl Budget {
         }
     }
 
-    /// The bytes that are taken.
+    /// Returns how many bytes are in use.
     pub(crate) fn held(&self) -> u64 {
         self.shared.books().allocator.used()
     }
 
-    /// How large a record can be, as far as is known.
+    /// Returns how large a record can be, as far as is known.
     pub(crate) fn largest_record(&self) -> u64 {
         self.shared.largest_record.load(Ordering::Relaxed)
     }
 
-    /// Records the size of the largest record of an answer: a stream may allow larger ones than usual.
+    /// Records the size of the largest record of a response: a stream may allow larger ones than usual.
     pub(crate) fn saw_record(&self, bytes: u64) {
         self.shared.largest_record.fetch_max(bytes, Ordering::Relaxed);
     }
@@ -83,8 +83,8 @@ impl Budget {
 }
 
 impl Share {
-    /// Takes `want` bytes, as many as the answer can hold at most, as soon as this shard may have them; after `patience` fewer, but
-    /// never less than `least`. Cancel safe.
+    /// Takes `want` bytes, the most that the response can hold, as soon as this shard may have them. After `patience` it
+    /// accepts fewer, but never less than `least`. Cancel safe.
     pub(crate) async fn reserve(&mut self, least: u64, want: u64, patience: Duration) -> Permit {
         let (sender, mut granted) = oneshot::channel();
         {
@@ -106,7 +106,7 @@ impl Share {
     }
 }
 
-/// Takes an ask back when its future is dropped.
+/// Withdraws a request when its future is dropped.
 struct Asking<'a>(&'a Share);
 
 impl Drop for Asking<'_> {
@@ -115,7 +115,7 @@ impl Drop for Asking<'_> {
         if books.waiting.remove(&self.0.id).is_some() {
             books.allocator.withdraw(self.0.id);
             drop(books);
-            // The one behind may fit where this one did not.
+            // The next request may fit where this one did not.
             self.0.shared.grant();
         }
     }
@@ -126,7 +126,8 @@ impl Permit {
         self.bytes
     }
 
-    /// Corrects the amount to what the answer really takes. More than was reserved is taken too: it is in memory already.
+    /// Corrects the amount to the response's real size. A response larger than reserved is counted in full: it is in memory
+    /// already.
     pub(crate) fn settle(&mut self, bytes: u64) {
         self.shared.books().allocator.settle(self.bytes, bytes);
         self.bytes = bytes;
@@ -156,7 +157,7 @@ impl Shared {
                 }
             }
         }
-        // Outside of the lock: a permit whose receiver has just gone is dropped here, and gives its bytes back.
+        // Outside of the lock: a permit whose receiver was just dropped is dropped here, and returns its bytes.
         for (sender, permit) in granted {
             drop(sender.send(permit));
         }
@@ -197,7 +198,7 @@ mod tests {
         let mut small = Box::pin(c.reserve(10, 10, Duration::MAX));
         let mut large = Some(large);
         assert!(large.as_mut().is_some_and(|ask| ask.now_or_never().is_none()));
-        // First come, first served: the small one waits although it would fit.
+        // First come, first served: the small request waits although it would fit.
         assert!(small.as_mut().now_or_never().is_none());
         drop(large.take());
         assert!(small.now_or_never().is_some());
@@ -212,12 +213,12 @@ mod tests {
             let mut ask = Box::pin(b.reserve(100, 100, Duration::MAX));
             assert!(ask.as_mut().now_or_never().is_none());
             drop(held);
-            // Granted by now, but dropped before it was looked at.
+            // Granted by now, but dropped before it was received.
         }
         assert!(a.reserve(100, 100, Duration::MAX).now_or_never().is_some());
     }
 
-    /// Q13: a shard that holds nothing gets its turn beside one that holds nearly all and does not come on.
+    /// Q13: a shard that holds nothing gets its turn beside a stalled one that holds nearly all.
     #[tokio::test(start_paused = true)]
     async fn a_share_that_waits_is_given_a_part_after_its_patience() {
         let budget = Budget::new(100);

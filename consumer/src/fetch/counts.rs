@@ -1,23 +1,23 @@
-//! What a worker has read, counted.
+//! Counters of what a worker has read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a worker has read since it started, all its shards together.
+/// What a worker has read since it started, over all its shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ReadCounts {
-    /// Kinesis records in the service's answers, re-read ones included.
+    /// Kinesis records in the service's responses, including those read again.
     pub kinesis_records: u64,
-    /// User records handed on to user code, or waiting for it.
+    /// User records that user code has received, or that wait for it.
     pub records: u64,
-    /// The bytes of their data.
+    /// The bytes of data in those user records.
     pub bytes: u64,
-    /// User records that were dropped, because the shard does not hold the hash keys of their whole aggregate. The
-    /// producer sees where such an aggregate landed and sends it again.
+    /// User records that were dropped because the shard does not own the hash keys of their whole aggregate. The producer sees
+    /// where such an aggregate landed and sends it again.
     pub misrouted_records: u64,
-    /// Kinesis records that look like an aggregate and are none; handed on as they are.
+    /// Kinesis records that look like an aggregate but are not valid; they are delivered as they are.
     pub damaged_aggregates: u64,
-    /// User records whose explicit hash key is no hash key; handed on, since nobody can say which shard they belong to.
+    /// User records with an invalid explicit hash key. They are delivered, since their shard cannot be determined.
     pub unknown_hash_keys: u64,
 }
 

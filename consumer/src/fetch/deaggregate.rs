@@ -1,4 +1,4 @@
-//! From Kinesis records to user records, without copying a byte of them.
+//! Turns Kinesis records into user records, without copying a byte of them.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,42 +9,43 @@ use kinesis_aggregation::{Aggregate, HashKeyRange, Payload};
 use super::counts::ReadCounts;
 use crate::record::{Origin, ParseSequenceNumberError, Position, Record, SequenceNumber, ShardId};
 
-/// Takes the answers of one shard apart, in order.
+/// Deaggregates the responses of one shard, in order.
 ///
-/// The KCL's rule for aggregates around a reshard, which producers rely on: an aggregate with one key outside of the
-/// shard's range is dropped whole, since its producer sees where it landed and sends all of it again.
+/// Follows the KCL's rule for aggregates around a reshard, which producers rely on: an aggregate with one key outside of the
+/// shard's range is dropped whole. Its producer sees where it landed and sends all of it again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Deaggregator {
     shard: ShardId,
     range: Option<HashKeyRange>,
-    /// Everything up to here is done or delivered. It only grows, so deliveries do too, whatever the service repeats (C3).
+    /// Everything up to here is done or delivered. It only grows, so deliveries are in order too, whatever the service repeats
+    /// (C3).
     seen: Option<Position>,
-    /// Whether that is the checkpoint, as another worker has stored it, and nothing was delivered yet.
+    /// `true` if `seen` is the checkpoint that another worker has stored, and nothing was delivered yet.
     at_checkpoint: bool,
 }
 
-/// The user records of one answer.
+/// The user records of one response.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Deaggregated {
     pub(crate) records: Vec<Record>,
     pub(crate) counts: ReadCounts,
-    /// The number of the first Kinesis record, delivered or not.
+    /// The sequence number of the first Kinesis record, delivered or not.
     pub(crate) first: Option<SequenceNumber>,
-    /// The number of the last Kinesis record, delivered or not.
+    /// The sequence number of the last Kinesis record, delivered or not.
     pub(crate) last: Option<SequenceNumber>,
-    /// What the answer keeps in memory.
+    /// How many bytes the response keeps in memory.
     pub(crate) bytes_held: u64,
-    /// Set when the checkpoint lies beyond the end of the aggregate that it names: how many records that has.
+    /// Set when the checkpoint lies beyond the end of the aggregate that it names: how many records the aggregate has.
     pub(crate) checkpoint_beyond: Option<u64>,
 }
 
 impl Deaggregator {
-    /// Drops what lies at or before `done`, and aggregates that do not lie within `range`, if that is known.
+    /// Creates a deaggregator that drops records at or before `done`, and aggregates outside of `range` if it is known.
     pub(crate) const fn new(shard: ShardId, range: Option<HashKeyRange>, done: Option<Position>) -> Self {
         Self { shard, range, seen: done, at_checkpoint: true }
     }
 
-    /// Takes an answer apart. When one of its numbers is none, nothing of it counts as seen.
+    /// Deaggregates a response. If a sequence number is invalid, the whole response is rejected and `seen` is unchanged.
     pub(crate) fn deaggregate(
         &mut self,
         kinesis_records: Vec<aws_sdk_kinesis::types::Record>,
@@ -128,8 +129,8 @@ impl Deaggregator {
         match done {
             Done::All => return,
             Done::UpTo(sub_sequence) if sub_sequence == 0 || !self.at_checkpoint => return,
-            // The worker that stored this had deaggregated the record, and had processed a part of it. For us it is a plain record, so
-            // we cannot tell which part that is: again is better than never (Q7).
+            // The worker that stored this checkpoint had deaggregated the record and processed a part of it. Here it is a plain
+            // record, so we cannot tell which part. Delivering it again is better than skipping it (Q7).
             Done::UpTo(sub_sequence) => {
                 tracing::warn!(
                     shard = %self.shard, number = %record.sequence_number(), sub_sequence,
@@ -147,7 +148,8 @@ impl Deaggregator {
     }
 }
 
-/// The service's time has milliseconds. In JSON it is a fraction of a second, and comes out a few nanoseconds off.
+/// Rounds an arrival time to milliseconds, which is the service's precision. In JSON it is a fraction of a second, and a few
+/// nanoseconds off.
 fn arrival(time: DateTime) -> Option<SystemTime> {
     let millis = Duration::from_millis(u64::from((time.subsec_nanos() + 500_000) / 1_000_000));
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(time.secs()).ok()?))?.checked_add(millis)

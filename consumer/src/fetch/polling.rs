@@ -1,4 +1,4 @@
-//! Reading one shard with GetRecords, as a state: what to call next, when, and what its answer means.
+//! Reading one shard with GetRecords, as a state: which call is next, when it is due, and what its response means.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,78 +13,79 @@ use crate::shard::{ListedShard, ShardId};
 /// The reading of one shard, from its start position to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Polling {
-    /// Where to get an iterator while the shard has none: the start, then after the last record delivered.
+    /// Where to get an iterator while the shard has none: the start position, then after the last record delivered.
     place: StartPosition,
     iterator: Option<String>,
     unconfirmed: Option<Unconfirmed>,
-    /// The shard is at its end; everything of it has been read.
+    /// Set when the shard has been read to its end: its children.
     end: Option<Vec<ListedShard>>,
-    /// Nothing is called before.
+    /// No call is made before this.
     ready: Tick,
-    /// How long to wait after the next answer without records.
+    /// How long to wait after the next response without records.
     idle: Duration,
     max_idle: Duration,
-    /// How large the next answer can be, if it is asked for as soon as that may be.
+    /// How large the next response can be, if it is requested as soon as allowed.
     expected: u64,
-    /// The number to start at, once it was taken for expired: everything that is still there must be newer.
+    /// The start position's number, once it was judged expired: all records still stored must be newer.
     expired: Option<SequenceNumber>,
-    /// How often the listing was asked about the children of this closed shard and did not know all.
+    /// How often the listing did not show all children of this closed shard.
     incomplete: u32,
-    /// How often the service has ended this shard while the listing had it open.
+    /// How often the service ended this shard while the listing showed it open.
     opens: u32,
-    /// Listings that lack this shard.
+    /// Listings without this shard.
     absence: Absence,
-    /// When the service refused what it had given: perhaps the stream is not the one any more. Until that is confirmed to be so,
-    /// nothing is asked of the shard.
+    /// When the service refused its own iterator or number, or did not know the shard. Until the stream is confirmed, the shard
+    /// is not read.
     unsure: Option<Tick>,
-    /// Whether the service said that the number to start at is of another stream.
+    /// `true` if the service said that the start position's number is of another stream.
     is_foreign: bool,
 }
 
-/// What the listing has to settle.
+/// A question that the listing must settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Unconfirmed {
-    /// No next iterator: the end, or a mistake? The children in the answer settle nothing, for it may be another shard's.
+    /// There is no next iterator: the end, or a mistake? The children in the response settle nothing, for they may be another
+    /// shard's.
     End,
-    /// The service refused the number to start at: expired, or of another stream?
+    /// The service refused the start position's number: is it expired, or of another stream?
     StartPosition,
-    /// The service does not know the shard: gone, or not known everywhere yet?
+    /// The service does not know the shard: does it not exist any more, or is it not known everywhere yet?
     Existence,
 }
 
-/// What to call next.
+/// The next call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     GetIterator(StartPosition),
-    /// Ask whether the stream is still the one that it was, with an answer no older than this.
+    /// Confirm that the stream is still the same, with a response no older than this.
     Confirm(Tick),
     GetRecords {
         iterator: String,
-        /// How large the answer may be, in bytes of data.
+        /// How large the response may be, in bytes of data.
         expected: u64,
     },
     List,
-    /// Nothing: the shard is read to its end, and these are its children.
+    /// No call: the shard has been read to its end, and these are its children.
     End(Vec<ListedShard>),
 }
 
-/// What an answer of GetRecords said, besides its records.
+/// A response of GetRecords, without its records.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Answered {
-    /// The number of the first Kinesis record in it.
+    /// The sequence number of its first Kinesis record.
     pub(crate) first: Option<SequenceNumber>,
-    /// The number of the last Kinesis record in it.
+    /// The sequence number of its last Kinesis record.
     pub(crate) last: Option<SequenceNumber>,
-    /// How far its end lies behind the newest record, if the service says so.
+    /// How far its end is behind the newest record, if the service says so.
     pub(crate) behind_latest: Option<Duration>,
     pub(crate) next: Option<String>,
 }
 
-/// What the listing showed that the reading cannot get over.
+/// The listing shows that the start position is not in this shard, so it cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Foreign {
     pub(crate) place: SequenceNumber,
-    /// Where the numbers of the shard begin.
+    /// The lowest sequence number of the shard.
     pub(crate) starting: SequenceNumber,
 }
 
@@ -108,7 +109,7 @@ impl Polling {
         }
     }
 
-    /// When to take the next step.
+    /// Returns when to take the next step.
     pub(crate) const fn ready(&self) -> Tick {
         self.ready
     }
@@ -128,16 +129,16 @@ impl Polling {
         }
     }
 
-    /// An iterator came for what was asked at `asked`.
+    /// Records an iterator; its request was sent at `asked`.
     pub(crate) fn iterator(&mut self, iterator: String, asked: SystemTime) {
         self.iterator = Some(iterator);
-        // Should this iterator expire before the first record: a new LATEST would skip what was put in between.
+        // If this iterator expires before the first record, a new LATEST would skip the records put in between.
         if self.place == StartPosition::Latest {
             self.place = StartPosition::Since(asked);
         }
     }
 
-    /// GetRecords, sent at `sent`, was answered.
+    /// Applies a response of GetRecords; its request was sent at `sent`.
     pub(crate) fn answered(&mut self, sent: Tick, now: Tick, answer: Answered) -> Result<(), Box<Foreign>> {
         let Answered { first, last, behind_latest, next } = answer;
         if let (Some(place), Some(first)) = (&self.expired, first)
@@ -153,7 +154,7 @@ impl Polling {
         }
         let caught_up = behind_latest.map_or(empty, |behind| behind.is_zero());
         let pause = match (caught_up, empty) {
-            // There is more. Answers without records are normal where records are far apart in time.
+            // There is more. Responses without records are normal where records are far apart in time.
             (false, _) => Duration::ZERO,
             (true, false) => SPACING,
             (true, true) => {
@@ -164,7 +165,7 @@ impl Polling {
         };
         self.ready = (now + pause).max(sent + SPACING);
         self.expected = behind_latest.map_or(LARGEST_ANSWER, |behind| {
-            // And a second's burst.
+            // Plus the burst of one second.
             let written = written_in(behind.saturating_add(self.ready.since(sent)));
             written.saturating_add(A_SECOND_OF_WRITES).min(LARGEST_ANSWER)
         });
@@ -176,9 +177,9 @@ impl Polling {
         Ok(())
     }
 
-    /// GetShardIterator failed.
+    /// Applies a failure of GetShardIterator.
     ///
-    /// `is_foreign`: because the number to start at is not of this stream, by the service's word.
+    /// `is_foreign`: the service said that the start position's number is not of this stream.
     pub(crate) fn iterator_failed(&mut self, now: Tick, failure: Failure, is_foreign: bool, pause: Duration) {
         self.ready = now + pause;
         self.is_foreign = is_foreign;
@@ -192,11 +193,11 @@ impl Polling {
         self.unsure = Some(now);
     }
 
-    /// GetRecords failed.
+    /// Applies a failure of GetRecords.
     pub(crate) fn records_failed(&mut self, now: Tick, failure: Failure, pause: Duration) {
         self.ready = now + pause.max(SPACING);
         match failure {
-            // What was delivered is delivered; a new iterator goes on behind it.
+            // Delivered records stay delivered; a new iterator continues after them.
             Failure::Expired => {
                 self.iterator = None;
                 self.ready = now + pause;
@@ -210,25 +211,25 @@ impl Polling {
                 self.unconfirmed = Some(Unconfirmed::Existence);
                 self.unsure = Some(now);
             }
-            // The same iterator gives the same records again.
+            // The same iterator returns the same records again.
             Failure::Throttled | Failure::Transient | Failure::Unsent | Failure::Denied => {}
         }
     }
 
-    /// The stream is the one that it was, or that cannot be told.
+    /// Records that the stream is still the same, or that this cannot be told.
     pub(crate) fn confirmed(&mut self) {
         self.unsure = None;
     }
 
-    /// The listing, or the question which stream this is, failed and says nothing. Also when the whole stream is gone: what
-    /// ended then is not this shard.
+    /// Records that the listing, or the confirmation of the stream, failed: it settles nothing. This holds also when the whole
+    /// stream is gone: then the stream ended, not this shard.
     pub(crate) fn listing_failed(&mut self, now: Tick, pause: Duration) {
         self.ready = now + pause;
     }
 
-    /// The stream lists these shards, asked for at `asked`. `is_ours`: it is the stream of the lease table.
+    /// Applies the listing of the stream's shards, requested at `asked`. `is_ours`: it is the stream of the lease table.
     ///
-    /// What the end of a shard may rest on is the table of cases `shard-end` in `docs/rules.md`.
+    /// The table of cases `shard-end` in `docs/rules.md` says what the end of a shard may rest on.
     pub(crate) fn listed(
         &mut self,
         shard: &ShardId,
@@ -242,7 +243,7 @@ impl Polling {
         let has_expired = self.absence.is_proven(asked, found);
         let own = match found {
             LookUp::Listed(own) => own,
-            // It has expired behind its reader: the children alone are listed still.
+            // The shard expired after it was read: only its children are still listed.
             LookUp::Lacked if self.unconfirmed == Some(Unconfirmed::End) && are_whole(&children_of(shard, listing)) => {
                 self.closed(shard, listing, asked);
                 return Ok(());
@@ -253,7 +254,7 @@ impl Polling {
                 return Ok(());
             }
             LookUp::Lacked | LookUp::NotYet => {
-                // The shard itself is asked again, and after that the listing.
+                // Try the shard itself again, and after that the listing.
                 self.unconfirmed = None;
                 self.iterator = None;
                 return Ok(());
@@ -288,7 +289,7 @@ impl Polling {
             tracing::warn!(%shard, "the service gives no next iterator for a shard that is open; going on after the last record");
         }
         self.iterator = None;
-        // Most likely the listing lags behind a reshard: hundreds of shards may be asking it.
+        // Most likely the listing lags behind a reshard. Wait longer: hundreds of shards may be requesting it.
         self.ready = self.ready.max(asked + self.idle);
         self.idle = (self.idle * 2).min(self.max_idle);
     }
@@ -309,13 +310,13 @@ impl Polling {
     }
 }
 
-/// The bytes that can come into a shard in so long a time.
+/// Returns how many bytes can be written to a shard in this time.
 pub(crate) fn written_in(time: Duration) -> u64 {
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     millis.saturating_mul(A_SECOND_OF_WRITES) / 1000
 }
 
-/// The service allows five GetRecords a second and shard. Also the shortest pause of a reader that has caught up.
+/// The service allows five GetRecords a second per shard. Also the shortest pause of a reader that has caught up.
 pub(crate) const SPACING: Duration = Duration::from_millis(200);
 
 /// GetRecords returns up to 10 MiB (API reference).
@@ -324,10 +325,11 @@ pub(crate) const LARGEST_ANSWER: u64 = 10 << 20;
 /// A shard takes 1 MiB a second (API reference).
 const A_SECOND_OF_WRITES: u64 = 1 << 20;
 
-/// A listing that lags behind a reshard by seconds is in order. After ten, with pauses of up to a second, it is said.
+/// A listing that lags behind a reshard by seconds is normal. After ten such listings, with pauses of up to a second, it is
+/// logged.
 const OPENS_TO_BE_SAID: u32 = 10;
-/// A listing lags behind a reshard by seconds. After half a minute of pauses the children are left to shard sync, which
-/// makes the leases of shards whose parents are finished.
+/// A listing lags behind a reshard by seconds. After half a minute of pauses the children are left to shard sync, which creates
+/// the leases of shards whose parents are finished.
 const MAX_INCOMPLETE: u32 = 15;
 
 #[cfg(test)]

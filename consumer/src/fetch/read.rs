@@ -1,4 +1,4 @@
-//! The loop that reads one shard: calls, waits, and hands batches on.
+//! The loop that reads one shard: calls, waits, and passes batches on.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -26,7 +26,7 @@ use crate::shard::stream::Stream;
 use crate::shard::{ListedShard, ShardId};
 use crate::watch::{FindingKind, Findings, Report};
 
-/// What all shards of a worker read with.
+/// What the readers of all shards of a worker share.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadContext {
     pub(crate) stream: Stream,
@@ -37,39 +37,39 @@ pub(crate) struct ReadContext {
     pub(crate) clock: Arc<Clock>,
     pub(crate) time: SharedTimeSource,
     pub(crate) findings: Findings,
-    /// The time for leases that are to start at a time.
+    /// The time for leases that start at a time.
     pub(crate) start_at: Option<SystemTime>,
     pub(crate) max_idle_poll: Duration,
 }
 
-/// What comes of reading a shard, in order.
+/// The results of reading a shard, in order.
 #[derive(Debug)]
 pub(crate) enum Fetched {
     Batch(Batch),
-    /// Nothing follows: the shard is closed, and this was all of it.
+    /// The shard is closed and has been read to its end. Nothing follows.
     End(Vec<ListedShard>),
-    /// Nothing follows: somebody has to decide.
+    /// The shard cannot be read and needs operator action. Nothing follows.
     Failed(ReadError),
 }
 
-/// A shard cannot be read, and trying again does not help. Its lease is as it was.
+/// A shard cannot be read, and retrying does not help. Its lease is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The checkpoint is not of this stream: it was deleted and made again under its name, or the application read
-    /// another stream before. Delete the lease table, or use another application name, to start anew.
+    /// The checkpoint is not of this stream: the stream was deleted and created again under its name, or the application read
+    /// another stream before. Delete the lease table, or use another application name, to start over.
     #[error("{0}")]
     ForeignCheckpoint(Box<ForeignCheckpoint>),
-    /// The stream is not the one any more that the lease table belongs to. So it is with all shards.
+    /// The stream is not the one that the lease table belongs to. This holds for all its shards.
     #[error("{0}")]
     OtherStream(Arc<OtherStream>),
-    /// The lease says to start at a configured time, and none is configured.
+    /// The lease says to start at a configured time, but none is configured.
     #[error("the lease of {shard} starts at a time, and no time is configured: use `StartAt::At`")]
     NoStartTime {
         /// The shard.
         shard: ShardId,
     },
-    /// The row of the lease has lost its checkpoint; where to go on cannot be known. Give it one.
+    /// The lease's row has lost its checkpoint, so the start position is unknown. Write one into the row.
     #[error("the lease of {shard} has no checkpoint: somebody edited its row")]
     NoCheckpoint {
         /// The shard.
@@ -103,14 +103,14 @@ pub(crate) struct Reader {
     deaggregator: Deaggregator,
     share: Share,
     pauses: Pauses,
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: u32,
-    /// Whether there has been an answer.
+    /// `true` once a call has been answered.
     has_read: bool,
 }
 
 impl Reader {
-    /// A reader of the lease's shard from its checkpoint on.
+    /// Creates a reader of the lease's shard, from its checkpoint on.
     pub(crate) fn new(
         context: ReadContext,
         lease: &Lease,
@@ -131,7 +131,7 @@ impl Reader {
         Ok(Self { context, shard, epoch, polling, deaggregator, share, pauses, failures: 0, has_read: false })
     }
 
-    /// Reads until the shard ends, fails, or nobody listens any more.
+    /// Reads until the shard ends, fails, or the receiver is dropped.
     pub(crate) async fn run(mut self, out: mpsc::Sender<Fetched>) {
         loop {
             let ready = self.polling.ready();
@@ -187,7 +187,7 @@ impl Reader {
         }
     }
 
-    /// Asks whether the stream is still the one that the shard is of.
+    /// Checks that the shard still belongs to the same stream.
     async fn confirm(&mut self, since: Tick) -> Result<(), ReadError> {
         match self.context.belonging.confirm(since).await {
             Confirmed::Same | Confirmed::Untold => self.polling.confirmed(),
@@ -222,9 +222,9 @@ impl Reader {
         }
     }
 
-    /// Waits for room for an answer that can be so large; returns how many records to ask for if there is not room for all.
+    /// Waits for room for a response of the expected size. Returns how many records to ask for if there is not room for all.
     async fn room(&mut self, expected: u64) -> (Permit, Option<i32>) {
-        // A first read waits for nothing: it may begin with a part of what it could use.
+        // A first read does not wait: it may begin with a part of the room it could use.
         let patience = if self.has_read { PATIENCE } else { Duration::ZERO };
         let largest = self.context.budget.largest_record();
         let ready = self.polling.ready();
@@ -235,7 +235,7 @@ impl Reader {
             let permit = self.share.reserve(while_read(largest), while_read(possible(asked)), patience).await;
             let now = self.context.clock.now();
             let is_whole = permit.bytes() >= while_read(possible(asked));
-            // Less than a second's writes more is what the expectation has to spare.
+            // The expected size allows for less than one second of further writes.
             let is_outdated = now.since(asked) >= PATIENCE && possible(now) > possible(asked);
             if is_whole && is_outdated && !asked_again {
                 asked_again = true;
@@ -255,7 +255,7 @@ impl Reader {
         let deaggregated = match self.deaggregator.deaggregate(answer.records) {
             Ok(deaggregated) => deaggregated,
             Err(error) => {
-                // Not to be passed over: such a record could never be checkpointed. Asked for again, and said again.
+                // Not skipped: such a record could never be checkpointed. It is requested again, and logged again.
                 let pause = self.pause_after("GetRecords", Failure::Denied, &error);
                 self.polling.records_failed(now, Failure::Denied, pause);
                 return None;
@@ -335,33 +335,34 @@ impl Reader {
 }
 
 impl Drop for Reader {
-    /// Without a reader nothing of this is known any more.
+    /// Removes the shard's findings: without a reader nothing is known of them.
     fn drop(&mut self) {
         self.context.findings.mended(FindingKind::ShardFailing, &self.shard);
         self.context.findings.mended(FindingKind::ShardRefused, &self.shard);
     }
 }
 
-/// The bytes that an answer with so much data takes while it is read: it is there twice, as data, and as base64 a third longer.
+/// Returns how many bytes a response with so much data takes while it is read: the data, and the same as base64, a third
+/// longer.
 const fn while_read(data: u64) -> u64 {
     data + data * 4 / 3
 }
 
-/// How many records surely fit into a permit.
+/// Returns how many records surely fit into a permit.
 fn records_in(permit: u64, largest: u64) -> i32 {
     i32::try_from((permit / while_read(largest)).clamp(1, MOST_RECORDS)).expect("within the service's bounds")
 }
 
-/// Up to 5 s: a shard whose answer was 10 MB is throttled that long (2 MB a second, API reference).
+/// Up to 5 s: a shard whose response was 10 MB is throttled that long (2 MB a second, API reference).
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
-/// A shard that holds nothing waits for so long for room for a whole answer, and is then given a part.
+/// How long a shard that holds nothing waits for room for a whole response before it accepts a part.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The largest `Limit` of GetRecords (API reference).
 const MOST_RECORDS: u64 = 10_000;
 
-/// Other readers of the shard make a throttled call now and then; several in a row are worth a word. As the KCL.
+/// Other readers of the shard cause a throttled call now and then; several in a row are logged. As in the KCL.
 const LOUD: u32 = 5;
 
 #[cfg(test)]

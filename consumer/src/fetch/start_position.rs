@@ -1,4 +1,4 @@
-//! Where the reading of a shard begins, and begins again.
+//! Where the reading of a shard starts, and restarts.
 
 use std::time::SystemTime;
 
@@ -8,32 +8,32 @@ use aws_sdk_kinesis::types::ShardIteratorType;
 use crate::lease::Checkpoint;
 use crate::record::{Position, SequenceNumber};
 
-/// Where an iterator is to be had.
+/// Where an iterator starts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum StartPosition {
     /// At the oldest record.
     TrimHorizon,
     /// After the newest record.
     Latest,
-    /// At the first record that arrived then or later.
+    /// At the first record that arrived at this time or later.
     Since(SystemTime),
-    /// At the record of that number, which is then dropped as far as it is done.
+    /// At the record with this number. Its user records that are done are then dropped.
     At(SequenceNumber),
-    /// After the record of that number.
+    /// After the record with this number.
     After(SequenceNumber),
 }
 
 impl StartPosition {
-    /// Where the reading from a checkpoint begins.
+    /// Returns where reading from a checkpoint starts.
     ///
-    /// The number of a checkpoint is read again, because some of the user records in it may not be done; the record may
-    /// have expired meanwhile, which `After` would not survive either.
+    /// The record of the checkpoint is read again, because some of its user records may not be done. The record may have
+    /// expired meanwhile; `After` would fail then too.
     pub(crate) fn of(checkpoint: &Checkpoint, start_at: Option<SystemTime>) -> Result<Self, NoStartPosition> {
         Ok(match checkpoint {
             Checkpoint::Missing => return Err(NoStartPosition::NoCheckpoint),
             Checkpoint::AtTimestamp => Self::Since(start_at.ok_or(NoStartPosition::NoStartTime)?),
             Checkpoint::TrimHorizon => Self::TrimHorizon,
-            // A finished shard has nothing to read; its end is what a reader behind its newest record finds.
+            // A finished shard has nothing to read. A reader behind its newest record finds only its end.
             Checkpoint::Latest | Checkpoint::ShardEnd => Self::Latest,
             Checkpoint::At(position) => Self::At(position.sequence_number.clone()),
         })
@@ -64,16 +64,16 @@ impl StartPosition {
     }
 }
 
-/// Why a reading cannot begin.
+/// Why reading cannot start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum NoStartPosition {
-    /// At a time, and none is configured.
+    /// The lease starts at a time, and none is configured.
     NoStartTime,
-    /// The lease does not say.
+    /// The lease has no checkpoint.
     NoCheckpoint,
 }
 
-/// What is done already according to a checkpoint, and so not delivered again.
+/// Returns the last position that is done according to a checkpoint; records up to it are not delivered again.
 pub(crate) fn done_before(checkpoint: &Checkpoint) -> Option<Position> {
     match checkpoint {
         Checkpoint::At(position) => Some(position.clone()),

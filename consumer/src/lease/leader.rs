@@ -1,7 +1,7 @@
-//! The one worker that leads: it makes leases for new shards, names their owners and deletes what is finished.
+//! The one worker that leads: it creates leases for new shards, assigns owners, and deletes finished leases.
 //!
-//! Every worker runs this. One holds the lock ([`lock`], a state; [`campaign`], its loop) and does the [`rounds`]; the
-//! others watch it, and look at the table as soon as a heartbeat is missed.
+//! Every worker runs this. One holds the lock ([`lock`], a state; [`campaign`], its loop) and does the [`rounds`]. The others
+//! watch the lock, and read the table as soon as a heartbeat is missed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,25 +27,25 @@ mod sync;
 /// What a worker needs to lead.
 pub(crate) struct LeaderContext {
     pub(crate) hold: HoldContext,
-    /// How many leases a worker may have. A leader applies its own number to all.
+    /// How many leases a worker may have. A leader applies its own limit to all workers.
     pub(crate) max_leases: usize,
     /// Where shards without a lease start: one of the three sentinels.
     pub(crate) start: Checkpoint,
-    /// What to list for an empty table: the shards that hold the start.
+    /// The shards to list for an empty table: those that contain the start position.
     pub(crate) first_listing: ListFilter,
     pub(crate) discover: Arc<Discover>,
     /// Our wall clock.
     pub(crate) wall_clock: Arc<dyn Fn() -> UnixSeconds + Send + Sync>,
-    /// Asks for a round now rather than in some seconds. Without effect while another worker leads.
+    /// Triggers a round now rather than in some seconds. Without effect while another worker leads.
     pub(crate) wake: Arc<Notify>,
 }
 
-/// Leads, when it is this worker's turn, until `stop` is true or its sender is gone; the lock is released then. Dropped
-/// before, the lock runs out by itself.
+/// Leads whenever this worker holds the lock, until `stop` is `true` or its sender is dropped; then releases the lock. If this
+/// future is dropped earlier, the lock expires.
 pub(crate) async fn run(context: LeaderContext, stop: watch::Receiver<bool>) {
     let campaign = Campaign::new(&context.hold);
     let rounds = Rounds::new(context, campaign.role(), campaign.resign());
-    // Both in one task: a heartbeat is never later than one step of a round. The rounds end with the campaign.
+    // Both run in one task: a heartbeat is never later than one step of a round. The rounds end with the campaign.
     futures::join!(campaign.run(stop), rounds.run());
 }
 

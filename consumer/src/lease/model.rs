@@ -1,12 +1,14 @@
-//! All that can happen to a few leases: the product's own states ([`Ownership`](crate::lease::holder::renew::Ownership),
-//! [`LeaseDiscoverer`](crate::lease::holder::discover::LeaseDiscoverer), [`Assignment`](crate::lease::leader::assign::Assignment)) over the product's own table in memory, and
-//! between them a network that delays and loses at will. A worker that does nothing while time goes on is frozen, slow or
-//! cut off; so these need no steps of their own.
+//! Everything that can happen to a few leases. The product's own states run over the product's own table in memory:
+//! [`Ownership`](crate::lease::holder::renew::Ownership), [`LeaseDiscoverer`](crate::lease::holder::discover::LeaseDiscoverer),
+//! [`Assignment`](crate::lease::leader::assign::Assignment). Between them is a network that delays and loses messages
+//! arbitrarily. A worker that does nothing while time goes on is frozen, slow or cut off; so these need no steps of their own.
 //!
-//! Three searches. In the first all workers that live write their rows at every beat, messages get lost and workers crash. In the
-//! second the network loses nothing, and a worker that lives writes its row at a beat or does not; some workers promise to write it
-//! often, as ours do, and some are Java workers, which write it after half a minute and promise nothing. A row's write is at
-//! once or not at all. In the third two processes run under one ID, messages get lost, and nobody leads.
+//! There are three searches:
+//! 1. All running workers write their rows at every beat; messages get lost and workers crash.
+//! 2. The network loses nothing. A running worker writes its row at a beat or does not, and a row's write is applied at once or
+//!    never. Some workers announce a heartbeat interval, as ours do. Others are Java workers, which write the row after half a
+//!    minute and announce nothing.
+//! 3. Two processes run under one worker ID, messages get lost, and no worker leads.
 //!
 //! Not modelled: a child with two parents.
 
@@ -19,29 +21,29 @@ mod leader;
 mod step;
 mod world;
 
-/// What the search starts from, and how far it goes.
+/// The start and the limits of a search.
 #[derive(Clone, Copy, Debug)]
 struct Leases {
     about: About,
     workers: usize,
-    /// How many crashes, and how many messages that are lost or late, a history may have.
+    /// How many crashes, and how many lost or late messages, a history may have.
     crashes: u8,
     mishaps: u8,
 }
 
-/// What a search is about: all of it in one is more than can be searched.
+/// The subject of a search: all subjects in one search have too many states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum About {
-    /// All who live write their rows at every beat.
+    /// All running workers write their rows at every beat.
     Leases,
-    /// A worker that lives writes its row at a beat or does not; some are Java workers.
+    /// A running worker writes its row at a beat or does not; some are Java workers.
     Silence,
-    /// A second process runs under the ID of a worker that lives, by mistake, and nobody leads.
+    /// A second process runs under the ID of a running worker, by mistake, and no worker leads.
     Twins,
 }
 
 impl Leases {
-    /// Searches about so many states, at least so many of them different.
+    /// Searches about `states` states, of which at least `different` must be different.
     fn check(self, states: usize, different: usize) {
         let checker = self.checker().threads(2).target_state_count(states).spawn_bfs().join();
         println!(
@@ -84,7 +86,7 @@ impl Model for Leases {
     }
 }
 
-/// What holds in every history.
+/// Properties of every history.
 fn promises() -> Vec<Property<Leases>> {
     vec![
         Property::always("C2: a checkpoint is not ahead of what is done", |_, world: &World| {
@@ -103,12 +105,13 @@ fn promises() -> Vec<Property<Leases>> {
     ]
 }
 
-/// Twins hold a lease both, until the first of them is refused a write.
+/// Returns a property of all searches but the third: there, two processes with one worker ID both hold a lease, until a write
+/// of the first is refused.
 fn one_holder() -> impl Iterator<Item = Property<Leases>> {
     std::iter::once(Property::always("C7: a lease has one holder", |_, world: &World| world.holders_are_alone()))
 }
 
-/// What happens to twins.
+/// Histories that occur when two processes share a worker ID.
 fn of_twins() -> Vec<Property<Leases>> {
     vec![
         Property::sometimes("both twins hold a lease", |_, world: &World| !world.holders_are_alone()),
@@ -118,7 +121,7 @@ fn of_twins() -> Vec<Property<Leases>> {
     ]
 }
 
-/// What happens where all who live show it.
+/// Histories that occur when all running workers write their rows.
 fn of_leases() -> Vec<Property<Leases>> {
     vec![
         Property::sometimes("a lease of a dead worker is taken", |_, world: &World| world.seen.taken_from_the_dead),
@@ -136,7 +139,7 @@ fn of_leases() -> Vec<Property<Leases>> {
     ]
 }
 
-/// What happens where some do not.
+/// Histories that occur when some do not.
 fn of_silence() -> Vec<Property<Leases>> {
     vec![
         Property::sometimes("a silent worker does not keep a lease given to it", |_, world: &World| {

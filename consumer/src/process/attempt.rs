@@ -1,4 +1,4 @@
-//! One unit of work through user code, until it is done or given up.
+//! One unit of work through user code, until it is done or abandoned.
 
 use std::any::Any;
 use std::error::Error;
@@ -35,27 +35,27 @@ impl Unit for Record {
 pub(crate) enum Outcome {
     /// Processed, or in the dead-letter sink.
     Done,
-    /// Failed, and so the shard is to stop.
+    /// Failed, and the policy says to stop the shard.
     Stopped(BoxError),
-    /// Failed or not begun while the shard was being given up: left to the next owner.
+    /// Failed or not begun while the shard was being released: left to the next owner.
     GivenUp,
 }
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Takes units through a closure, as the policy says.
+/// Runs the closure on units, as the policy says.
 #[derive(Debug)]
 pub(crate) struct Attempts<H> {
     pub(crate) handler: H,
     pub(crate) shard: ShardId,
     pub(crate) on_error: OnError,
     pub(crate) rng: fastrand::Rng,
-    /// Turns true when the shard is to be given up: nothing is tried again.
+    /// Becomes `true` when the shard must be released: nothing is retried then.
     pub(crate) winding_up: watch::Receiver<bool>,
 }
 
 impl<H> Attempts<H> {
-    /// Processes one unit. Cancel safe only in the sense that the unit then is not done.
+    /// Processes one unit. Cancel safe only in the sense that a cancelled unit counts as not done.
     pub(crate) async fn run<U, F, E>(&mut self, unit: U) -> Outcome
     where
         U: Unit,
@@ -102,10 +102,10 @@ impl<H> Attempts<H> {
         }
     }
 
-    /// Waits for the next pause to pass, unless the shard is to be given up.
+    /// Waits for the next pause. Returns `true` if the shard must be released before the pause has passed.
     async fn winds_up_before(&mut self, pauses: &mut Pauses) -> bool {
         tokio::select! { biased;
-            // An error means that the shard's task is gone, and this future with it.
+            // An error means that the shard's task has ended, and this future with it.
             _ = self.winding_up.wait_for(|winding_up| *winding_up) => true,
             () = tokio::time::sleep(pauses.draw()) => false,
         }
@@ -122,7 +122,8 @@ where
     caught(async move { handler(unit).await.map_err(Into::into) }).await
 }
 
-/// A panic in user code is an error like others. What it left half-done is the user's, as with any error.
+/// Turns a panic of user code into an error like any other. State that it left half-changed is the user's responsibility, as
+/// with any error.
 async fn caught(future: impl Future<Output = Result<(), BoxError>> + Send) -> Result<(), BoxError> {
     match AssertUnwindSafe(future).catch_unwind().await {
         Ok(result) => result,

@@ -1,4 +1,4 @@
-//! Batches through a closure, one after the other.
+//! Runs the closure on batches, one after the other.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ where
             rng: self.rng.fork(),
             winding_up: self.winding_up.subscribe(),
         };
-        // A turn of the thread for each batch: closures that are ready at once would keep it for all that is read ahead.
+        // Yields for each batch: closures that are ready at once would occupy the thread for everything that is read ahead.
         let run = async move {
             tokio::task::yield_now().await;
             attempts.run(batch).await

@@ -1,4 +1,4 @@
-//! User code that keeps its thread, as the thread of the leases sees it.
+//! Detects user code that blocks its thread, from the thread of the leases.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -13,13 +13,13 @@ use tokio::runtime::Handle;
 use crate::clock::{Clock, Tick};
 use crate::shard::ShardId;
 
-/// The shards whose tasks are watched. Clones stand for the same.
+/// The shards whose tasks are watched. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watched(Arc<Mutex<Shards>>);
 
 #[derive(Debug, Default)]
 struct Shards {
-    /// How many have been watched: the number of the next.
+    /// How many tasks have been watched so far: the next task's number.
     next: u64,
     shards: BTreeMap<u64, Weak<Polls>>,
 }
@@ -28,7 +28,7 @@ struct Shards {
 #[derive(Debug)]
 struct Polls {
     shard: ShardId,
-    /// One more when a poll begins and one more when it ends: odd while user code can run.
+    /// Grows by one when a poll begins and when it ends: odd while user code can run.
     count: AtomicU64,
 }
 
@@ -50,7 +50,7 @@ impl<F: Future> Future for Counted<F> {
 }
 
 impl Watched {
-    /// The task of a shard, to be watched as long as it exists.
+    /// Returns the task of a shard, watched as long as it exists.
     pub(crate) fn task<F: Future>(&self, shard: ShardId, task: F) -> impl Future<Output = F::Output> + use<F> {
         let polls = Arc::new(Polls { shard, count: AtomicU64::new(0) });
         let mut shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,15 +61,15 @@ impl Watched {
         Counted { polls, task: Box::pin(task) }
     }
 
-    /// Says once of each poll that lasts for `limit` or longer that user code keeps its thread, and has the rest of its runtime, `caller`,
-    /// go on meanwhile. Runs for ever, on another thread than the tasks.
+    /// Logs each poll that takes `limit` or longer once: user code blocks its thread. Meanwhile keeps the rest of its runtime,
+    /// `caller`, running. Never returns; runs on another thread than the tasks.
     pub(crate) async fn watch(self, caller: Handle, clock: Arc<Clock>, limit: Duration) {
         let mut blocked = Blocked::new(limit);
         loop {
             tokio::time::sleep(LOOK).await;
             let Found { long, any } = blocked.look(clock.now(), self.polls());
-            // A thread that blocks can have been the one that served the timers and sockets of its runtime. No other takes them over
-            // before it is woken and goes to sleep again (tokio #4730).
+            // The blocked thread can be the one that served the timers and sockets of its runtime. No other thread takes them
+            // over before it is woken and goes to sleep again (tokio #4730).
             if any {
                 drop(caller.spawn(async {}));
             }
@@ -82,7 +82,7 @@ impl Watched {
         }
     }
 
-    /// The tasks that are being polled, with their numbers and the number of the poll.
+    /// Returns the tasks that are being polled, by task number and poll number.
     fn polls(&self) -> BTreeMap<(u64, u64), Arc<Polls>> {
         let mut shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut polled = BTreeMap::new();
@@ -98,20 +98,20 @@ impl Watched {
     }
 }
 
-/// Which polls last long: the state of the watch.
+/// The state of the watch: which polls take long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Blocked {
     limit: Duration,
-    /// Polls under way by task and poll: since when, and whether it has been said.
+    /// Running polls by task and poll number: since when, and `true` once logged.
     under_way: BTreeMap<(u64, u64), (Tick, bool)>,
 }
 
-/// What a look finds.
+/// The result of a look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Found {
-    /// Polls that last for the limit by now, and have not been said.
+    /// Polls that have reached the limit and have not been logged.
     long: Vec<(ShardId, Duration)>,
-    /// Whether any poll was under way at the last look already.
+    /// `true` if any poll was running at the previous look already.
     any: bool,
 }
 
@@ -134,7 +134,7 @@ impl Blocked {
     }
 }
 
-/// How often a worker looks. What a runtime that stands still for user code loses is little more than this.
+/// How often a worker looks. A runtime that is blocked by user code loses little more than this.
 const LOOK: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -168,11 +168,11 @@ mod tests {
         };
         assert_eq!(blocked.look(at(0), polls(&[])), found(false, None));
         assert_eq!(blocked.look(at(500), polls(&[(3, 1)])), found(false, None));
-        // Another poll of another task does not last.
+        // Short polls of another task are not reported.
         assert_eq!(blocked.look(at(1400), polls(&[(3, 1), (4, 7)])), found(true, None));
         assert_eq!(blocked.look(at(1600), polls(&[(3, 1), (4, 9)])), found(true, Some((3, 1100))));
         assert_eq!(blocked.look(at(9000), polls(&[(3, 1)])), found(true, None));
-        // The next poll of the same task is another.
+        // The next poll of the same task counts anew.
         assert_eq!(blocked.look(at(9100), polls(&[(3, 3)])), found(false, None));
         assert_eq!(blocked.look(at(10_100), polls(&[(3, 3)])), found(true, Some((3, 1000))));
         assert_eq!(blocked.look(at(10_200), polls(&[])), found(false, None));

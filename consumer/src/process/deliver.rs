@@ -1,4 +1,4 @@
-//! The loop of `run` and `run_records`: one shard through user code, with checkpoints.
+//! The loop of `run` and `run_records`: delivers one shard to user code and writes checkpoints.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -18,24 +18,25 @@ use crate::lease::holder::held::{Expiry, LeaseState};
 use crate::lease::{CheckpointError, LostReason};
 use crate::record::Position;
 
-/// User code at work on the records of one shard.
+/// User code that processes the records of one shard.
 pub(crate) trait Work: Send {
-    /// Takes a batch in, whose records have these numbers.
+    /// Accepts a batch whose records have these numbers.
     fn accept(&mut self, numbers: Range<u64>, batch: Batch);
 
-    /// Whether another batch can be taken in now.
+    /// Returns `true` if another batch can be accepted now.
     fn has_room(&self) -> bool;
 
-    /// Whether all records taken in are done or given up.
+    /// Returns `true` if all accepted records are done or abandoned.
     fn is_idle(&self) -> bool;
 
-    /// Works until some records are done or given up; for ever if idle. Cancel safe: the work goes on with the next call.
+    /// Works until some records are done or abandoned; never resolves when idle. Cancel safe: the work goes on with the next
+    /// call.
     fn progress(&mut self) -> impl Future<Output = Progress> + Send;
 
-    /// What more is done or given up already.
+    /// Returns further progress that is available without waiting.
     fn ready(&mut self) -> Option<Progress>;
 
-    /// Brings what is begun to its end and gives up the rest, and what fails from now on.
+    /// Finishes the records that are begun and abandons the rest, and every record that fails from now on.
     fn wind_up(&mut self);
 }
 
@@ -57,7 +58,7 @@ impl Delivery for Batch {
     }
 }
 
-/// Delivers a shard until it ends, is given up, or is lost. `Err`: it cannot be read.
+/// Delivers a shard until it ends, is released, or is lost. Returns an error if the shard cannot be read.
 pub(crate) async fn deliver<W: Work>(
     shard: Shard,
     work: W,
@@ -91,20 +92,20 @@ struct Task<W> {
     seen: LeaseState,
     phase: Phase,
     expiry: Expiry,
-    /// When work that is not done is left to the next owner.
+    /// When unfinished records are left to the next owner.
     give_up_at: Option<Instant>,
-    /// A checkpoint under way, beside the work.
+    /// A checkpoint being written while the work goes on.
     writing: Option<BoxFuture<'static, Result<(), CheckpointError>>>,
-    /// Where to say what is not finished.
+    /// Where unfinished records are reported.
     left: Left,
 }
 
-/// What the task does with its shard. In the order of its life.
+/// The phases of the loop, in their order.
 #[derive(Debug)]
 enum Phase {
-    /// Batches come in.
+    /// Batches are accepted.
     Reading,
-    /// No more come; what was taken in is brought to its end.
+    /// No more batches are accepted; the accepted ones are being finished.
     Draining(Reason),
 }
 
@@ -117,7 +118,7 @@ enum Reason {
     Failed(ReadError),
 }
 
-/// What the task waits for.
+/// The events that the task waits for.
 enum Next {
     LeaseState(LeaseState),
     GiveUp,
@@ -134,7 +135,7 @@ impl<W: Work> Task<W> {
                 return self.finish().await;
             }
             match self.next().await {
-                // Whatever is under way is dropped here: somebody else may be at it already (C7).
+                // Running work is dropped here: the new owner may have begun already (C7).
                 Next::LeaseState(LeaseState::Lost(_)) => return Ok(()),
                 Next::LeaseState(LeaseState::Revoking { deadline }) => self.revoke(deadline),
                 Next::LeaseState(LeaseState::Held) => self.seen = LeaseState::Held,
@@ -151,13 +152,13 @@ impl<W: Work> Task<W> {
                 }
                 Next::Progress(progress) => {
                     self.progressed(progress);
-                    // Many small records are often done in one go, and each look at all timers costs more than they do.
+                    // Many small records often finish at once, and polling all timers costs more than they do.
                     while let Some(progress) = self.work.ready() {
                         self.progressed(progress);
                     }
                 }
                 Next::Event(Some(event)) => self.event(event),
-                // Lost, or its reader is gone: the shard is dropped, and the lease with it.
+                // The lease is lost, or its reader ended: the shard is dropped, and the lease with it.
                 Next::Event(None) => return Ok(()),
             }
         }
@@ -167,8 +168,10 @@ impl<W: Work> Task<W> {
         let reading = matches!(self.phase, Phase::Reading) && self.work.has_room();
         let due = self.commit.due().filter(|_| self.writing.is_none()).map(|due| self.shard.clock().instant(due));
         let (give_up_at, seen) = (self.give_up_at, &self.seen);
-        // Deadlines first, then running work, then new work. After a pause, a worker may resume because a record finished, before
-        // its renewer has noticed that the lease has run out: the next record is not begun.
+        // Deadlines first, then running work, then new work. The race:
+        // 1. The process is frozen while it processes a record, and the lease expires.
+        // 2. It resumes because the record finished, before its renewer has noticed the expiry.
+        // 3. With work polled first, the next record would begin without a lease.
         tokio::select! { biased;
             lease_state = self.lease_state.wait_for(|lease_state| lease_state != seen) => match lease_state {
                 Ok(lease_state) => Next::LeaseState(lease_state.clone()),
@@ -192,7 +195,7 @@ impl<W: Work> Task<W> {
             }
             Event::Ended(end) => self.phase = Phase::Draining(Reason::Ended(Box::new(end))),
             Event::Failed(error) => self.drain(Reason::Failed(error)),
-            // The lease_state says the same, and with it the time by the lease's clock.
+            // The lease state says the same, with the time by the lease's clock.
             Event::Revoking { .. } => {}
         }
     }
@@ -201,7 +204,7 @@ impl<W: Work> Task<W> {
         self.seen = LeaseState::Revoking { deadline };
         let left = deadline.since(self.now());
         self.give_up_at = Some(self.shard.clock().instant(deadline - (left / 10).min(LAST_WRITES)));
-        // Also at the end of the shard: what fails there would be tried again until the deadline, if there is one.
+        // Also at shard end: a record that fails there would otherwise be retried until the deadline, or without limit.
         match self.phase {
             Phase::Reading => self.drain(Reason::Revoked),
             Phase::Draining(_) => self.work.wind_up(),
@@ -216,7 +219,7 @@ impl<W: Work> Task<W> {
                 }
             }
             Outcome::Stopped(error) => {
-                // Also at the end of the shard: the worker that processes the rest has not reached its end.
+                // Also at shard end: the next owner, which processes the rest, has not reached its end.
                 if !matches!(self.phase, Phase::Draining(Reason::Stopped(_))) {
                     self.drain(Reason::Stopped(error));
                 }
@@ -230,8 +233,8 @@ impl<W: Work> Task<W> {
         self.work.wind_up();
     }
 
-    /// Writes what is done, and lets go of the shard in the way that fits. Work that is still under way is dropped before that:
-    /// whom the table names next may begin long before the answer is here (C7).
+    /// Writes the last checkpoint, then releases or completes the shard. Drops running work first: the new owner may start as
+    /// soon as the release is applied, long before the response arrives (C7).
     async fn finish(self) -> Result<(), ReadError> {
         let Self { mut shard, work, tracker, mut commit, phase, writing, left, .. } = self;
         drop(work);
@@ -262,7 +265,7 @@ impl<W: Work> Task<W> {
             Phase::Draining(Reason::Ended(_) | Reason::Revoked) | Phase::Reading => shard.release().await,
         };
         match result {
-            // Released at its end, as it was to be given up.
+            // The lease was released at shard end, because the shard had to be handed over.
             Ok(()) | Err(CheckpointError::LeaseLost { reason: LostReason::Released, .. }) => {}
             Err(error) => tracing::warn!(shard = %shard.id(), %error, "the shard was lost before it was let go"),
         }
@@ -278,7 +281,7 @@ fn unfinished(tracker: &Tracker<Batch>) -> Option<Unfinished> {
     tracker.unfinished().map(|(first, records)| Unfinished { first, records })
 }
 
-/// Whether the shard was lost with this checkpoint.
+/// Returns `true` if the shard was lost with this checkpoint.
 fn is_lost(shard: &Shard, written: &Result<(), CheckpointError>) -> bool {
     match written {
         Ok(()) => false,
@@ -303,5 +306,5 @@ async fn written(writing: &mut Option<BoxFuture<'static, Result<(), CheckpointEr
     }
 }
 
-/// Time kept for the checkpoint and the release: two writes, and a repetition of each.
+/// Time kept for the checkpoint and the release: two writes, and one retry of each.
 const LAST_WRITES: Duration = Duration::from_secs(1);

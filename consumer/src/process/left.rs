@@ -1,4 +1,4 @@
-//! What a shutdown leaves to other workers, shard by shard.
+//! The report of a shutdown: how each shard was left.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::record::Position;
 use crate::shard::ShardId;
 
-/// What a [shutdown](crate::ConsumerHandle::shutdown) came to.
+/// The result of a [shutdown](crate::ConsumerHandle::shutdown).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// The shards that the worker held when it was told to leave, in the order of their IDs. Those at their end are not among them.
+    /// The shards that the worker held when the shutdown began, in the order of their IDs. Shards that reached their end are
+    /// not included.
     pub shards: Vec<ShardReport>,
 }
 
@@ -20,11 +21,12 @@ pub struct ShutdownReport {
 pub struct ShardReport {
     /// The shard.
     pub shard: ShardId,
-    /// What [`run`](crate::Consumer::run) or [`run_records`](crate::Consumer::run_records) had taken in and not finished; the next owner gets it
-    /// again. A program that reads the shard itself knows better: then it is `None`.
+    /// The records that [`run`](crate::Consumer::run) or [`run_records`](crate::Consumer::run_records) had accepted and not
+    /// finished; the next owner receives them again. `None` for a program that reads the shard itself, which knows its own
+    /// progress.
     pub unfinished: Option<Unfinished>,
-    /// Whether the lease was released, so that another worker takes the shard at once. If not it was lost, or runs out, and what was
-    /// processed since the last checkpoint comes again too.
+    /// `true` if the lease was released, so that another worker takes the shard at once. Otherwise the lease was lost or
+    /// expires, and records processed since the last checkpoint are delivered again too.
     pub released: bool,
 }
 
@@ -32,38 +34,39 @@ pub struct ShardReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unfinished {
-    /// The first of them.
+    /// The first unfinished record.
     pub first: Position,
-    /// How many. Records behind them that are done can come again as well.
+    /// How many. Finished records behind the first one can be delivered again as well.
     pub records: u64,
 }
 
 impl ShutdownReport {
-    /// Whether all that was begun is done and every lease was released.
+    /// Returns `true` if everything begun was finished and every lease was released.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.shards.iter().all(|shard| shard.unfinished.is_none() && shard.released)
     }
 }
 
-/// The shards of a worker, with what is not finished of each. Clones share it.
+/// The shards of a worker, each with its unfinished records. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Left(Arc<Mutex<BTreeMap<ShardId, State>>>);
 
 #[derive(Debug, Default)]
 struct State {
     unfinished: Option<Unfinished>,
-    /// Whether its lease was released; `None` while it is held.
+    /// `true` if its lease was released, `false` if not; `None` while it is held.
     released: Option<bool>,
 }
 
 impl Left {
-    /// What is not finished of a shard now. Told for each batch, and when the shard is let go.
+    /// Records a shard's unfinished records. Called for each batch, and when delivery ends.
     pub(crate) fn set(&self, shard: &ShardId, unfinished: Option<Unfinished>) {
         self.lock().entry(shard.clone()).or_default().unfinished = unfinished;
     }
 
-    /// The lease of the shard has been given up, by a worker that goes on or `leaves`. What was not finished is said, if it is `worth_a_word`.
+    /// Records that the lease of the shard has ended, in a worker that goes on or `leaves`. Logs the unfinished records if
+    /// `worth_a_word`.
     pub(crate) fn note(&self, shard: &ShardId, leaves: bool, released: bool, worth_a_word: bool) {
         let unfinished = {
             let mut shards = self.lock();
@@ -92,7 +95,7 @@ impl Left {
         ShutdownReport { shards: left.collect() }
     }
 
-    /// A std mutex: held for an operation on a map, never across an await.
+    /// Locks the map. A std mutex: held for an operation on the map, never across an await.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ShardId, State>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

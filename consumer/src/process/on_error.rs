@@ -1,4 +1,4 @@
-//! What is done with records that user code cannot process.
+//! The policy for records that user code cannot process.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use crate::record::Record;
 use crate::settings::{SettingError, check};
 use crate::shard::ShardId;
 
-/// What to do when the closure returns an error, or panics. Never is a record passed over in silence (C10).
+/// What to do when the closure returns an error or panics. No record is skipped silently (C10).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum OnError {
-    /// The same records again, after a pause, for as long as it takes. The shard waits; other shards go on. The default,
-    /// with pauses of up to 100 ms that grow to 10 s. Pauses can have bounds from 1 ms on.
+    /// Retries the same records after a pause, without limit. The shard waits; other shards go on. This is the default, with
+    /// pauses of up to 100 ms that grow to 10 s. The bounds of a pause must be 1 ms at least.
     Retry(Backoff),
-    /// The worker checkpoints what is done before the failed records, and releases the shard. Its next owner begins with the
-    /// failed records. This worker leaves the shard alone for 10 s, doubling to 5 min, and a leader gives it first to workers that
-    /// have not failed at it.
+    /// Checkpoints what is done before the failed records, and releases the shard. Its next owner begins with the failed
+    /// records. This worker does not take the shard for 10 s, doubling to 5 min, and a leader prefers workers that have not
+    /// failed at it.
     StopShard,
-    /// The records go to this sink, and count as done once it has taken them. To try a few times first, do so in the
-    /// closure.
+    /// Passes the records to this sink; they count as done once the sink has accepted them. To try a few times first, do so in
+    /// the closure.
     DeadLetter(Arc<dyn DeadLetterSink>),
 }
 
 impl OnError {
-    /// Checks the pauses against their limits: without any, what fails at once would be tried without end in one go.
+    /// Checks that the pauses are long enough: without any, records that fail at once would be retried in a busy loop.
     pub(crate) fn validate(&self) -> Result<(), SettingError> {
         let Self::Retry(Backoff { first, max }) = self else { return Ok(()) };
         let shortest = *first.min(max);
@@ -40,7 +40,7 @@ impl OnError {
         )
     }
 
-    /// [`OnError::DeadLetter`] with this sink.
+    /// Returns [`OnError::DeadLetter`] with this sink.
     pub fn dead_letter(sink: impl DeadLetterSink) -> Self {
         Self::DeadLetter(Arc::new(sink))
     }
@@ -52,13 +52,14 @@ impl Default for OnError {
     }
 }
 
-/// Takes records that could not be processed: a queue, a table, a file.
+/// Accepts records that could not be processed: a queue, a table, a file.
 #[async_trait]
 pub trait DeadLetterSink: std::fmt::Debug + Send + Sync + 'static {
-    /// Keeps the records. Called again with the same ones, after a pause, until it succeeds; so they can come twice.
+    /// Stores the records. If it fails, it is called again with the same records after a pause, until it succeeds; so the sink
+    /// can receive them twice.
     ///
     /// # Errors
-    /// Any error means that they are not kept.
+    /// Any error means that the records are not stored.
     async fn accept(&self, letter: DeadLetter<'_>) -> Result<(), Box<dyn Error + Send + Sync>>;
 }
 
@@ -70,12 +71,12 @@ pub struct DeadLetter<'a> {
     pub shard: &'a ShardId,
     /// The records that were handed to the closure together: a whole batch, or one record.
     pub records: &'a [Record],
-    /// What the closure returned.
+    /// The error that the closure returned.
     pub error: &'a (dyn Error + Send + Sync + 'static),
 }
 
-/// The least of both bounds of a pause.
+/// The lowest allowed bound of a pause.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Soon enough that a hiccup costs nothing, rare enough that an outage costs the other side nothing.
+/// Short enough that a brief failure costs little time, long enough that an outage does not load the other side.
 pub(crate) const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));

@@ -1,4 +1,4 @@
-//! Records through a closure, several at a time.
+//! Runs the closure on the records of a shard, several at a time.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
@@ -20,7 +20,7 @@ use crate::record::Record;
 use crate::settings::{SettingError, check};
 use crate::shard::ShardId;
 
-/// How many records of one shard are processed at a time, and what keeps its order.
+/// How many records of one shard are processed at a time, and in which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Concurrency {
     slots: usize,
@@ -28,20 +28,20 @@ pub struct Concurrency {
 }
 
 impl Concurrency {
-    /// Up to `slots` records of a shard at a time, from 1 to 10 000; those of one partition key one after the other, in their order.
-    /// None counts as one.
+    /// Processes up to `slots` records of a shard at a time, from 1 to 10 000. Records of one partition key run one after the
+    /// other, in their order. 0 counts as 1.
     #[must_use]
     pub const fn per_key(slots: usize) -> Self {
         Self { slots: if slots == 0 { 1 } else { slots }, per_key: true }
     }
 
-    /// Up to `slots` records of a shard at a time, from 1 to 10 000, in any order. None counts as one.
+    /// Processes up to `slots` records of a shard at a time, from 1 to 10 000, in any order. 0 counts as 1.
     #[must_use]
     pub const fn unordered(slots: usize) -> Self {
         Self { slots: if slots == 0 { 1 } else { slots }, per_key: false }
     }
 
-    /// Checks the number against its limit: each slot of each shard costs memory, busy or not.
+    /// Checks the number of slots against its limit: each slot of each shard costs memory, busy or not.
     pub(crate) fn validate(self) -> Result<(), SettingError> {
         check("concurrency", self.slots <= MOST_SLOTS, format_args!("{}", self.slots), "must not be more than 10000")
     }
@@ -50,15 +50,15 @@ impl Concurrency {
         if self.per_key { self.slots } else { 1 }
     }
 
-    /// The queue for a record: always the same for one key.
+    /// Returns the index of the queue for a record: always the same for one key.
     fn queue_of(self, partition_key: &str) -> usize {
         if self.queues() == 1 {
             return 0;
         }
-        // Its keys are fixed, so the same seed gives the same run.
+        // The hasher's keys are fixed, so the same seed gives the same run.
         let mut hasher = DefaultHasher::new();
-        // A record in an aggregate can have a key of a megabyte, and thousands of records can share it: of a long key, which no
-        // producer of AWS writes, a fixed part is hashed. Equal keys stay in one queue.
+        // A record in an aggregate can have a key of a megabyte, shared by thousands of records. Of a key this long, which no
+        // AWS producer writes, only a fixed part is hashed. Equal keys still get the same queue.
         if partition_key.len() <= HASHED_WHOLE {
             partition_key.hash(&mut hasher);
         } else {
@@ -72,8 +72,8 @@ impl Concurrency {
 
 /// The closure of [`Consumer::run_records`](crate::Consumer::run_records) for one shard.
 ///
-/// Each slot is a future that lives as long as the shard and takes record after record from its queue, so that a record
-/// costs no allocation. All slots of a shard run in its task; other shards run beside it.
+/// Each slot is a future that exists as long as the shard and takes records from its queue, so that a record costs no
+/// allocation. All slots of a shard run in its task; the tasks of other shards run in parallel.
 pub(crate) struct Parallel<H> {
     handler: Arc<H>,
     concurrency: Concurrency,
@@ -89,7 +89,7 @@ pub(crate) struct Parallel<H> {
     winding_up: watch::Sender<bool>,
 }
 
-/// Records that wait for a slot, with their numbers.
+/// Records that wait for a slot, each with its number.
 #[derive(Debug, Default)]
 struct Queue {
     /// A std mutex: held for a push or a pop, never across an await.
@@ -97,12 +97,12 @@ struct Queue {
     ready: Notify,
 }
 
-/// Which records have been begun, and which are not to be.
+/// Which records have been begun, and which must not be begun any more.
 #[derive(Debug)]
 struct Bounds {
     /// One more than the highest number begun.
     begun: AtomicU64,
-    /// Records from this number on are given up instead of begun.
+    /// Records from this number on are abandoned instead of begun.
     cut: AtomicU64,
 }
 
@@ -142,7 +142,7 @@ where
         Progress { numbers: number..number + 1, outcome }
     }
 
-    /// Opens the slots with the first records: an idle shard has none.
+    /// Creates the slots when the first records arrive: an idle shard has none.
     fn open(&mut self) {
         self.queues = (0..self.concurrency.queues()).map(|_| Arc::default()).collect();
         for slot in 0..self.concurrency.slots {
@@ -176,7 +176,7 @@ where
         }
     }
 
-    /// What waits is bounded by the budget: the batches are held until their records are done.
+    /// Always `true`: the budget bounds what waits, since batches are held until their records are done.
     fn has_room(&self) -> bool {
         true
     }
@@ -193,7 +193,7 @@ where
             if let Some(progress) = self.ready() {
                 return progress;
             }
-            // Drives the slots. They never end, so this comes back only when one of them has something to tell.
+            // Drives the slots. They never end, so this returns only when a record is finished.
             tokio::select! { biased;
                 Some(()) = self.slots.next() => {}
                 Some(done) = self.done.recv() => return self.told(done),
@@ -206,14 +206,14 @@ where
         Some(self.told(done))
     }
 
-    /// Lets what is begun finish, and all before it, so that nothing done lies behind a gap; begins nothing else.
+    /// Finishes the records that are begun and all before them, so that no finished record lies behind a gap. Begins no others.
     fn wind_up(&mut self) {
         self.bounds.cut.store(self.bounds.begun.load(Ordering::Relaxed), Ordering::Relaxed);
         self.winding_up.send_replace(true);
     }
 }
 
-/// Takes record after record from the queue.
+/// Processes record after record from the queue.
 async fn slot_of<H, F, E>(
     queue: Arc<Queue>,
     mut attempts: Attempts<H>,
@@ -225,7 +225,7 @@ async fn slot_of<H, F, E>(
     E: Into<BoxError> + 'static,
 {
     loop {
-        // Closures that are ready at once would keep the thread for as long as there are records: other tasks get their turn.
+        // Closures that are ready at once would occupy the thread for as long as there are records: let other tasks run.
         coop::consume_budget().await;
         let (number, record) = queue.pop().await;
         let outcome = if number >= bounds.cut.load(Ordering::Relaxed) {
@@ -248,8 +248,8 @@ impl Queue {
 
     async fn pop(&self) -> (u64, Record) {
         loop {
-            // Looked at before waiting: a notification can be for a record that another slot has taken, never the
-            // other way round, since every push is followed by one.
+            // Looked at before waiting. A notification can be for a record that another slot has taken. The reverse cannot
+            // happen, since a notification follows every push.
             if let Some(next) = self.records.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
                 return next;
             }
@@ -258,7 +258,7 @@ impl Queue {
     }
 }
 
-/// Some 20 MB a shard.
+/// The limit of slots; so many take about 20 MB a shard.
 const MOST_SLOTS: usize = 10_000;
 
 /// The longest partition key that the service takes outside of an aggregate has 256 characters, and most of them have one byte.

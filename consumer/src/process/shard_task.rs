@@ -18,45 +18,45 @@ use crate::shard::discover::Discover;
 use crate::shard::{ListedShard, ShardId};
 use crate::thread::AbortOnDrop;
 
-/// A shard that this worker has taken: read its [events](Self::next) one after the other.
+/// A shard that this worker has taken. Read its [events](Self::next) one after the other.
 ///
-/// While it exists and is not over, the lease is renewed and the shard is nobody else's. Dropped without
-/// [`release`](Self::release), it is not renewed any more, and another worker takes it when the lease has run out.
+/// While this value exists and is not over, its lease is renewed and no other worker owns the shard. If it is dropped without
+/// [`release`](Self::release), renewals stop, and another worker takes the shard when the lease has expired.
 ///
-/// It is over when it was released, or when [`next`](Self::next) has returned `None`. It may be kept then, and says what it was; the
-/// same shard may come from [`Consumer::next_shard`](crate::Consumer::next_shard) again.
+/// It is over after a release, or when [`next`](Self::next) has returned `None`. It may be kept then, and still answers
+/// questions about the shard. The same shard may come from [`Consumer::next_shard`](crate::Consumer::next_shard) again.
 pub struct Shard {
     id: ShardId,
     held: HeldLease,
     context: ReadContext,
     state: State,
     lease_state: watch::Receiver<LeaseState>,
-    /// The lease_state that the state knows of.
+    /// The lease state that `state` has seen.
     seen: LeaseState,
-    /// Waits for the parents, while that is the state.
+    /// The task that waits for the parents, while the state is waiting for them.
     parents: Option<AbortOnDrop>,
     reader: Option<Running>,
     permitted: Permitted,
     rng: fastrand::Rng,
 }
 
-/// What happens to a shard.
+/// An event of a shard.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
     /// Records to process, then to checkpoint.
     Batch(Batch),
-    /// The shard is to be given up, to another worker or because this one shuts down. No batches follow. Finish what is
-    /// begun, checkpoint it, and [`release`](Shard::release) the shard; then nothing is delivered twice. At the deadline
-    /// the shard is given up in any case, and checkpoints are refused from then on.
+    /// The shard must be released: it goes to another worker, or this one shuts down. No batches follow. Finish what is begun,
+    /// checkpoint it, and [`release`](Shard::release) the shard; then nothing is delivered twice. At the deadline the lease is
+    /// released in any case, and checkpoints are refused from then on.
     Revoking {
-        /// When the lease is given up.
+        /// When the lease is released.
         deadline: Instant,
     },
-    /// The shard was split or merged and everything in it has been delivered.
+    /// The shard was split or merged, and all its records have been delivered.
     Ended(End),
-    /// The shard cannot be read; nothing follows. Its lease is released when the shard is dropped or over, and this worker leaves it
-    /// alone for 10 s, doubling to 5 min.
+    /// The shard cannot be read; nothing follows. Its lease is released when this `Shard` is dropped or over, and this worker
+    /// does not take it for 10 s, doubling to 5 min.
     Failed(ReadError),
 }
 
@@ -87,35 +87,35 @@ impl Shard {
         }
     }
 
-    /// Which shard this is.
+    /// Returns the shard's ID.
     #[must_use]
     pub const fn id(&self) -> &ShardId {
         &self.id
     }
 
-    /// This ownership of the shard, as a number that grows with every change of hands: a fencing token.
+    /// Returns the epoch of this ownership, a number that grows with every change of owner: a fencing token.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.held.epoch()
     }
 
-    /// How far the shard had been processed when it was taken.
+    /// Returns the checkpoint at which the shard was taken.
     #[must_use]
     pub fn start(&self) -> &Checkpoint {
         &self.held.lease().checkpoint
     }
 
-    /// A checkpoint that the former owner prepared and did not commit, with what it stored beside it (the KCL's
-    /// two-phase checkpoints). Reading starts at the committed one all the same.
+    /// Returns a checkpoint that the former owner prepared and did not commit, with the data stored beside it (the KCL's
+    /// two-phase checkpoints). Reading starts at the committed checkpoint all the same.
     #[must_use]
     pub fn pending(&self) -> Option<&PendingCheckpoint> {
         self.held.lease().pending.as_ref()
     }
 
-    /// What happens next; `None` when nothing more will, because the shard ended, failed, was released, or was lost.
+    /// Returns the next event, or `None` when no more will come: the shard ended, failed, was released, or was lost.
     ///
-    /// With `None` the lease is let go of. Checkpoint before that what is done; at the end of a shard the [`End`] holds the lease, and
-    /// checkpoints are taken as long as it exists.
+    /// After `None` this value does not hold the lease any more, so checkpoint what is done before that. At shard end the
+    /// [`End`] holds the lease, and checkpoints are accepted as long as it exists.
     ///
     /// The first batch comes when all parents of the shard are finished. Cancel safe: no event is lost.
     pub async fn next(&mut self) -> Option<Event> {
@@ -147,13 +147,15 @@ impl Shard {
         None
     }
 
-    /// Stores how far the shard is processed: everything up to and including `position` is done.
+    /// Stores a checkpoint: everything up to and including `position` is done.
     ///
     /// # Errors
-    /// [`CheckpointError::LeaseLost`] when the shard is not this worker's any more: nothing was stored, and the new owner
-    /// starts at the checkpoint before. [`CheckpointError::Refused`] for a position of another shard, for one that was not
-    /// delivered by this value, and for one before the stored one: nothing was sent. Throttling and outages of the table are not errors: the call is repeated until it is
-    /// answered or the lease has run out.
+    /// - [`CheckpointError::LeaseLost`] when this worker does not own the shard any more. Nothing was stored, and the new owner
+    ///   starts at the previous checkpoint.
+    /// - [`CheckpointError::Refused`] for a position of another shard, for one that this value did not deliver, and for one
+    ///   before the stored one. Nothing was sent.
+    ///
+    /// Throttling and outages of the table are not errors: the call is repeated until it is answered or the lease has expired.
     ///
     /// Cancel safe in that the checkpoint is then stored or not.
     pub async fn checkpoint(&self, position: &Position) -> Result<(), CheckpointError> {
@@ -165,21 +167,21 @@ impl Shard {
         self.commit(position.clone()).await
     }
 
-    /// Resolves when the shard is to be given up or is lost: to be raced inside of a long batch. The next event then
-    /// says which. Owns what it needs, and is cancel safe.
+    /// Resolves when the shard must be released or is lost. Race it against the work on a long batch; the next event says
+    /// which. The future owns its parts and is cancel safe.
     pub fn revoked(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         let mut lease_state = self.lease_state.clone();
         async move {
-            // Closed means lost.
+            // A closed channel means that the lease is lost.
             let _closed = lease_state.wait_for(|lease_state| *lease_state != LeaseState::Held).await;
         }
     }
 
-    /// Gives the shard up: to the worker that waits for it, or to whom the leader finds. Nothing can be checkpointed
+    /// Releases the shard, to the worker that waits for it or to the one that the leader chooses. No checkpoint is accepted
     /// after that.
     ///
     /// # Errors
-    /// [`CheckpointError::LeaseLost`] when it was not this worker's any more.
+    /// [`CheckpointError::LeaseLost`] when this worker did not own the shard any more.
     pub async fn release(&mut self) -> Result<(), CheckpointError> {
         let released = self.held.release().await;
         self.state.on(&Input::Released);
@@ -188,18 +190,18 @@ impl Shard {
         released
     }
 
-    /// Records that this worker cannot go on with the shard: it takes the lease again only after a while.
+    /// Records that this worker cannot go on with the shard. It takes the lease again only after a while.
     pub(crate) fn fail(&self, why: impl fmt::Display) {
         self.held.fail(why);
     }
 
-    /// [`checkpoint`](Self::checkpoint), apart from this value.
+    /// Writes like [`checkpoint`](Self::checkpoint), without borrowing this value.
     pub(crate) fn commit(
         &self,
         position: Position,
     ) -> impl Future<Output = Result<(), CheckpointError>> + Send + 'static + use<> {
         let held = self.held.clone();
-        // A record that was delivered again whole, because the checkpoint lies inside of it: the table says more already.
+        // The checkpoint lies inside a record that was delivered again whole: the stored checkpoint is further already.
         let is_stored = matches!(self.start(), Checkpoint::At(start)
             if position < *start && position.sequence_number == start.sequence_number);
         async move { if is_stored { Ok(()) } else { held.checkpoint(Checkpoint::At(position)).await } }
@@ -217,17 +219,17 @@ impl Shard {
         &self.context.clock
     }
 
-    /// Waits for what happens first.
+    /// Waits for the next input of the state.
     async fn input(&mut self) -> (Input, Option<Fetched>) {
         let (seen, waiting) = (&self.seen, self.state == State::WaitingOnParents);
         let changed = async {
             match self.lease_state.wait_for(|lease_state| lease_state != seen).await {
                 Ok(lease_state) => lease_state.clone(),
-                // The worker is gone, and the lease with it.
+                // The worker has ended, and the lease with it.
                 Err(_) => LeaseState::Lost(LostReason::Dropped),
             }
         };
-        // Kept over calls: begun anew with each, it would never get through where `next` is raced with a short timer.
+        // Kept across calls: a new wait in each call would never finish if `next` is raced with a short timer.
         if waiting && self.parents.is_none() {
             let held = self.held.clone();
             let home = &self.held.context().home;
@@ -235,7 +237,7 @@ impl Shard {
         }
         let parents = async {
             match &mut self.parents {
-                // A panic in there would be a bug; the lease must not look alive without a reader then.
+                // A panic in that task would be a bug. Without a reader the lease must not be renewed then.
                 Some(task) => (&mut task.0).await.is_ok(),
                 None => std::future::pending().await,
             }
@@ -246,17 +248,17 @@ impl Shard {
                 None => std::future::pending().await,
             }
         };
-        // The lease first: nothing is handed out under one that is lost or wanted back.
+        // The lease first: no batch is delivered once the lease is lost or must be released.
         let (input, fetched) = tokio::select! { biased;
             lease_state = changed => (Input::LeaseState(lease_state), None),
             done = parents, if waiting => (if done { Input::ParentsDone } else { Input::Released }, None),
             fetched = fetched => match fetched {
-                // Woken from suspension, with the renewer's timers still to come.
+                // The machine was suspended, and the renewer's timers have not run yet.
                 Some(Fetched::Batch(_)) if self.held.expiry().has_passed() => (Input::LeaseState(LeaseState::Lost(LostReason::Expired)), None),
                 Some(fetched @ Fetched::Batch(_)) => (Input::Batch, Some(fetched)),
                 Some(fetched @ Fetched::End(_)) => (Input::End, Some(fetched)),
                 Some(fetched @ Fetched::Failed(_)) => (Input::Failed, Some(fetched)),
-                // Only a panic ends a reader without a word. Without a reader the lease must not look alive.
+                // Only a panic ends a reader without an event. Without a reader the lease must not be renewed.
                 None => (Input::Released, None),
             },
         };
@@ -266,7 +268,7 @@ impl Shard {
         (input, fetched)
     }
 
-    /// Has a reader if and only if the state is reading.
+    /// Starts or stops the reader: it runs if and only if the state is reading.
     fn run_reader(&mut self) {
         if self.state != State::WaitingOnParents {
             self.parents = None;
@@ -292,29 +294,29 @@ impl fmt::Debug for Shard {
 }
 
 impl End {
-    /// The shards that follow, as far as they are known.
+    /// Returns the child shards, as far as they are known.
     #[must_use]
     pub fn children(&self) -> &[ListedShard] {
         &self.children
     }
 
-    /// Finishes the shard: its children's leases are made, then its checkpoint becomes `SHARD_END`, for good.
+    /// Finishes the shard: creates its children's leases, then sets its checkpoint to `SHARD_END`, for good.
     ///
-    /// Call it when every record of the shard is done, since nothing of it will be delivered again. Repeats failed calls
-    /// until the lease runs out. If it is cancelled, the shard may be finished or not.
+    /// Call it when every record of the shard is done: none of them will be delivered again. Failed calls are repeated until
+    /// the lease expires. If this is cancelled, the shard may be finished or not.
     ///
-    /// A merged child can have another parent that nobody reads yet, whose lease is waited for. Where the shard is to be given up
-    /// meanwhile, it is released.
+    /// A merged child can have another parent that no worker reads yet; then this waits for that parent's lease. If the shard
+    /// must be released meanwhile, it is.
     ///
     /// # Errors
-    /// [`CheckpointError::LeaseLost`] when the shard is not this worker's any more; the new owner reads it again from the
+    /// [`CheckpointError::LeaseLost`] when this worker does not own the shard any more. The new owner reads it again from the
     /// last checkpoint.
     pub async fn complete(self) -> Result<(), CheckpointError> {
         self.held.end(&self.children, &self.discover).await
     }
 }
 
-/// A reader's task, and what it has read. Ends with this value.
+/// A reader's task and the channel of its events. Dropping this value ends the task.
 #[derive(Debug)]
 struct Running {
     fetched: mpsc::Receiver<Fetched>,
@@ -323,7 +325,7 @@ struct Running {
 
 impl Running {
     fn start(held: &HeldLease, context: &ReadContext, rng: fastrand::Rng) -> Self {
-        // The budget lets a shard hold a few batches and no more; here is room for them all, and for the end.
+        // The budget allows a shard a few batches. The channel has room for them all, and for the end.
         let (sender, fetched) = mpsc::channel(8);
         let task = match Reader::new(context.clone(), held.lease(), held.epoch(), rng) {
             Ok(reader) => Some(AbortOnDrop(tokio::spawn(reader.run(sender)))),

@@ -1,24 +1,24 @@
-//! The life of a shard in a worker's hands, as a state.
+//! The state of a shard that a worker holds.
 
 use crate::clock::Tick;
 use crate::lease::holder::held::LeaseState;
 
-/// What the shard is doing. In the order of its life.
+/// What the shard is doing, in the order of its life cycle.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum State {
     /// Nothing is read before the parents are finished (C4).
     WaitingOnParents,
-    /// Batches are read and handed out.
+    /// Batches are read and delivered.
     Reading,
-    /// Everything has been handed out; it is for the processor to finish, and to complete the shard.
+    /// Everything has been delivered; the processor must finish, and complete the shard.
     Ended,
-    /// The processor was told to finish by then and to release the shard. Nothing more is handed out.
+    /// The processor was told to finish and release the shard by the deadline. Nothing more is delivered.
     Revoking { deadline: Tick },
     /// Nothing more comes: the lease is lost, released or finished, or reading failed for good.
     Closed,
 }
 
-/// What happens to a shard.
+/// An input of the state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Input {
     /// All parents are finished or gone.
@@ -29,24 +29,24 @@ pub(crate) enum Input {
     End,
     /// The reader cannot go on.
     Failed,
-    /// The worker's hold on the lease has changed.
+    /// The lease state has changed.
     LeaseState(LeaseState),
     /// The processor released the shard.
     Released,
 }
 
-/// What the processor gets to see of it.
+/// What the processor sees of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Output {
-    /// Nothing yet.
+    /// No event.
     Nothing,
     /// The batch just read.
     Batch,
     /// The end of the shard.
     Ended,
-    /// The wish to have the shard back.
+    /// The request to release the shard by the deadline.
     Revoking { deadline: Tick },
-    /// Why reading cannot go on.
+    /// The error that ended reading.
     Failed,
 }
 
@@ -55,17 +55,17 @@ impl State {
         Self::WaitingOnParents
     }
 
-    /// Whether nothing more is told to the processor.
+    /// Returns `true` if the processor receives no more events.
     pub(crate) const fn is_over(&self) -> bool {
         matches!(self, Self::Ended | Self::Closed)
     }
 
-    /// Takes an event in. Events that come too late for the state change nothing.
+    /// Applies an input. Inputs that come too late for the state change nothing.
     pub(crate) fn on(&mut self, input: &Input) -> Output {
         let (next, output) = match (&*self, input) {
             (Self::Closed, _) => return Output::Nothing,
             (_, Input::LeaseState(LeaseState::Lost(_)) | Input::Released) => (Self::Closed, Output::Nothing),
-            // A shard that is at its end is completed, not handed over: who takes it next would find nothing.
+            // A shard at its end is completed, not handed over: the next owner would find nothing.
             (Self::Ended, _) => return Output::Nothing,
             (Self::Revoking { deadline: known }, Input::LeaseState(LeaseState::Revoking { deadline }))
                 if known != deadline =>

@@ -1,4 +1,4 @@
-//! The findings as a state: what is kept, and what is to be said of it.
+//! The state of the findings: which are kept, and which are to be logged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::findings::{Finding, FindingKind, Report};
 use crate::clock::Tick;
 
-/// All findings of a worker, and those mended a short time ago.
+/// All findings of a worker, and those resolved a short time ago.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Book {
     entries: BTreeMap<(FindingKind, String), Entry>,
@@ -19,24 +19,24 @@ struct Entry {
     since: Tick,
     /// When it was last reported.
     seen: Tick,
-    /// When it was last said.
+    /// When it was last logged.
     said: Tick,
-    /// Kept for a while after it was mended, so that one that comes and goes is not said each time.
+    /// When it was resolved. Such an entry is kept for a while, so that a finding that comes and goes is not logged each time.
     mended: Option<Tick>,
 }
 
-/// What to say.
+/// A line to log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Say {
     /// A finding is new.
     Appeared(Report),
-    /// It has been there for long.
+    /// A finding has stayed for long.
     Stays(Report, Duration),
-    /// It is gone.
+    /// A finding is resolved.
     Mended { kind: FindingKind, subject: String, lasted: Duration },
-    /// What it is about is not tried any more, so whether it is gone is not known.
+    /// A denied action is not tried any more, so it is not known whether it is still denied.
     Untried { kind: FindingKind, subject: String, lasted: Duration },
-    /// No more are kept.
+    /// The list is full.
     Full,
 }
 
@@ -115,14 +115,15 @@ impl Book {
     }
 }
 
-/// The most findings that are kept of single leases and shards. A table of thousands of bad rows has one cause, and a thousand examples show it.
+/// The most findings that are kept of single leases and shards. A table of thousands of bad rows has one cause, and a thousand
+/// examples show it.
 const MOST: usize = 1000;
 
-/// How often a finding that stays is said, and for how long one that comes back is not said again.
+/// How often a finding that stays is logged, and for how long one that comes back is not logged again.
 const SAY_AGAIN: Duration = Duration::from_secs(10 * 60);
 
-/// After this an action that was denied counts as one that is not tried any more: a worker that has stopped leading lists no shards. A
-/// leader looks at the stream every 30 s; everything else is tried more often.
+/// How long a denied action may go unreported before it counts as not tried any more: a worker that has stopped leading lists
+/// no shards. A leader looks at the stream every 30 s; everything else is tried more often.
 const UNTRIED: Duration = Duration::from_secs(2 * 60);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Actions that the services do not allow this worker: one finding for each action, whatever calls it.
+//! Actions that the services do not allow this worker: one finding for each action, whichever call used it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use super::findings::{FindingKind, Findings, Report};
 
 /// The actions that were refused when they were last tried. Clones share them.
 ///
-/// Reports nothing until the worker runs: before, `build` says what it waits for.
+/// Reports nothing before the worker runs; until then `build` logs what it waits for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Denials {
     shared: Arc<Shared>,
@@ -22,13 +22,13 @@ struct Shared {
 }
 
 impl Denials {
-    /// Reports what is denied from now on.
+    /// Reports denied actions from now on.
     pub(crate) fn report_to(&self, findings: &Findings) {
         // Set once, when the worker begins to run.
         let _ = self.shared.findings.set(findings.clone());
     }
 
-    /// Reports a call of `action` that was refused; `subject` is the action's full name, `seen` names what it was about, and the code.
+    /// Reports a call of `action` that was refused. `subject` is the action's full name; `seen` names the target and the code.
     pub(crate) fn denied(&self, action: &'static str, subject: String, seen: impl fmt::Display) {
         let Some(findings) = self.shared.findings.get() else { return };
         let next = "tried on as if it could pass; the policy, the credentials or the key must be mended";
@@ -39,7 +39,7 @@ impl Denials {
         findings.report(Report::new(FindingKind::ActionDenied, subject, seen, next));
     }
 
-    /// Takes the finding back: a call of `action` succeeded.
+    /// Removes the finding: a call of `action` succeeded.
     pub(crate) fn allowed(&self, action: &'static str) {
         let denied = self.actions().remove(action);
         if let (Some(findings), Some(subject)) = (self.shared.findings.get(), denied) {

@@ -1,4 +1,4 @@
-//! The registry of findings: what is wrong now, said once, and removed when it is mended.
+//! The registry of findings: lists what is wrong now, logs it once, and removes it when it is resolved.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,77 +8,77 @@ use super::book::{Book, Say};
 use crate::clock::{Clock, Tick};
 use crate::text::escaped;
 
-/// Something that is wrong now. It stays on the list of [`ConsumerHandle::findings`](crate::ConsumerHandle::findings) until it is
-/// mended; everything that it does not concern goes on. What each kind stops, and what mends it, is in `docs/rules.md`.
+/// Something that is wrong now. It stays in the list of [`ConsumerHandle::findings`](crate::ConsumerHandle::findings) until it
+/// is resolved; unaffected work continues. `docs/rules.md` says what each kind stops, and what resolves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The kind of trouble.
+    /// The kind of problem.
     pub kind: FindingKind,
-    /// The shard, the key of the row, the name of the table, or the action that it concerns.
+    /// The shard, the row's key, the table's name, or the action that it concerns.
     pub subject: String,
-    /// What was seen, last.
+    /// The last observation.
     pub seen: String,
-    /// What will be done about it, and by whom.
+    /// What will be done about it, and by which part.
     pub next: String,
     /// How long ago it appeared.
     pub age: Duration,
-    /// How long until it is tried again; `None` where nothing is tried until somebody acts.
+    /// How long until the next attempt; `None` if nothing is tried until an operator acts.
     pub next_try: Option<Duration>,
 }
 
-/// The kinds of trouble.
+/// The kinds of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum FindingKind {
-    /// The lease table is gone.
+    /// The lease table does not exist any more.
     TableGone,
     /// The lease table belongs to another stream than this worker reads. The worker ends.
     OtherStream,
-    /// The table has no lease any more, and had some.
+    /// The table had leases and has none any more.
     LeasesGone,
-    /// The index of the lease table, by which workers find their leases, is gone.
+    /// The index of the lease table, by which workers find their leases, does not exist any more.
     IndexGone,
-    /// An action that a worker needs, such as `dynamodb:UpdateItem`, is refused for want of permission, credentials or a key.
+    /// An action that a worker needs, such as `dynamodb:UpdateItem`, is refused: permission, credentials or a key are missing.
     ActionDenied,
-    /// A row of the lease table cannot be used. It is left alone.
+    /// A row of the lease table cannot be used. It is not changed.
     RowUnusable,
-    /// A lease says that its shard is finished, and the stream lists the shard as open: what it holds is not read.
+    /// A lease says that its shard is finished, but the stream lists the shard as open: its records are not read.
     EndedOpen,
-    /// A lease contradicts the stream's listing. It is left alone.
+    /// A lease contradicts the stream's listing. It is not changed.
     LeaseMismatch,
-    /// This worker cannot begin to read a shard. Its lease was released.
+    /// This worker cannot begin to read a shard. It has released the lease.
     ShardParked,
-    /// This worker is named for a shard that it has lost before, and its program still keeps the lost one: neither dropped nor asked for
-    /// its next event. A shard is not read twice in one process.
+    /// This worker is assigned a shard that it has lost before, and its program still keeps the lost [`Shard`](crate::Shard):
+    /// it has neither dropped it nor asked it for its next event. A shard is not read twice in one process.
     ShardKept,
     /// The stream refuses calls for a shard that this worker holds.
     ShardRefused,
-    /// Calls for a shard that this worker holds are throttled or get no answer, again and again.
+    /// Calls for a shard that this worker holds are throttled or unanswered, again and again.
     ShardFailing,
-    /// Every worker that was given a lease has released it without progress.
+    /// Every worker that was assigned a lease has released it without progress.
     LeaseRefused,
     /// No worker has room for a lease, so its shard is not read.
     NoRoom,
 }
 
-/// How loudly a finding is said when it appears.
+/// The level at which a finding is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Part of the work stands still or may soon.
+    /// Part of the work has stopped or may stop soon.
     Warning,
-    /// Records are not read until somebody acts.
+    /// Records are not read until an operator acts.
     Error,
 }
 
 impl FindingKind {
-    /// Whether there is one at the most, and all else hangs on it.
+    /// Returns `true` if there is at most one finding of this kind and everything else depends on it.
     pub(super) const fn is_of_the_whole_table(self) -> bool {
         matches!(self, Self::TableGone | Self::OtherStream | Self::LeasesGone | Self::IndexGone)
     }
 
-    /// Returns the level at which findings of this kind are said.
+    /// Returns the level at which findings of this kind are logged.
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
@@ -123,7 +123,7 @@ impl fmt::Display for FindingKind {
     }
 }
 
-/// A finding as a part of the worker reports it. Reporting it again renews what was seen; it is said once.
+/// A finding as a part of the worker reports it. Reporting it again updates the observation; it is logged once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Report {
     pub(super) kind: FindingKind,
@@ -134,7 +134,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// `seen` and `next` are single lines; foreign text is escaped and cut here.
+    /// Creates a report. `seen` and `next` are single lines; foreign text is escaped and cut here.
     pub(crate) fn new(
         kind: FindingKind,
         subject: impl fmt::Display,
@@ -151,7 +151,7 @@ impl Report {
         }
     }
 
-    /// Adds when it is tried again.
+    /// Adds the time of the next attempt.
     pub(crate) const fn again_at(mut self, at: Tick) -> Self {
         self.next_try = Some(at);
         self
@@ -178,32 +178,32 @@ impl Findings {
         Self { shared: Arc::new(Shared { clock, worker, book: Mutex::default() }) }
     }
 
-    /// Adds a finding, or renews what is known of it.
+    /// Adds a finding, or updates it.
     pub(crate) fn report(&self, report: Report) {
         let said = self.book().report(self.now(), report);
         self.say(said);
     }
 
-    /// Removes a finding, if there is one: it is mended.
+    /// Removes a finding if it exists: it is resolved.
     pub(crate) fn mended(&self, kind: FindingKind, subject: impl fmt::Display) {
         let subject = escaped(&subject.to_string()).to_string();
         let said = self.book().mended(self.now(), kind, &subject);
         self.say(said);
     }
 
-    /// Makes these all findings of one kind: the others of that kind are mended.
+    /// Replaces all findings of one kind: those not in `reports` are resolved.
     pub(crate) fn replace(&self, kind: FindingKind, reports: impl IntoIterator<Item = Report>) {
         let said = self.book().replace(self.now(), kind, reports.into_iter().collect());
         self.say(said);
     }
 
-    /// Says again what has stayed for long. Called every few seconds.
+    /// Logs findings again that have stayed for long. Called every few seconds.
     pub(crate) fn remind(&self) {
         let said = self.book().remind(self.now());
         self.say(said);
     }
 
-    /// What is wrong now, by kind and subject.
+    /// Returns the current findings, by kind and subject.
     pub(crate) fn list(&self) -> Vec<Finding> {
         self.book().list(self.now())
     }

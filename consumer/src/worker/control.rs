@@ -1,4 +1,4 @@
-//! The handle by which a worker is stopped.
+//! The handle that stops a worker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,12 +26,13 @@ pub(crate) struct WorkerControl {
 }
 
 impl WorkerControl {
-    /// Asks all shards to finish by then, and the worker to leave the fleet. The first call's deadline counts.
+    /// Asks all shards to finish by a deadline, and the worker to leave the fleet. The first call sets the deadline.
     pub(crate) fn begin_shutdown(&self, within: Duration) {
         self.shutdown.begin(self.hold.clock.now() + within);
     }
 
-    /// Has the thread of the leases, if there is one, watch for user code that blocks its thread, until the value is dropped.
+    /// Watches for user code that blocks its thread, from the thread of the leases if there is one, until the returned value is
+    /// dropped.
     pub(crate) fn watch_blocked(&self, watched: &Watched) -> Option<AbortOnDrop> {
         self.thread.as_ref()?;
         let limit = self.hold.duration.min(LONG);
@@ -39,7 +40,7 @@ impl WorkerControl {
         Some(AbortOnDrop(self.hold.home.spawn(watch)))
     }
 
-    /// Whether the worker ends, or has ended, because the lease table is gone.
+    /// Returns `true` if the worker ends, or has ended, because the lease table does not exist any more.
     pub(crate) fn has_lost_table(&self) -> bool {
         self.lost_table.load(Ordering::Relaxed)
     }
@@ -48,9 +49,9 @@ impl WorkerControl {
         self.shutdown.deadline().is_some()
     }
 
-    /// Resolves when the worker has left: its leases released, its row and its lock deleted. Cancel safe.
+    /// Resolves when the worker has left: its leases are released, its row and its lock deleted. Cancel safe.
     pub(crate) async fn stopped(&self) {
-        // An error means that the tasks are gone, which is stopped as well.
+        // An error means that the tasks have ended, so the worker has stopped too.
         let mut stopped = self.stopped.clone();
         drop(stopped.wait_for(|stopped| *stopped).await);
         if let Some(thread) = &self.thread {
@@ -59,5 +60,5 @@ impl WorkerControl {
     }
 }
 
-/// However long a lease lasts: code that blocks for this long is worth a word.
+/// Code that blocks for this long is logged, even if leases last longer.
 const LONG: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! The way by which a program asks a running worker for leases.
+//! The handle through which a program requests leases from a running worker.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use super::offers::Taker;
 use crate::lease::holder::held::HeldLease;
 use crate::thread::AbortOnDrop;
 
-/// A running worker. Dropped without a shutdown it stops at once, and its leases run out.
+/// A running worker. Dropping it without a shutdown stops the worker at once, and its leases expire.
 pub(crate) struct WorkerHandle {
     leases: Taker,
-    /// A permit for each lease that the program has asked for and not been given.
+    /// A permit for each lease that the program has requested and not received.
     wanted: Arc<Semaphore>,
     asked: Asked,
     control: WorkerControl,
-    /// The task that finds leases, and the others with it.
+    /// The task that finds leases and owns the worker's other tasks.
     _keeping: AbortOnDrop,
 }
 
-/// What the program has asked for.
+/// Which leases the program has requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Nothing,
@@ -39,8 +39,8 @@ impl WorkerHandle {
         Self { leases, wanted, asked: Asked::Nothing, control, _keeping: keeping }
     }
 
-    /// Asks for one lease and waits for it; `None` after a shutdown. Cancel safe: what was asked for comes with the next
-    /// call.
+    /// Requests one lease and waits for it; returns `None` after a shutdown. Cancel safe: the next call returns the lease
+    /// requested here.
     pub(crate) async fn next_lease(&mut self) -> Option<HeldLease> {
         if self.leases.has_lapsed() && self.asked == Asked::One {
             self.asked = Asked::Nothing;
@@ -56,7 +56,7 @@ impl WorkerHandle {
         lease
     }
 
-    /// Asks for all leases that become this worker's from now on, many at a time.
+    /// Requests all leases that become this worker's from now on, many at a time.
     pub(crate) fn want_all(&mut self) {
         self.asked = Asked::All;
         self.wanted.add_permits(Semaphore::MAX_PERMITS / 2);

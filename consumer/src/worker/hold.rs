@@ -18,11 +18,11 @@ pub(super) struct Ended {
     pub(super) failed: Failed,
     pub(super) reader: Option<Weak<Lease>>,
     pub(super) lost: LostReason,
-    /// The counter when it was last ours.
+    /// The counter when this worker last owned the lease.
     pub(super) counter: u64,
 }
 
-/// One lease from adoption to loss. Its place is with the program that asked for it.
+/// Holds one lease from adoption to loss. Passes it to the program that requested it.
 pub(super) async fn hold(
     context: HoldContext,
     lease: Lease,

@@ -1,4 +1,4 @@
-//! A look at the stream before a lease is adopted, whether a leader or an operator has named this worker as its owner.
+//! Checks the stream before a lease is adopted, whether a leader or an operator has named this worker as the owner.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::lease::{Lease, LeaseKey};
 use crate::shard::DiscoverError;
 use crate::watch::{FindingKind, Report};
 
-/// Judges leases before the first write to them (rule `adoption`), and looks at the stream where what is known is too old.
+/// Judges leases before the first write to them (rule `adoption`), and refreshes an outdated listing of the stream.
 pub(super) struct Lookout {
     hold: HoldContext,
-    /// Under way, and the leases that wait for it.
+    /// The refresh under way; the leases of `unsure` wait for it.
     look: Option<BoxFuture<'static, Result<(), DiscoverError>>>,
     unsure: BTreeSet<LeaseKey>,
     untold: Untold,
     /// Leases that are among the findings.
     said: BTreeSet<LeaseKey>,
-    /// When the last look began.
+    /// When the last refresh began.
     looked: Option<Tick>,
 }
 
@@ -38,7 +38,8 @@ impl Lookout {
         }
     }
 
-    /// Whether the lease is one of our stream. Where that cannot be told yet, it is among those that [`Self::looked`] gives back.
+    /// Returns `true` if the lease is one of our stream. A lease that cannot be judged yet is among those that [`Self::looked`]
+    /// returns.
     pub(super) fn admits(&mut self, lease: &Lease) -> bool {
         match self.hold.belonging.judge_lease(lease) {
             Fit::Ours => {
@@ -66,7 +67,7 @@ impl Lookout {
         false
     }
 
-    /// Takes back what was said of leases that do not name this worker any more.
+    /// Removes the findings of leases that do not name this worker any more.
     pub(super) fn forget(&mut self, still_named: impl Fn(&LeaseKey) -> bool) {
         for key in self.said.iter().filter(|key| !still_named(key)).cloned().collect::<Vec<_>>() {
             self.untold.judged(&key);
@@ -85,7 +86,7 @@ impl Lookout {
         }
     }
 
-    /// Resolves when a look has ended, with the leases to judge again. Cancel safe.
+    /// Resolves when a refresh has ended, with the leases to judge again. Cancel safe.
     pub(super) async fn looked(&mut self) -> BTreeSet<LeaseKey> {
         let looked = match &mut self.look {
             Some(look) => look.await,
@@ -99,18 +100,18 @@ impl Lookout {
     }
 }
 
-/// Leases of which it could not be told whether they are our stream's.
+/// Leases that may or may not be our stream's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Untold {
-    /// Since when, and when last.
+    /// When each lease was first and last undecided.
     leases: BTreeMap<LeaseKey, (Tick, Tick)>,
 }
 
 impl Untold {
-    /// Records that a lease could not be judged at `now`. Whether that has been so for long.
+    /// Records that a lease could not be judged at `now`. Returns `true` if that has been so for long.
     fn is_to_be_said(&mut self, now: Tick, key: &LeaseKey) -> bool {
         let (since, last) = self.leases.entry(key.clone()).or_insert((now, now));
-        // Another worker had it in between.
+        // Another worker owned it meanwhile.
         if now.since(*last) >= 2 * LONG {
             *since = now;
         }
@@ -123,7 +124,7 @@ impl Untold {
     }
 }
 
-/// What is not known after this is said.
+/// A lease that cannot be judged for this long is reported.
 const LONG: Duration = Duration::from_secs(30);
 const FOREIGN_NEXT: &str = "left alone, though this worker is named as its owner: correct or delete its row";
 const UNTOLD: &str =
@@ -131,7 +132,7 @@ const UNTOLD: &str =
 const UNTOLD_NEXT: &str = "asked again until it is known: if the table is this stream's, start a worker with `adopt_table`, and allow \
      kinesis:DescribeStreamSummary and kinesis:ListShards";
 
-/// How often at the most, because of leases of shards that are not known.
+/// The shortest time between two refreshes for leases of unknown shards.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
@@ -148,7 +149,7 @@ mod tests {
         }
         assert!(untold.is_to_be_said(at(30), &key));
         assert!(!untold.is_to_be_said(at(30), &other));
-        // Both come again after hours.
+        // Both are undecided again after hours.
         for second in (9_000..9_030).step_by(2) {
             assert!(!untold.is_to_be_said(at(second), &key) && !untold.is_to_be_said(at(second), &other), "{second}");
         }

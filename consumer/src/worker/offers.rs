@@ -1,4 +1,4 @@
-//! Leases that have become this worker's, on their way to the program that asked for one.
+//! Leases that have become this worker's, on their way to the program that requested them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,11 +8,11 @@ use tokio::sync::Notify;
 use crate::clock::Tick;
 use crate::lease::holder::held::HeldLease;
 
-/// The end that offers. When it is dropped, the offers end, and what nobody has taken is let go.
+/// The sending end. When it is dropped, the offers end, and leases not yet taken are dropped.
 #[derive(Debug, Default)]
 pub(super) struct Offers(Arc<Queue>);
 
-/// The end that takes.
+/// The receiving end.
 #[derive(Debug)]
 pub(super) struct Taker(Arc<Queue>);
 
@@ -26,7 +26,7 @@ struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<(Tick, HeldLease)>,
-    /// An offer was withdrawn since the last look: who asked for it has to ask again.
+    /// `true` if an offer was withdrawn since the last check: the caller must request again.
     lapsed: bool,
     closed: bool,
 }
@@ -36,12 +36,12 @@ impl Offers {
         Taker(Arc::clone(&self.0))
     }
 
-    /// A second handle for offering, which does not end the offers when it is dropped.
+    /// Returns a second sender. Dropping that one does not end the offers.
     pub(super) fn offering(&self) -> impl FnOnce(Tick, HeldLease) + Send + 'static + use<> {
         let queue = Arc::clone(&self.0);
         move |now, lease| {
             let mut state = queue.lock();
-            // Too late: dropped, so that it is not renewed.
+            // Too late: the lease is dropped, so that it is not renewed.
             if !state.closed {
                 state.waiting.push_back((now, lease));
                 drop(state);
@@ -50,8 +50,8 @@ impl Offers {
         }
     }
 
-    /// Lets go of what was offered before `then`: the caller that asked has gone away, and a lease without a reader must not look
-    /// alive. Returns how many.
+    /// Drops leases that were offered before `then`: the caller that requested them was cancelled, and a lease without a reader
+    /// must not be renewed. Returns how many.
     pub(super) fn withdraw_before(&self, then: Tick) -> usize {
         let mut state = self.0.lock();
         let fresh = state.waiting.iter().position(|(at, _)| *at >= then).unwrap_or(state.waiting.len());
@@ -72,12 +72,12 @@ impl Drop for Offers {
 }
 
 impl Taker {
-    /// Whether an offer was withdrawn since the last call.
+    /// Returns `true` if an offer was withdrawn since the last call.
     pub(super) fn has_lapsed(&self) -> bool {
         std::mem::take(&mut self.0.lock().lapsed)
     }
 
-    /// The oldest offer; `None` when there will be none any more. Cancel safe.
+    /// Returns the oldest offer, or `None` when no more will come. Cancel safe.
     pub(super) async fn take(&mut self) -> Option<HeldLease> {
         loop {
             {

@@ -1,4 +1,4 @@
-//! The row by which a worker shows that it lives.
+//! The worker's row in the lease table: its heartbeat.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::lease::holder::renewer::pause;
 use crate::lease::holder::shutdown::Shutdown;
 use crate::lease::{UnixSeconds, WorkerReport};
 
-/// Writes the worker's row at once and every 30 s, more often while no lease of its moves either, and deletes it when the
-/// worker leaves, so that no leader gives it more leases.
+/// Writes the worker's row at once and every 30 s, and more often while none of its leases is renewed. Deletes the row when the
+/// worker leaves, so that no leader assigns it more leases.
 pub(super) async fn report(
     hold: HoldContext,
     wall_clock: Arc<dyn Fn() -> UnixSeconds + Send + Sync>,
@@ -58,24 +58,24 @@ pub(super) async fn report(
     }
 }
 
-/// When the row is to be written again: `moved` is when a lease of the worker last was.
+/// Returns when to write the row again; `moved` is when a lease of the worker was last renewed.
 fn due(reported: Tick, moved: Tick, every: Duration) -> Tick {
     (reported.max(moved) + every).min(reported + REPORT_EVERY)
 }
 
-/// How often something of a worker moves. Leases are renewed more often still; a worker without any costs as much as one
-/// that has one.
+/// Returns how often the worker writes to the table at least. Leases are renewed more often still. A worker without any lease
+/// costs as much as one with one lease.
 fn heartbeat_interval(lease_duration: Duration) -> Duration {
     (lease_duration / 2).min(SLOWEST_SIGN)
 }
 
-/// As the KCL: a row is taken for dead after two missed reports.
+/// As in the KCL: a worker counts as dead after two missed reports.
 const REPORT_EVERY: Duration = Duration::from_secs(30);
 
-/// However long a lease lasts: whom to give leases is known within seconds.
+/// An upper limit even for long leases: which workers can be assigned leases is known within seconds.
 const SLOWEST_SIGN: Duration = Duration::from_secs(10);
 
-/// The row dies by itself after a minute; a few tries are worth their time, a hanging shutdown is not.
+/// The row expires by itself after a minute: worth a few attempts, but not a hanging shutdown.
 const WITHDRAW_ATTEMPTS: u32 = 5;
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     fn the_row_moves_when_nothing_else_does() {
         let every = Duration::from_secs(5);
         assert_eq!(due(at(10), at(0), every), at(15));
-        // The leases move: every half minute is enough.
+        // The leases are renewed: every half minute is enough.
         assert_eq!(due(at(10), at(12), every), at(17));
         assert_eq!(due(at(10), at(39), every), at(40));
     }

@@ -1,31 +1,31 @@
-//! Whether the lease table is there: the rule *the table*.
+//! Watches whether the lease table exists: the rule *the table*.
 
 use std::time::Duration;
 
 use crate::clock::Tick;
 use crate::lease::StoreError;
 
-/// What a worker knows of the table's existence.
+/// The state of the watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct TableWatch {
     gone_since: Option<Tick>,
 }
 
-/// What a look at the table has shown.
+/// The result of a call to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Seen {
-    /// It is there, or that cannot be told.
+    /// The table exists, or that cannot be told.
     Nothing,
-    /// It is back.
+    /// The table exists again.
     Back,
-    /// It does not exist. The worker ends at this time if it stays away.
+    /// The table does not exist. The worker ends at this time if it stays so.
     Gone { until: Tick },
-    /// It has not existed for so long that the worker ends.
+    /// The table has not existed for so long that the worker ends.
     Lost,
 }
 
 impl TableWatch {
-    /// Takes the answer to any call at `now`.
+    /// Applies the response of any call to the table at `now`.
     pub(super) fn looked<T>(&mut self, now: Tick, answer: &Result<T, StoreError>) -> Seen {
         match answer {
             Ok(_) if self.gone_since.take().is_some() => Seen::Back,
@@ -38,7 +38,7 @@ impl TableWatch {
     }
 }
 
-/// The leases of ten seconds are over by then. A table of the same name that is made within this time is used.
+/// Leases of ten seconds have expired by then. A table of the same name that is created within this time is used.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

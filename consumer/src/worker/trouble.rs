@@ -1,4 +1,4 @@
-//! What a worker does about trouble with one shard, one row or the table, by the rules of `docs/rules.md`.
+//! What a worker does about problems with one shard, one row or the table, by the rules of `docs/rules.md`.
 
 use std::sync::atomic::Ordering;
 
@@ -9,13 +9,13 @@ use crate::lease::{LeaseKey, LostReason, StoreError};
 use crate::watch::{FindingKind, Report};
 
 impl Keeper {
-    /// Notes how far a shard was brought that this worker has let go.
+    /// Records how a shard was left that this worker no longer holds.
     pub(super) fn note_left(&self, ended: &Ended) {
         let at_its_end =
             matches!(self.held.get(&ended.key), Some(Slot::Busy { finished }) if finished.load(Ordering::Relaxed));
         let leaves = self.shutdown.deadline().is_some() && !at_its_end;
         let released = ended.lost == LostReason::Released;
-        // A shard that failed has said so.
+        // A shard that failed is already reported.
         self.left.note(&ended.key.shard(), leaves, released, released && ended.failed.why().is_none());
     }
 
@@ -26,7 +26,7 @@ impl Keeper {
         self.hold.findings.report(Report::new(FindingKind::ShardParked, key, why, next).again_at(until));
     }
 
-    /// Reports a table that does not exist any more, and ends the worker when it stays away.
+    /// Reports a table that does not exist any more, and ends the worker if it stays so.
     pub(super) fn watch_table<T>(&mut self, answer: &Result<T, StoreError>) {
         let now = self.hold.clock.now();
         let table = self.hold.belonging.table();
@@ -48,7 +48,7 @@ impl Keeper {
         }
     }
 
-    /// Reports a row that names us and cannot be used, by the rule *one row*.
+    /// Reports a row that names this worker and cannot be used, by the rule *one row*.
     pub(super) fn left_alone(&mut self, key: LeaseKey, problem: &str) {
         let next = "not adopted until somebody corrects or deletes the row; looked at every 2 s";
         self.hold.findings.report(Report::new(FindingKind::RowUnusable, &key, problem, next));
@@ -56,7 +56,8 @@ impl Keeper {
         self.odd.insert(key);
     }
 
-    /// Reports leases that name us and whose lost shards the program still keeps, by the rule *one shard that is kept*.
+    /// Reports leases that name this worker and whose lost shards the program still keeps, by the rule *one shard that is
+    /// kept*.
     pub(super) fn note_kept(&self, named: &[LeaseKey]) {
         let (findings, long_ago) = (&self.hold.findings, self.hold.clock.now() - 2 * self.hold.duration);
         for (key, slot) in &self.held {
@@ -72,7 +73,7 @@ impl Keeper {
         }
     }
 
-    /// Forgets lost shards that the program has let go of.
+    /// Removes lost shards that the program has dropped.
     pub(super) fn forget_kept(&mut self) {
         let findings = &self.hold.findings;
         self.held.retain(|key, slot| {
@@ -84,14 +85,14 @@ impl Keeper {
         });
     }
 
-    /// Takes back what is known and said of leases that do not name this worker any more.
+    /// Removes state and findings of leases that do not name this worker any more.
     pub(super) fn note_named(&mut self, named: &[LeaseKey]) {
         self.discoverer.named(named);
         self.forget_odd(|key| named.contains(key));
         self.lookout.forget(|key| named.contains(key));
     }
 
-    /// Forgets rows that do not name us any more, as far as `still` does not say otherwise.
+    /// Removes the findings of unusable rows for which `still` is `false`: they do not name this worker any more.
     pub(super) fn forget_odd(&mut self, still: impl Fn(&LeaseKey) -> bool) {
         let findings = &self.hold.findings;
         self.odd.retain(|key| {

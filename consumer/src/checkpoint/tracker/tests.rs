@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// So many records with the numbers from `first` on, each a Kinesis record of its own.
+/// So many records, numbered from `first` on, each a Kinesis record of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Numbers {
     first: u64,
@@ -29,7 +29,7 @@ fn position(number: u64) -> Position {
     }
 }
 
-/// A tracker with deliveries of these lengths; the records have the positions 100, 101, and so on.
+/// Returns a tracker with deliveries of these lengths; the records have the positions 100, 101, and so on.
 fn tracker(lengths: &[u64]) -> Tracker<Numbers> {
     let mut tracker = Tracker::default();
     for len in lengths {
@@ -41,7 +41,7 @@ fn tracker(lengths: &[u64]) -> Tracker<Numbers> {
 
 #[test]
 fn a_gap_holds_the_position_back_until_it_is_filled() {
-    // S151: two batches, the second is done first.
+    // S151: of two batches, the second is done first.
     let mut tracker = tracker(&[3, 2]);
     assert_eq!(tracker.done(3..5), None);
     assert!(!tracker.is_done());
@@ -88,13 +88,13 @@ fn what_is_done_twice_counts_once() {
 
 #[test]
 fn nothing_delivered_is_nothing_undone() {
-    // S91: a shard without a record ends like others.
+    // S91: a shard without a record ends like any other.
     assert!(tracker(&[]).is_done());
 }
 
 proptest! {
-    /// Whatever is done in whatever order, in ranges that may overlap: the position is that of the last record before
-    /// the first one that is not done (C2), and no delivery is kept longer than needed.
+    /// Records become done in any order, in ranges that may overlap: the position is that of the last record before the first
+    /// unfinished one (C2), and no delivery is kept longer than needed.
     #[test]
     fn follows_the_contiguous_prefix(
         lengths in proptest::collection::vec(1_u64..6, 1..8),

@@ -1,26 +1,26 @@
-//! Who gets bytes next.
+//! The order in which shards get bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The books of the budget, and its rule:
+/// The accounts of the budget, and its rules:
 ///
-/// - a shard that holds nothing is served first come, first served, as soon as its bytes fit; a large ask leaves the last
-///   [`KEPT_BACK`] of the budget to small ones;
-/// - one that has waited for long (it is [urgent](Allocator::make_urgent)) is given what there is, in quarters, down to the least that it
-///   can use: shards whose user code stands still cannot keep the others from reading (the rule *the budget*);
-/// - a shard that holds something reads ahead only while half of the budget would stay free after it, and holds at most
-///   [`HELD_MAX`] answers: shards whose user code is slow cannot take all bytes from those whose user code is not;
-/// - when nothing is taken at all, any ask is granted, whatever its size.
+/// - A shard that holds nothing is served in order of arrival, as soon as its bytes fit. A large request leaves the last
+///   [`KEPT_BACK`] of the budget to small ones.
+/// - A request that has waited for long (it is [urgent](Allocator::make_urgent)) gets what is free, in quarters, down to the
+///   least that it can use. So shards with stalled user code cannot keep the others from reading (the rule *the budget*).
+/// - A shard that holds something reads ahead only while half of the budget would stay free afterwards, and holds at most
+///   [`HELD_MAX`] responses. So shards with slow user code cannot take all bytes from the others.
+/// - When nothing is in use, any request is granted, whatever its size.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Allocator {
     capacity: u64,
     used: u64,
     shares: BTreeMap<ShareId, ShareState>,
-    /// Asks of shards that hold nothing, in order of arrival.
+    /// Requests of shards that hold nothing, in order of arrival.
     needed: BTreeSet<(Ticket, ShareId)>,
-    /// Those of them that have waited for long.
+    /// Those of `needed` that have waited for long.
     urgent: BTreeSet<(Ticket, ShareId)>,
-    /// Asks of shards that hold something and may hold more.
+    /// Requests of shards that hold something and may hold more.
     ahead: BTreeSet<(Ticket, ShareId)>,
     next_ticket: Ticket,
 }
@@ -30,7 +30,7 @@ pub(super) struct ShareId(pub(super) u64);
 
 type Ticket = u64;
 
-/// A share that holds permits or asks for one.
+/// A share that holds permits or requests one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct ShareState {
     held: usize,
@@ -40,9 +40,9 @@ struct ShareState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Ask {
     ticket: Ticket,
-    /// The smallest grant that is of use.
+    /// The smallest useful grant.
     least: u64,
-    /// All that can be used.
+    /// The largest useful grant.
     want: u64,
     urgent: bool,
 }
@@ -70,7 +70,7 @@ impl Allocator {
         self.used
     }
 
-    /// A share asks for `want` bytes, or for `least` of them should it wait for long; this replaces what it asked before.
+    /// Records that a share requests `want` bytes, or at least `least` should it wait for long. Replaces its previous request.
     pub(super) fn ask(&mut self, share: ShareId, least: u64, want: u64) {
         let (least, want) = (least.min(self.capacity), want.min(self.capacity));
         let ask = Ask { ticket: self.next_ticket, least: least.min(want), want, urgent: false };
@@ -78,7 +78,7 @@ impl Allocator {
         self.change(share, |standing| standing.ask = Some(ask));
     }
 
-    /// The share's ask has waited for long: part of it will do.
+    /// Records that the share's request has waited for long: a part of it will do.
     pub(super) fn make_urgent(&mut self, share: ShareId) {
         self.change(share, |standing| {
             if let Some(ask) = &mut standing.ask {
@@ -100,7 +100,7 @@ impl Allocator {
         self.change(share, |standing| standing.held -= 1);
     }
 
-    /// Grants the next ask that may be granted now.
+    /// Grants the next request that may be granted now.
     pub(super) fn next_grant(&mut self) -> Option<Grant> {
         let need = |(share, ask): (ShareId, Ask)| Some((share, self.share_of(ask)?));
         let (share, bytes) = match self.first(&self.needed) {
@@ -118,7 +118,7 @@ impl Allocator {
         Some(Grant { share, bytes })
     }
 
-    /// What a share that holds nothing may have now.
+    /// Returns what a share that holds nothing may have now.
     fn share_of(&self, ask: Ask) -> Option<u64> {
         let free = self.capacity.saturating_sub(self.used);
         let kept_back = if ask.want > ask.least { self.capacity / KEPT_BACK } else { 0 };
@@ -133,7 +133,7 @@ impl Allocator {
         Some((share, self.shares.get(&share)?.ask?))
     }
 
-    /// Changes a share's standing and puts its ask where that belongs.
+    /// Changes a share's state and requeues its request accordingly.
     fn change(&mut self, share: ShareId, change: impl FnOnce(&mut ShareState)) {
         let standing = self.shares.entry(share).or_default();
         if let Some(ask) = standing.ask {
@@ -151,16 +151,16 @@ impl Allocator {
                 }
             }
             (1..HELD_MAX, Some(ask)) => drop(self.ahead.insert((ask.ticket, share))),
-            // Enough is waiting for this shard's user code; its ask rests until some of it is done.
+            // Enough is waiting for this shard's user code; its request rests until some of it is done.
             _ => {}
         }
     }
 }
 
-/// One answer in the processor's hands, one ready for it, one under way: enough that neither side waits for the other.
+/// One response in processing, one ready, one being read: enough that neither side waits for the other.
 const HELD_MAX: usize = 3;
 
-/// The part of the budget that is kept for small asks: an eighth, which is six reads of one record of the default 128 MiB.
+/// The part of the budget that is kept for small requests: an eighth, which is six reads of one record of the default 128 MiB.
 const KEPT_BACK: u64 = 8;
 
 #[cfg(test)]
@@ -178,13 +178,13 @@ mod tests {
         let mut allocator = Allocator::new(100);
         allocator.ask(ShareId(1), 40, 40);
         assert_eq!(granted(&mut allocator), [(1, 40)]);
-        // One that holds something wants to read ahead, two need something.
+        // A shard that holds something wants to read ahead; two shards hold nothing.
         allocator.ask(ShareId(1), 5, 5);
         allocator.ask(ShareId(2), 70, 70);
         allocator.ask(ShareId(3), 10, 10);
-        // The larger one was first, and nobody may pass it.
+        // The larger request came first, and no other may pass it.
         assert_eq!(granted(&mut allocator), []);
-        // With its answer done, the first shard holds nothing again, and stands at its old place in the row.
+        // With its response processed, the first shard holds nothing again, and has its old place in the queue.
         allocator.release(ShareId(1), 40);
         assert_eq!(granted(&mut allocator), [(1, 5), (2, 70), (3, 10)]);
     }
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(granted(&mut allocator), [(1, 1)]);
     }
 
-    /// Q13: shards that stand still hold nearly all.
+    /// Q13: stalled shards hold nearly all bytes.
     #[test]
     fn an_ask_that_waits_for_long_is_given_a_part() {
         let mut allocator = Allocator::new(128);
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(granted(&mut allocator), [(2, 5)]);
         allocator.make_urgent(ShareId(1));
         assert_eq!(granted(&mut allocator), [(1, 3), (3, 4)]);
-        // Whatever they ask: never more than there is.
+        // Never more than the budget is granted.
         for share in 4..20 {
             allocator.ask(ShareId(share), 2, 24);
             allocator.make_urgent(ShareId(share));
@@ -254,7 +254,7 @@ mod tests {
         let mut allocator = Allocator::new(100);
         allocator.ask(ShareId(1), 1000, 1000);
         assert_eq!(granted(&mut allocator), [(1, 100)]);
-        // The answer was larger still.
+        // The response was even larger.
         allocator.settle(100, 700);
         allocator.ask(ShareId(2), 1, 1);
         assert_eq!(granted(&mut allocator), []);
@@ -265,8 +265,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever shards ask, hold and let go: the budget holds as long as answers are as expected, every ask is granted
-        /// once the others let go, and the books are empty in the end.
+        /// Random requests, grants and releases. The budget holds while responses are as large as expected. Every request is
+        /// granted once the other shards release theirs. In the end nothing is in use.
         #[test]
         fn never_over_the_budget_and_nobody_starves(
             steps in proptest::collection::vec((0_u64..6, 0_u64..130, any::<bool>(), any::<bool>()), 1..200)

@@ -17,7 +17,7 @@ fn kinesis_record(number: u64, key: &str, data: Bytes) -> KinesisRecord {
         .expect("all that is required is there")
 }
 
-/// An aggregate of records with these keys; their data is the key again.
+/// Returns an aggregate of records with these keys; their data is the key again.
 fn aggregate(keys: &[&str]) -> Bytes {
     let mut aggregator = Aggregator::new(100_000);
     for key in keys {
@@ -34,7 +34,7 @@ fn position(number: u64, sub_sequence: u64) -> Position {
     Position { sequence_number: number.to_string().parse().expect("a number"), sub_sequence, shard: SHARD.into() }
 }
 
-/// The positions of what comes out, and the keys.
+/// Returns the positions and keys of the delivered records.
 fn deaggregate(deaggregator: &mut Deaggregator, records: Vec<KinesisRecord>) -> (Vec<(String, String)>, Deaggregated) {
     let deaggregated = deaggregator.deaggregate(records).expect("numbers");
     let shown = deaggregated.records.iter().map(|r| (r.position().to_string(), r.partition_key().to_owned())).collect();
@@ -147,7 +147,7 @@ fn one_key_outside_of_the_range_drops_the_whole_aggregate() {
     assert_eq!(deaggregated.counts.misrouted_records, 3);
 }
 
-/// Q7: the KCL delivered a prefix of an aggregate that is damaged for us, and stored how far it had come.
+/// Q7: the KCL delivered a prefix of an aggregate that we find damaged, and stored a checkpoint inside it.
 #[test]
 fn a_checkpoint_inside_of_what_is_no_whole_aggregate_delivers_it_again_once() {
     let mut damaged = aggregate(&["x", "y", "z"]).to_vec();
@@ -156,7 +156,7 @@ fn a_checkpoint_inside_of_what_is_no_whole_aggregate_delivers_it_again_once() {
         let mut deaggregator = deaggregating(None, Some(position(8, 2)));
         let record = kinesis_record(8, "a", data);
         assert_eq!(deaggregate(&mut deaggregator, vec![record.clone()]).0, shown(&[("8/0", "a")]));
-        // The service repeats itself, and within an epoch positions strictly increase (C3).
+        // The service repeats a record; within an epoch positions strictly increase (C3).
         let next = kinesis_record(9, "b", Bytes::from_static(b"b"));
         assert_eq!(deaggregate(&mut deaggregator, vec![record, next]).0, shown(&[("9/0", "b")]));
     }

@@ -26,7 +26,7 @@ fn own() -> ShardId {
     ShardId::from("own")
 }
 
-/// A reader that has an iterator and is to go on after number 10.
+/// Returns a reader that has an iterator and continues after number 10.
 fn reading() -> Polling {
     Polling { iterator: Some("i1".to_owned()), ..Polling::starting(StartPosition::After(number(10)), 1000 * MS, at(0)) }
 }
@@ -44,7 +44,7 @@ fn gets_an_iterator_then_records() {
     let mut polling = Polling::starting(StartPosition::TrimHorizon, 1000 * MS, at(5));
     assert_eq!((polling.step(), polling.ready()), (Step::GetIterator(StartPosition::TrimHorizon), at(5)));
     polling.iterator("i1".to_owned(), SystemTime::UNIX_EPOCH);
-    // The first answer can be as large as any.
+    // The first response can be as large as any.
     assert_eq!(polling.step(), Step::GetRecords { iterator: "i1".to_owned(), expected: LARGEST_ANSWER });
     assert_eq!(polling.answered(at(5), at(25), records(11)), Ok(()));
     assert_eq!(
@@ -65,7 +65,7 @@ fn polls_at_once_while_behind_and_never_more_than_five_times_a_second() {
     let behind = |answer: Answered| Answered { behind_latest: Some(MS), ..answer };
     assert_eq!(polling.answered(at(1000), at(1050), behind(records(11))), Ok(()));
     assert_eq!(polling.ready(), at(1200));
-    // An answer that took its time is followed at once, with records or without.
+    // A slow response is followed by the next call at once, with records or without.
     assert_eq!(polling.answered(at(1200), at(1900), behind(records(12))), Ok(()));
     assert_eq!(polling.ready(), at(1900));
     assert_eq!(polling.answered(at(1900), at(2500), behind(answer())), Ok(()));
@@ -98,7 +98,7 @@ fn a_service_that_does_not_say_how_far_behind_is_asked_again_at_once_after_recor
     assert_eq!(polling.ready(), at(800));
 }
 
-/// C9: what can have been written since the last answer, and what that left behind.
+/// C9: the bytes that were left behind by the last response, plus those that can have been written since.
 #[test]
 fn an_answer_can_hold_what_was_written_since_the_last_one() {
     let mut polling = reading();
@@ -192,7 +192,7 @@ fn an_open_shard_is_not_at_its_end_whatever_the_service_says() {
     assert_eq!(polling.listed(&own(), &listing, true, at(0), 70 * MS), Ok(()));
     assert_eq!(polling, Polling { iterator: None, ready: at(200), idle: 400 * MS, opens: 1, ..reading() });
     assert_eq!(polling.step(), Step::GetIterator(StartPosition::After(number(10))));
-    // Later and later, as a shard without records is asked.
+    // Later and later, like the pauses of a shard without records.
     for (asked, ready) in [(1000, 1400), (2000, 2800), (3000, 4000), (5000, 6000)] {
         polling.unconfirmed = Some(Unconfirmed::End);
         assert_eq!(polling.listed(&own(), &listing, true, at(asked), 70 * MS), Ok(()));
@@ -200,7 +200,7 @@ fn an_open_shard_is_not_at_its_end_whatever_the_service_says() {
     }
 }
 
-/// A reader whose iterator was refused asks which stream this is before anything else.
+/// A reader whose iterator was refused first confirms the stream.
 #[test]
 fn what_was_refused_is_asked_of_no_other_stream() {
     for failure in [Failure::NotFound, Failure::InvalidArgument] {
@@ -210,7 +210,7 @@ fn what_was_refused_is_asked_of_no_other_stream() {
         polling.confirmed();
         assert!(matches!(polling.step(), Step::List | Step::GetIterator(_)));
     }
-    // An iterator grows old, and a call fails, in a stream that is well.
+    // An iterator expires, and a call fails, while the stream is unchanged.
     for failure in [Failure::Expired, Failure::Throttled, Failure::Transient] {
         let mut polling = reading();
         polling.records_failed(at(7), failure, MS);
@@ -238,7 +238,7 @@ fn a_number_below_the_shard_is_of_another_stream() {
     let listing = [shard("own", &[], 11, false)];
     let foreign = Box::new(Foreign { place: number(10), starting: number(11) });
     assert_eq!(polling.listed(&own(), &listing, true, at(0), MS), Err(foreign.clone()));
-    // It stays so.
+    // The result stays the same.
     assert_eq!(polling.listed(&own(), &listing, true, at(0), MS), Err(foreign));
 }
 
@@ -258,7 +258,7 @@ fn a_number_that_has_expired_is_followed_by_the_oldest_record() {
 
 #[test]
 fn a_number_beyond_what_the_shard_holds_is_of_another_stream() {
-    // S133: the checkpoints of one stream, used on another one that is younger or older, must not hide its records.
+    // S133: checkpoints of one stream, used on another one that is younger or older, must not hide its records.
     let mut polling = Polling::starting(StartPosition::At(number(1000)), 1000 * MS, at(0));
     polling.iterator_failed(at(0), Failure::InvalidArgument, false, MS);
     polling.confirmed();

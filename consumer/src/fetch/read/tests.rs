@@ -12,7 +12,7 @@ use crate::record::Position;
 
 const SHARD: &str = "shardId-000000000000";
 
-/// A reader at work, on the network of the worker `w`.
+/// A running reader, on the network of the worker `w`.
 struct Reading {
     fetched: mpsc::Receiver<Fetched>,
     budget: Budget,
@@ -59,7 +59,7 @@ impl Reading {
         }
     }
 
-    /// The data of the next records, in order, so many that nothing else comes for ten seconds.
+    /// Returns the data of the next records, in order, until none comes for ten seconds.
     async fn data(&mut self) -> Vec<String> {
         let mut data = Vec::new();
         while let Ok(Some(fetched)) = timeout(Duration::from_secs(10), self.fetched.recv()).await {
@@ -70,7 +70,7 @@ impl Reading {
     }
 }
 
-/// Of a table in memory that is this stream's.
+/// Returns a table in memory that is this stream's.
 async fn belonging(discover: Arc<Discover>, clock: Arc<Clock>) -> Arc<Belonging> {
     let identity = discover.identity().await;
     let (store, findings) = (Arc::new(MemoryLeaseStore::new()), Findings::new(Arc::clone(&clock), "w"));
@@ -88,7 +88,7 @@ async fn cloud_of(shards: i32) -> (Cloud, CloudStream) {
     (cloud, stream)
 }
 
-/// A reader of the shard that has called nothing yet.
+/// Returns a reader of the shard that has made no call yet.
 async fn reader_of(cloud: &Cloud) -> Reader {
     let stream = Stream::new(&cloud.connect("w").await.kinesis, "clicks");
     let (clock, discover) =
@@ -130,7 +130,7 @@ async fn reads_what_is_there_then_what_comes() {
         let put = stream.put("k", "c").await;
         let before = cloud.clock().elapsed();
         assert_eq!(reading.batch().await.last().sequence_number.as_str(), put.sequence_number);
-        // The longest pause, and the call.
+        // The longest pause, plus the call.
         assert!(cloud.clock().elapsed() - before <= Duration::from_millis(1010));
     }
     assert_eq!(reading.counters.read().records, 32);
@@ -144,7 +144,7 @@ async fn keeps_to_five_calls_a_second_and_to_one_when_idle() {
     cloud.clear_calls("w");
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!((59..=61).contains(&cloud.calls("w").count("GetRecords")));
-    // With something to read at every call, as fast as the service allows.
+    // With records at every call, as fast as the service allows.
     let writing = async {
         for n in 0..600 {
             stream.put("k", n.to_string()).await;
@@ -191,7 +191,7 @@ async fn a_split_ends_the_shard_after_its_last_record_with_both_children() {
         assert_eq!((child.range.start.as_u128(), child.range.end.as_u128()), shard.hash_keys.into_inner());
     }
     assert!(reading.fetched.recv().await.is_none());
-    // One look: an answer alone is no proof of children.
+    // One listing: a response alone is no proof of children.
     assert_eq!(cloud.calls("w").count("ListShards"), 1);
 }
 
@@ -243,7 +243,7 @@ async fn an_iterator_that_expires_while_the_processor_is_slow_is_replaced() {
         stream.put("k", n.to_string()).await;
     }
     let mut reading = Reading::start(&cloud, Checkpoint::TrimHorizon).await;
-    // Three batches are all that a shard may hold; the fourth call waits, and its iterator grows old.
+    // Three batches are all that a shard may hold; the fourth call waits, and its iterator expires.
     let held = [reading.batch().await, reading.batch().await, reading.batch().await];
     tokio::time::sleep(Duration::from_secs(400)).await;
     assert!(reading.fetched.try_recv().is_err());
@@ -326,7 +326,7 @@ async fn a_stream_that_is_gone_ends_no_shard() {
     assert_eq!(reading.batch().await.records().len(), 1);
     cloud.outside().kinesis.delete_stream().stream_name("clicks").send().await.expect("deleting");
     assert!(timeout(Duration::from_secs(3600), reading.fetched.recv()).await.is_err());
-    // Asked again and again, but not all the time.
+    // Listed again and again, with pauses.
     assert!(cloud.calls("w").count("ListShards") < 3600);
 }
 
@@ -356,7 +356,7 @@ async fn answers_are_counted_against_the_budget_until_their_batch_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_number_that_is_none_is_asked_for_again_and_never_passed_over() {
-    // Not from the service, which has no such numbers; from a stand-in that answers like it.
+    // The service has no such numbers: a stand-in returns them.
     let bad = GetRecordsOutput::builder()
         .records(
             aws_sdk_kinesis::types::Record::builder()
@@ -377,7 +377,7 @@ async fn a_number_that_is_none_is_asked_for_again_and_never_passed_over() {
     assert!(matches!(reader.polling.step(), Step::GetRecords { iterator, .. } if iterator == "i1"));
 }
 
-/// Q53: an answer that names children is no proof of them, and none that the shard is at its end.
+/// Q53: a response that names children proves neither that they exist nor that the shard is at its end.
 #[tokio::test(start_paused = true)]
 async fn what_an_answer_says_of_the_end_is_looked_up() {
     for (is_split, parent) in [(true, SHARD), (false, SHARD), (false, "shardId-000000000097")] {
@@ -411,7 +411,7 @@ async fn what_an_answer_says_of_the_end_is_looked_up() {
     }
 }
 
-/// Row 11 of `shard-end`: a listing that fails says nothing, however often.
+/// Row 11 of `shard-end`: a listing that fails settles nothing, however often.
 #[tokio::test(start_paused = true)]
 async fn an_end_is_looked_up_until_the_listing_answers() {
     let (cloud, stream) = cloud_of(1).await;
@@ -427,7 +427,7 @@ async fn an_end_is_looked_up_until_the_listing_answers() {
     assert_eq!(ended.iter().map(|child| child.id.to_string()).collect::<Vec<_>>(), children);
 }
 
-/// The listing is older than the end, which the answer knows already.
+/// The listing is older than the end of the shard, which the response shows already.
 #[tokio::test(start_paused = true)]
 async fn an_end_that_the_listing_does_not_know_yet_is_looked_up_once_a_second() {
     let (cloud, stream) = cloud_of(1).await;

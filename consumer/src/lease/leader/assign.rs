@@ -1,4 +1,4 @@
-//! Who gets which lease: the leader's decisions, by what it has seen move.
+//! The assignment of leases: the leader's decisions, based on which rows it has seen change.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,11 +15,11 @@ mod fleet;
 mod refusals;
 mod watched;
 
-/// What a leader knows of the table, and what it makes of it.
+/// A leader's knowledge of the table, and its decisions.
 ///
-/// Time is this process's own: a lease has run out when its counter has stood still for a lease duration while we
-/// looked on, a worker lives while its row or one of its counters moves. Nobody's wall clock is compared with ours, but
-/// for a row that is seen for the first time.
+/// All times are this process's own. A lease has expired when its counter has not moved for a lease duration while we watched
+/// it. A worker is alive while its row or one of its counters moves. Wall clocks are compared only for a row that is seen for
+/// the first time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Assignment {
     me: WorkerId,
@@ -34,30 +34,30 @@ pub(crate) struct Assignment {
 /// A change of owner to write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Move {
-    /// A lease that nobody holds any more: `seen` has the counter at which it stood still. Or one that a hand-off left
-    /// hanging, at whatever counter.
+    /// Assigns a lease without a holder, with `seen` at the counter that stopped moving. Or assigns a lease from a hand-off
+    /// that did not finish, at any counter.
     Assign { key: LeaseKey, seen: Seen, to: WorkerId },
-    /// A lease that its owner holds: the owner finishes with it first.
+    /// Hands over a lease that its owner holds: the owner finishes with it first.
     HandOff { key: LeaseKey, from: WorkerId, to: WorkerId },
 }
 
-/// What a round comes to.
+/// The result of a round.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Round {
     pub(crate) moves: Vec<Move>,
-    /// Leases for which no worker has room: nobody reads these shards.
+    /// Leases for which no worker has room: these shards are not read.
     pub(crate) spill: Vec<LeaseKey>,
     /// Leases that have been released without progress more than once.
     pub(crate) refused: Vec<Refused>,
 }
 
-/// A lease that nobody keeps.
+/// A lease that no worker keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) key: LeaseKey,
-    /// How often it was released.
+    /// How often the lease was released.
     pub(crate) times: u32,
-    /// When it goes again to a worker that has released it.
+    /// When it may be assigned again to a worker that has released it.
     pub(crate) again_at: Tick,
 }
 
@@ -67,14 +67,14 @@ impl Assignment {
         Self { me, duration, max_leases, leases: BTreeMap::new(), fleet }
     }
 
-    /// With the hand-off time of our own settings: the least that a worker gets that announces none.
+    /// Sets the hand-off time of this worker's settings: the least for a worker that announces none.
     pub(crate) const fn with_handoff_time(mut self, own: Duration) -> Self {
         self.fleet.expect_handoff_time(own);
         self
     }
 
-    /// Records the table as just read: `now` is after the read. `wall_clock` is ours; it serves for rows seen for the
-    /// first time only.
+    /// Applies the table as just read: `now` is after the read. `wall_clock` is this worker's, and used only for rows that are
+    /// seen for the first time.
     pub(crate) fn observe(&mut self, now: Tick, wall_clock: UnixSeconds, rows: &Rows) {
         self.fleet.observe(now, wall_clock, &rows.workers);
         self.leases.retain(|key, _| rows.leases.binary_search_by(|lease| lease.key.cmp(key)).is_ok());
@@ -89,8 +89,8 @@ impl Assignment {
         }
     }
 
-    /// Decides who gets what. `now` is from before the last read: what it showed may have changed while it went on, so
-    /// that nothing stood still for longer than that.
+    /// Decides the assignments. `now` is from before the last read: a counter may have moved during the read, so it is known to
+    /// be unchanged only until then.
     pub(crate) fn round(&mut self, now: Tick) -> Round {
         self.suspect_owners(now);
         let mut loads = self.loads(now);
@@ -119,12 +119,12 @@ impl Assignment {
         }
     }
 
-    /// Whether a worker has not been seen to live for as long as one can be taken for alive.
+    /// Returns `true` if a worker has shown no heartbeat for as long as one can count as alive.
     pub(crate) fn is_dead(&self, now: Tick, worker: &WorkerId) -> bool {
         self.fleet.is_dead(now, worker)
     }
 
-    /// When the next lease will have run out if nothing moves, after a round at `now`.
+    /// Returns when the next lease expires if nothing moves, after a round at `now`.
     pub(crate) fn next_expiry(&self, now: Tick) -> Option<Tick> {
         let unfinished = self.leases.values().filter(|watched| !watched.is_settled());
         let refused =
@@ -134,7 +134,7 @@ impl Assignment {
         ends.flatten().filter(|end| *end > now).min()
     }
 
-    /// The workers that can be given leases.
+    /// Returns the workers that can be assigned leases, with their loads.
     fn loads(&self, now: Tick) -> Loads {
         let able = self.fleet.able(now).map(|worker| {
             let (sure, just_seen) = (self.fleet.is_sure(now, worker), self.fleet.was_just_seen(now, worker));
@@ -149,7 +149,8 @@ impl Assignment {
         Loads { loads, max: self.max_leases }
     }
 
-    /// A worker that let a lease run out may be dead, though its row looks alive for a minute still.
+    /// Suspects the owners of leases that have just expired: such a worker may be dead, although its row looks alive for
+    /// another minute.
     fn suspect_owners(&mut self, now: Tick) {
         for watched in self.leases.values_mut().filter(|watched| !watched.is_settled()) {
             if watched.has_just_run_out(now, self.duration)
@@ -161,33 +162,33 @@ impl Assignment {
         }
     }
 
-    /// Whether nobody holds the lease.
+    /// Returns `true` if no worker holds the lease.
     fn is_free(&self, now: Tick, watched: &Watched) -> bool {
         watched.actual_owner().is_none()
             || self.given_up_at(now, watched).is_some_and(|at| at <= now)
             || watched.has_run_out(now, self.duration)
     }
 
-    /// When a worker is given up that was given this lease and has not been seen to write to it: it has left or died, or does
-    /// not show the life that it shows by its own word.
+    /// Returns when to stop waiting for the worker that was assigned this lease and has not been seen to write to it: it has
+    /// left or crashed, or has missed the heartbeat interval that it announced.
     fn given_up_at(&self, now: Tick, watched: &Watched) -> Option<Tick> {
         let holder = watched.actual_owner().filter(|_| watched.is_awaited())?;
         let gone = if self.fleet.is_able(now, holder) { self.fleet.silent_at(holder)? } else { now };
         Some(gone.max(watched.takeable_at(self.duration)))
     }
 
-    /// Gives free leases to the workers with the fewest, those that waited longest first.
+    /// Assigns free leases to the workers with the fewest leases, the longest waiting leases first.
     fn place_free(&self, now: Tick, loads: &mut Loads, round: &mut Round) {
         let is_free = |(_, watched): &(&LeaseKey, &Watched)| !watched.is_settled() && self.is_free(now, watched);
         let mut free: Vec<(&LeaseKey, &Watched)> = self.leases.iter().filter(is_free).collect();
         free.sort_by_key(|(key, watched)| (watched.last_moved(), *key));
         for (key, watched) in free {
             let before = watched.actual_owner();
-            // A lease on its way stays on its way.
+            // A hand-off keeps its target.
             let target = watched.target().filter(|target| Some(*target) != before && loads.has_room(target)).cloned();
             let refusals = watched.refusals();
             let Some(to) = target.or_else(|| loads.least_refusing(before, refusals)) else {
-                // When the last worker leaves, nobody is there whose room could be too small.
+                // When the last worker leaves, there is no worker left that could lack room.
                 if !loads.loads.is_empty() {
                     round.spill.push(key.clone());
                 }
@@ -197,14 +198,14 @@ impl Assignment {
                 continue;
             }
             loads.add(&to, refusals);
-            // A write would only disturb its owner, should that still hold it: an owner finds its own leases.
+            // If the owner still holds the lease, a write would only disturb it: an owner finds its own leases.
             if Some(&to) != before || watched.is_in_handoff() {
                 round.moves.push(Move::Assign { key: key.clone(), seen: watched.seen(), to });
             }
         }
     }
 
-    /// Ends hand-offs whose source lives but does not let go.
+    /// Ends hand-offs whose source is alive but does not release the lease.
     fn end_handoffs(&self, now: Tick, loads: &mut Loads, round: &mut Round) {
         for (key, watched) in &self.leases {
             if watched.is_settled() || self.is_free(now, watched) {
@@ -229,12 +230,12 @@ impl Assignment {
         }
     }
 
-    /// Moves leases from the workers with the most to those with the fewest, as long as that evens them out: with a
-    /// difference of one, a move would only turn it round.
+    /// Moves leases from the workers with the most to those with the fewest, as long as that evens them out. With a difference
+    /// of one, a move would only reverse it.
     fn balance(&self, now: Tick, loads: &mut Loads, round: &mut Round) {
         let mut movable: BTreeMap<&WorkerId, Vec<(Tick, &LeaseKey)>> = BTreeMap::new();
         for (key, watched) in &self.leases {
-            // One that has been released without progress does not count as load, and so does not move to even it out.
+            // A lease that was released without progress does not count as load, and so is not moved for balance.
             if let Some(since) = watched.movable_since(now, self.duration)
                 && watched.refusals().is_empty()
                 && !self.is_free(now, watched)
@@ -244,7 +245,7 @@ impl Assignment {
             }
         }
         for leases in movable.values_mut() {
-            // Popped from the end: the longest settled leaves first.
+            // Popped from the end: the lease held longest moves first.
             leases.sort_by(|a, b| b.cmp(a));
         }
         while let Some(to) = loads.least_just_seen() {
@@ -260,7 +261,7 @@ impl Assignment {
     }
 }
 
-/// The workers that can be given leases.
+/// The workers that can be assigned leases.
 #[derive(Debug)]
 struct Loads {
     loads: BTreeMap<WorkerId, Load>,
@@ -271,11 +272,11 @@ struct Loads {
 struct Load {
     /// The unfinished leases that it has, or will have once its hand-offs are done.
     leases: usize,
-    /// Those beside them that have been released without progress. They take room, and other leases do not move because of them.
+    /// Further leases that have been released without progress. They take room, and do not cause other leases to move.
     refused: usize,
-    /// It can be counted on.
+    /// `true` if its heartbeat is recent enough to count on the worker.
     sure: bool,
-    /// It has been seen to live in this round or the one before.
+    /// `true` if its heartbeat was seen in this round or the one before.
     just_seen: bool,
 }
 
@@ -291,13 +292,14 @@ impl Load {
 }
 
 impl Loads {
-    /// The worker with the fewest leases among those with room: one that surely lives if there is one, `last` only if
-    /// there is no other.
+    /// Returns the worker with the fewest leases among those with room. A worker with a recent heartbeat comes before others,
+    /// and `last` comes last.
     fn least(&self, last: Option<&WorkerId>) -> Option<WorkerId> {
         self.least_refusing(last, &Refusals::default())
     }
 
-    /// The same for a lease that some workers have released: to a worker that has not, else to the one that did so longest ago.
+    /// Does the same for a lease that some workers have released: prefers a worker that has not, then the one that did so
+    /// longest ago.
     fn least_refusing(&self, last: Option<&WorkerId>, refusals: &Refusals) -> Option<WorkerId> {
         let with_room = self.loads.iter().filter(|(_, load)| load.all() < self.max);
         let weight = |load: &Load| if refusals.is_empty() { load.leases } else { load.all() };
@@ -308,8 +310,8 @@ impl Loads {
             .map(|(worker, _)| worker.clone())
     }
 
-    /// The worker with the fewest leases among those that surely live and have room, as soon as it has just been seen. A lease
-    /// that somebody reads goes to no other: given to one that has died in the meantime it stands still until it runs out.
+    /// Returns the worker with the fewest leases among those with room, if its heartbeat was just seen. Otherwise a lease that
+    /// is being read could move to a crashed worker, and the shard would not be read until the lease expires.
     fn least_just_seen(&self) -> Option<WorkerId> {
         self.least(None).filter(|worker| self.loads.get(worker).is_some_and(|load| load.just_seen))
     }
@@ -322,14 +324,14 @@ impl Loads {
         self.loads.get(worker).map_or(0, |load| load.leases)
     }
 
-    /// Counts a lease with these refusals.
+    /// Counts a lease with these refusals for the worker.
     fn add(&mut self, worker: &WorkerId, refusals: &Refusals) {
         if let Some(load) = self.loads.get_mut(worker) {
             load.add(refusals);
         }
     }
 
-    /// Counts a lease of the one for the other.
+    /// Counts one lease of `from` for `to` instead.
     fn move_one(&mut self, from: &WorkerId, to: &WorkerId) {
         if let Some(load) = self.loads.get_mut(from) {
             load.leases = load.leases.saturating_sub(1);

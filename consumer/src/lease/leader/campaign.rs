@@ -1,4 +1,4 @@
-//! The loop around the leader's lock: look, take, hold, release.
+//! The loop around the leader's lock: read, take, hold, release.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Campaign {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let (mut next, resign) = (self.clock.now(), Arc::clone(&self.resign));
         loop {
-            // The stop first: a heartbeat on the way out would make the next leader wait.
+            // The stop first: a heartbeat after it would make the next leader wait.
             let resigns = tokio::select! { biased;
                 stopped = stop.wait_for(|stop| *stop) => {
                     drop(stopped);
@@ -67,7 +67,7 @@ impl Campaign {
         self.release().await;
     }
 
-    /// A heartbeat or a look; returns when the next is due.
+    /// Sends a heartbeat or reads the lock; returns when the next step is due.
     async fn step(&mut self) -> Tick {
         let sent = self.clock.now();
         let mut rng = self.rng.clone();
@@ -91,7 +91,7 @@ impl Campaign {
         self.lock.runs_out().filter(|out| *out > now).map_or(look, |out| look.min(out))
     }
 
-    /// Looks at the lock, and takes it if it can be taken. Whether that failed for its moment.
+    /// Reads the lock, and takes it if it can be taken. Returns `true` if that failed for now.
     async fn look(&mut self) -> bool {
         let found = match timeout(CALL, self.store.leader()).await {
             Ok(Ok(found)) => found,
@@ -138,7 +138,7 @@ impl Campaign {
         });
     }
 
-    /// Deletes the lock, so that the next worker leads with its next look.
+    /// Deletes the lock, so that the next worker to read it leads.
     async fn release(&self) {
         self.role.send_replace(LeaderRole::Following);
         for lock in self.lock.ours() {
@@ -152,7 +152,7 @@ impl Campaign {
     }
 }
 
-/// A random UUID, as the lock client of the KCL writes it.
+/// Returns a random UUID, in the format of the KCL's lock client.
 fn version(rng: &mut fastrand::Rng) -> String {
     let bits = rng.u128(..);
     let [time_low, time_mid, time_high, clock, node] =
@@ -160,15 +160,15 @@ fn version(rng: &mut fastrand::Rng) -> String {
     format!("{time_low:08x}-{time_mid:04x}-4{:03x}-{:04x}-{node:012x}", time_high & 0xfff, 0x8000 | (clock & 0x3fff))
 }
 
-/// A dead leader is followed after this and two looks; the KCL's 120 s are what its users suffer from most.
+/// A crashed leader is replaced after this and two reads. In the KCL this takes 120 s, which its users suffer from most.
 pub(super) const LOCK_DURATION: Duration = Duration::from_secs(10);
-/// How often a candidate looks, give or take a tenth, so that candidates that started together do not look together.
+/// How often a candidate reads the lock, plus or minus a tenth, so that candidates that started together do not read together.
 const LOOK: Duration = Duration::from_secs(2);
-/// Who could not lead leaves the lock to others for two of their looks. Where there are no others, it tries again.
+/// A worker that could not lead leaves the lock to others for two of their reads. If there are no others, it tries again.
 const AWAY: Duration = Duration::from_secs(5);
-/// A heartbeat without an answer after this is tried again: three fit into a lock's life.
+/// A heartbeat without a response is repeated after this: three fit into a lock's duration.
 const CALL: Duration = Duration::from_secs(2);
-/// The pause after a heartbeat, or a take, that failed.
+/// The pause after a heartbeat or a take that failed.
 const RETRY: Duration = Duration::from_millis(200);
-/// Sets the random numbers here apart from those of the worker's other tasks.
+/// Separates the random numbers here from those of the worker's other tasks.
 const SEED: u64 = 0x6c65_6164;

@@ -1,11 +1,10 @@
-//! Which leases of finished shards have served their purpose.
+//! Which leases of finished shards are no longer needed.
 //!
-//! A finished lease must stay until its children have made progress: until then it is what says that they may start,
-//! and what they are made from should their leases be lost. It goes after the leases of its own parents, so that what
-//! is in the table is always the lower end of a line.
+//! A finished lease must stay until its children have made progress: it says that they may start, and they are created from it
+//! if their leases are lost. It is deleted after its parents' leases, so that the table always holds the lower end of a line.
 //!
-//! The leader deletes, in its rounds: it has the table and the listing at hand, and finished leases cost a renewal
-//! every few seconds each. A worker under a Java leader, which leaves this to the owners, does it for its own leases by
+//! The leader deletes in its rounds: it has the table and the listing, and each finished lease costs a renewal every few
+//! seconds. A Java leader leaves this to the owners; under one, a worker deletes its own leases by
 //! [`delete_if_done`](crate::lease::holder::cleanup::delete_if_done).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,9 +14,9 @@ use crate::lease::table::parents::missing_of;
 use crate::lease::table::store::Rows;
 use crate::shard::{ListedShard, ShardId};
 
-/// The leases that may be deleted, parents before their children: each only after those before it are gone.
+/// Returns the leases that may be deleted, parents before their children: each only after those before it are deleted.
 ///
-/// `listing` is complete, or `None` if the stream was not listed of late; without it, what it could say is taken for unknown. `expired`: the
+/// `listing` is complete, or `None` if the stream was not listed recently; then its content counts as unknown. `expired`: the
 /// shards that have provably expired (rule `expiry`).
 pub(crate) fn deletable(rows: &Rows, listing: Option<&[ListedShard]>, expired: &BTreeSet<ShardId>) -> Vec<LeaseKey> {
     let view = View::new(rows, listing, expired);
@@ -43,9 +42,9 @@ pub(crate) fn deletable(rows: &Rows, listing: Option<&[ListedShard]>, expired: &
 struct View<'a> {
     leases: BTreeMap<ShardId, &'a Lease>,
     unreadable: BTreeSet<ShardId>,
-    /// The children that the listing, or a lease of theirs, names for a shard.
+    /// The children of a shard that the listing, or a child's lease, names.
     children: BTreeMap<&'a ShardId, BTreeSet<ShardId>>,
-    /// Shards whose leases an operator has deleted: they are to be read.
+    /// Shards whose leases an operator has deleted: they must be read.
     missing: BTreeSet<ShardId>,
     expired: &'a BTreeSet<ShardId>,
 }
@@ -68,7 +67,7 @@ impl<'a> View<'a> {
         Self { leases, unreadable, children, missing, expired }
     }
 
-    /// Whether nobody needs the lease any more, its parents' aside.
+    /// Returns `true` if the lease is not needed any more, regardless of its parents' leases.
     fn is_done_with(&self, lease: &Lease) -> bool {
         let id = lease.key.shard();
         if !lease.checkpoint.is_shard_end() {
@@ -89,7 +88,7 @@ impl<'a> View<'a> {
                 .all(|child| self.leases.get(*child).map_or_else(|| self.is_past(child), |child| child.has_progress()))
     }
 
-    /// Whether a shard without a lease has had one: a descendant of its has one.
+    /// Returns `true` if a shard without a lease has had one: one of its descendants has a lease.
     fn is_past(&self, id: &ShardId) -> bool {
         if self.unreadable.contains(id) || self.missing.contains(id) {
             return false;
@@ -110,7 +109,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// What has expired if a second listing agrees.
+/// Returns the shards that have expired if a second listing agrees.
 #[cfg(test)]
 pub(crate) fn lacked(rows: &Rows, listing: &[ListedShard]) -> BTreeSet<ShardId> {
     use crate::shard::absence::LookUp;

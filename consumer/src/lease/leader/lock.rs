@@ -1,30 +1,30 @@
-//! The leader's lock as a state: when to look, when to take it, and how long it is ours.
+//! The leader's lock as a state: when to read it, when to take it, and how long this worker holds it.
 
 use std::time::Duration;
 
 use crate::clock::Tick;
 use crate::lease::{LeaderLock, WorkerId};
 
-/// One worker's role towards the lock. Nothing in the lock is a time of day: a candidate takes it after it has
-/// watched one version for the duration that the lock names, by its own clock; the holder gives up before that, counted
-/// from the sending of its last accepted write.
+/// One worker's view of the lock. Nothing in the lock is a time of day. A candidate takes the lock after it has seen one
+/// version unchanged for the duration that the lock names, by its own clock. The holder stops before that, counted from the
+/// sending of its last accepted write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leadership {
     me: WorkerId,
     duration: Duration,
     state: State,
-    /// A take that ended without an answer. Its version is used again, so that whichever attempt takes effect, even
-    /// much later, is known for ours.
+    /// A take without a response. Its version is used again, so that the worker recognises the lock as its own whichever
+    /// attempt takes effect, even much later.
     attempt: Option<Attempt>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum State {
-    /// Not looked yet, or lost it and do not know to whom.
+    /// Not read yet, or lost to an unknown worker.
     Unknown,
-    /// Somebody else's, seen in this version since then.
+    /// Another worker's, seen in this version since then.
     Watching { lock: LeaderLock, since: Tick },
-    /// Ours.
+    /// This worker's.
     Leading { held: Attempt, in_doubt: Option<Attempt> },
 }
 
@@ -40,7 +40,7 @@ struct Attempt {
 pub(crate) enum Outcome {
     /// The condition held.
     Accepted,
-    /// It did not.
+    /// The condition did not hold.
     Refused,
     /// Nothing was written.
     NotWritten,
@@ -48,7 +48,7 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
-/// What to do after a look.
+/// What to do after reading the lock.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Look {
     /// Nothing.
@@ -57,14 +57,15 @@ pub(crate) enum Look {
     Take { seen: Option<LeaderLock> },
 }
 
-/// What a worker is to the fleet.
+/// A worker's role in the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum LeaderRole {
-    /// Another leads.
+    /// Another worker leads.
     Following,
-    /// Another led, but has missed a heartbeat: look at the leases, so that we know which stand still if we take over.
+    /// Another worker led, but has missed a heartbeat. Read the leases, so that expired ones are known if this worker takes
+    /// over.
     Observing,
-    /// We lead, for so long.
+    /// This worker leads, until then.
     Leading { until: Tick },
 }
 
@@ -73,7 +74,7 @@ impl Leadership {
         Self { me, duration, state: State::Unknown, attempt: None }
     }
 
-    /// The lock was given up, or may have been.
+    /// Records that the lock was released, or may have been.
     pub(crate) fn forget(&mut self) {
         (self.state, self.attempt) = (State::Unknown, None);
     }
@@ -90,7 +91,7 @@ impl Leadership {
         }
     }
 
-    /// Records the lock as just read.
+    /// Applies the lock as just read.
     pub(crate) fn looked(&mut self, now: Tick, found: Option<LeaderLock>) -> Look {
         let Some(found) = found else {
             self.state = State::Unknown;
@@ -103,8 +104,8 @@ impl Leadership {
                 self.state = State::Leading { held: Attempt { lock, sent }, in_doubt: None };
                 return Look::Wait;
             }
-            // It was ours and we gave it up, or it became ours too late. Nobody has touched it since, for only we know
-            // this version: a write under that condition makes it ours again.
+            // This worker released the lock, or acquired it too late. It is unchanged since then, for only this worker knows
+            // this version. A write under that condition acquires it again.
             self.state = State::Watching { lock: found.clone(), since: now };
             return Look::Take { seen: Some(found) };
         }
@@ -117,13 +118,13 @@ impl Leadership {
         if run_out { Look::Take { seen: Some(found) } } else { Look::Wait }
     }
 
-    /// The lock to take, with a version of its own unless an attempt is in doubt.
+    /// Returns the lock to write for a take, with a new version unless an attempt is in doubt.
     pub(crate) fn next_take(&self, version: impl FnOnce() -> String) -> LeaderLock {
         let attempt = self.attempt.as_ref().map(|attempt| attempt.lock.clone());
         attempt.unwrap_or_else(|| self.lock(version()))
     }
 
-    /// Records how an attempt to take the lock, sent at `sent`, has ended.
+    /// Records the outcome of an attempt to take the lock, sent at `sent`.
     pub(crate) fn took(&mut self, sent: Tick, lock: LeaderLock, outcome: Outcome) {
         match outcome {
             Outcome::Accepted => {
@@ -133,12 +134,12 @@ impl Leadership {
             Outcome::Unknown => {
                 self.attempt.get_or_insert(Attempt { lock, sent });
             }
-            // Somebody was faster, or an attempt in doubt had worked: the next look tells.
+            // Another worker was faster, or an attempt in doubt had taken effect: the next read tells.
             Outcome::Refused | Outcome::NotWritten => {}
         }
     }
 
-    /// The lock that is ours and its next version, for a heartbeat. `None`: it is not ours (any more).
+    /// Returns the held lock and its next version, for a heartbeat; `None` if this worker does not hold it (any more).
     pub(crate) fn next_heartbeat(
         &self,
         now: Tick,
@@ -150,7 +151,7 @@ impl Leadership {
         Some((held.lock.clone(), next.unwrap_or_else(|| self.lock(version()))))
     }
 
-    /// Records how a heartbeat, sent at `sent`, has ended. Returns whether the lock has to be read to know who holds it.
+    /// Records the outcome of a heartbeat, sent at `sent`. Returns `true` if the lock must be read to find its holder.
     pub(crate) fn beat(&mut self, sent: Tick, next: LeaderLock, outcome: Outcome) -> bool {
         let State::Leading { held, in_doubt } = &mut self.state else { return false };
         match outcome {
@@ -172,7 +173,7 @@ impl Leadership {
         }
     }
 
-    /// When a heartbeat, or a look, is due; `None`: at once.
+    /// Returns when the next heartbeat is due; `None` if this worker does not hold the lock.
     pub(crate) fn next_heartbeat_at(&self) -> Option<Tick> {
         match &self.state {
             State::Leading { held, .. } => Some(held.sent + self.duration / HEARTBEATS),
@@ -180,7 +181,7 @@ impl Leadership {
         }
     }
 
-    /// When the lock that is being watched can be taken.
+    /// Returns when the watched lock can be taken.
     pub(crate) fn runs_out(&self) -> Option<Tick> {
         match &self.state {
             State::Watching { lock, since } => Some(*since + lock.duration),
@@ -188,12 +189,12 @@ impl Leadership {
         }
     }
 
-    /// The locks to release: one of these is in the table if it is ours.
+    /// Returns the locks to release: one of them is in the table if this worker holds the lock.
     pub(crate) fn ours(&self) -> impl Iterator<Item = &LeaderLock> {
         self.writes().map(|write| &write.lock)
     }
 
-    /// Our writes that may be what is in the table, each with when it was first sent.
+    /// Returns the writes of this worker that may be in the table, each with when it was first sent.
     fn writes(&self) -> impl Iterator<Item = &Attempt> {
         let (held, in_doubt) = match &self.state {
             State::Leading { held, in_doubt } => (Some(held), in_doubt.as_ref()),
@@ -211,13 +212,13 @@ impl Leadership {
     }
 }
 
-/// Three heartbeats in a lock's duration: two can be lost.
+/// Three heartbeats in a lock's duration: two can fail.
 const HEARTBEATS: u32 = 3;
-/// The part of the duration after which a holder gives up: a tenth is kept for clocks that run at different rates (up to
-/// 5 % each).
+/// The part of the duration after which a holder stops. A tenth is kept for clocks that run at different rates (up to 5 %
+/// each).
 const HOLD: f64 = 0.9;
-/// The part of a lock's duration after which a heartbeat has been missed. Ours come after a third, Java's after a
-/// quarter; a look may come a little after either.
+/// The part of a lock's duration after which a heartbeat has been missed. Our heartbeats come after a third, Java's after a
+/// quarter; a read may come a little after either.
 const MISSED: f64 = 0.4;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The leader's rounds: look at the table, name owners, delete what is finished; and now and then look at the stream.
+//! The leader's rounds: read the table, assign owners, delete finished leases; now and then, list the stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,16 +24,16 @@ pub(super) struct Rounds {
     role: watch::Receiver<LeaderRole>,
     assignment: Assignment,
     shards: Shards,
-    /// Leases that a look at the stream has just made, and when: a read of the table may not show them yet.
+    /// Leases that a sync has just created, and when: a read of the table may not show them yet.
     just_made: Vec<(Tick, Lease)>,
-    /// Whether the table has been read since this worker came up. One that never held a lease and never led would take a table
-    /// whose leases an operator has deleted for a new one.
+    /// `true` once the table has been read since this worker started. A worker that has never held a lease or led cannot tell a
+    /// new table from one whose leases an operator has deleted.
     has_looked: bool,
-    /// Whether the table's binding has been read since we began to lead.
+    /// `true` once the table's binding has been read since this worker began to lead.
     knows_the_table: bool,
-    /// Since when this worker leads and cannot read the table, or cannot find out whose it is.
+    /// Since when this worker leads without being able to read the table, or its binding.
     blind_since: Option<Tick>,
-    /// Notified when another worker had better lead.
+    /// Notified when another worker should lead.
     resign: Arc<Notify>,
     context: LeaderContext,
 }
@@ -66,7 +66,7 @@ impl Rounds {
                     None => std::future::pending().await,
                 }
             };
-            // What we are comes first: nothing is begun on an old footing. New leases before the round that gives them.
+            // The role first: no work begins under an outdated role. New leases come before the round that assigns them.
             tokio::select! { biased;
                 changed = self.role.changed() => match changed {
                     Ok(()) => next = self.stand(next),
@@ -82,7 +82,7 @@ impl Rounds {
         }
     }
 
-    /// Applies a change of our role in the election; returns when a round is due.
+    /// Applies a change of this worker's role; returns when a round is due.
     fn stand(&mut self, next: Option<Tick>) -> Option<Tick> {
         let role = *self.role.borrow_and_update();
         let now = self.context.hold.clock.now();
@@ -95,7 +95,7 @@ impl Rounds {
         }
         match role {
             LeaderRole::Following => next.filter(|_| !self.has_looked),
-            // One that has been observing goes on from what it knows.
+            // A worker that has been observing continues with what it knows.
             LeaderRole::Observing => next.or(Some(now)),
             LeaderRole::Leading { .. } if self.shards.are_looked_after() => next.or(Some(now)),
             LeaderRole::Leading { .. } => {
@@ -110,7 +110,7 @@ impl Rounds {
         matches!(*self.role.borrow(), LeaderRole::Leading { until } if now < until)
     }
 
-    /// Looks at the table, and acts on it if we lead. Returns when to look again.
+    /// Reads the table, and acts on it if this worker leads. Returns when to read it again.
     async fn round(&mut self) -> Option<Tick> {
         let clock = Arc::clone(&self.context.hold.clock);
         let asked = clock.now();
@@ -130,7 +130,7 @@ impl Rounds {
             return None;
         }
         self.add_just_made(asked, &mut rows);
-        // Only what can be used is assigned, balanced, cleaned up and synced: one bad row stops nothing else (C12).
+        // Only usable rows are assigned, balanced, cleaned up and synced: one bad row stops nothing else (C12).
         let judged = self.shards.judge(rows);
         self.assignment.observe(clock.now(), (self.context.wall_clock)(), &judged.usable);
         if self.leads() && self.is_our_table().await {
@@ -143,7 +143,8 @@ impl Rounds {
         Some(self.assignment.next_expiry(asked).map_or(next, |expiry| next.min(expiry)))
     }
 
-    /// A leader that cannot do its rounds, for its policy lacks Scan, say, would keep the lock and do nothing for it.
+    /// Gives up the lock if this worker has not been able to do its rounds for long, for example because its policy lacks Scan.
+    /// Otherwise it would hold the lock and do nothing.
     fn consider_resigning(&mut self, asked: Tick) {
         if !self.leads() {
             self.blind_since = None;
@@ -159,13 +160,14 @@ impl Rounds {
         }
     }
 
-    /// Whether the table is our stream's, as far as can be told: read again before the first write of a leader (rule `binding`).
+    /// Returns `true` if the table is our stream's, as far as can be told. Reads the binding again before a leader's first
+    /// write (rule `binding`).
     async fn is_our_table(&mut self) -> bool {
         let belonging = &self.context.hold.belonging;
         if !self.knows_the_table {
             match belonging.look_again().await {
                 Ok(()) => self.knows_the_table = true,
-                // Said where it was found.
+                // Logged where it was found.
                 Err(ClaimError::Another(_)) => {}
                 Err(ClaimError::Store(error)) => error.log("looking whose the lease table is"),
                 Err(ClaimError::Stream(error)) => error.log("finding out whose the lease table is"),
@@ -174,7 +176,7 @@ impl Rounds {
         self.knows_the_table && belonging.another().is_none()
     }
 
-    /// Adds what the read of the table does not show yet. Should it not do so for long, the lease is gone again.
+    /// Adds new leases that the read of the table does not show yet. A lease that stays missing for long has been deleted.
     fn add_just_made(&mut self, asked: Tick, rows: &mut Rows) {
         rows.leases.sort_by(|a, b| a.key.cmp(&b.key));
         self.just_made.retain(|(made, lease)| {
@@ -203,7 +205,7 @@ impl Rounds {
         }
     }
 
-    /// Writes changes of owner, several at a time. One that is refused, or fails, is decided anew in the next round.
+    /// Writes changes of owner, several at a time. A change that is refused or fails is decided again in the next round.
     async fn make(&mut self, moves: Vec<Move>) {
         let store = Arc::clone(&self.context.hold.store);
         let mut writes = futures::stream::iter(moves)
@@ -238,7 +240,8 @@ impl Rounds {
         }
     }
 
-    /// Deletes finished leases, parents first; stops at the first that stays, since its children must then stay too.
+    /// Deletes finished leases, parents first. Stops at the first that cannot be deleted, since its children must then stay
+    /// too.
     async fn clean(&mut self, rows: &Rows) {
         // A parent whose second child has no lease yet looks done by its own row alone.
         if self.shards.listing().is_none() {
@@ -257,7 +260,7 @@ impl Rounds {
         }
     }
 
-    /// Deletes the rows of workers that have been gone for long.
+    /// Deletes the rows of workers that have been dead for long.
     async fn delete_stale_workers(&mut self, workers: &[WorkerRow]) {
         let now = self.context.hold.clock.now();
         let wall_clock = (self.context.wall_clock)();
@@ -279,7 +282,7 @@ impl Rounds {
         self.shards.take_in(synced);
     }
 
-    /// Reports what a leader sees and cannot put right by itself. A worker that does not lead reports nothing of this.
+    /// Reports problems that a leader sees and cannot fix by itself. A worker that does not lead reports none of them.
     fn report(&self, judged: &Judged, round: &Round) {
         let findings = &self.context.hold.findings;
         let odd = judged.odd.iter().map(|(key, problem)| odd_row(key, problem));
@@ -320,8 +323,9 @@ fn without_room(key: &LeaseKey) -> Report {
     )
 }
 
-/// Writes a change of owner. The read by which it was decided may have lagged behind, and the owner may renew until the
-/// write lands; the counter in the condition of an assignment sees both.
+/// Writes a change of owner. The counter in an assignment's condition detects two races:
+/// - The read on which it is based lagged.
+/// - The owner renewed after that read and before the write was applied.
 pub(super) async fn write(store: &dyn LeaseStore, change: &Move) -> Result<Written, StoreError> {
     match change {
         Move::Assign { key, seen, to } => store.assign(key, seen, to).await,
@@ -333,15 +337,16 @@ const LEFT_ALONE: &str = "left alone until somebody corrects or deletes the row;
 const ALL_LEFT_ALONE: &str =
     "nothing in the table shows that it is this stream's: no lease is made or given until that is put right";
 const NO_START: &str = "it has no checkpoint, so where to start is unknown: give it one, and its shard is read";
-/// How often the leader looks at the table: with a lease duration of 10 s, a crash is made good within 22 s (C8).
+/// How often the leader reads the table. With a lease duration of 10 s, a crashed worker's leases are taken over within 22 s
+/// (C8).
 const ROUND: Duration = Duration::from_secs(5);
-/// The pause after a failed read, and the least between two.
+/// The pause after a failed read, and the shortest between two reads.
 const RETRY: Duration = Duration::from_secs(1);
-/// As long as a leader may be unheard of before another follows it.
+/// As long as a leader's heartbeats may be missing before another worker takes the lock.
 const BLIND: Duration = LOCK_DURATION;
 /// Longer than DynamoDB's eventually consistent reads lag in practice.
 const SCAN_LAG: Duration = Duration::from_secs(5);
-/// A thousand leases change hands in a second or two.
+/// A thousand leases are assigned in a second or two.
 const WRITES_AT_A_TIME: usize = 16;
-/// The KCL's age for a row to be deleted. It is of no use after a minute; a day leaves it to be looked at.
+/// The KCL's age at which a row is deleted. The row is of no use after a minute; for a day, operators can inspect it.
 const OLD_ROW: Duration = Duration::from_secs(24 * 3600);

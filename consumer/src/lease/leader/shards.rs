@@ -1,4 +1,4 @@
-//! The leader's looks at the stream, beside its rounds: a listing may take long and must not hold up assignment.
+//! The leader's sync with the stream, which runs beside its rounds: a listing may take long and must not delay assignment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -22,36 +22,36 @@ pub(super) struct Shards {
     looker: Looker,
     clock: Arc<Clock>,
     first_listing: ListFilter,
-    /// While we lead.
+    /// `true` while this worker leads.
     active: bool,
     under_way: Option<Pin<Box<dyn Future<Output = Synced> + Send>>>,
-    /// When the last look ended; `None`: none since we began to lead.
+    /// When the last sync ended; `None` if there was none since this worker began to lead.
     looked: Option<Tick>,
     /// The last complete listing of the whole stream.
     listing: Option<Vec<ListedShard>>,
-    /// When the last complete listing was asked for.
+    /// When the last complete listing was requested.
     listed: Tick,
-    /// What listings say of finished shards and their children that they lack.
+    /// Finished shards, and children of theirs, that listings lack.
     absences: BTreeMap<ShardId, Absence>,
-    /// Finished leases whose shards are listed open, and since which listing.
+    /// Finished leases whose shards are listed as open, and since which listing.
     ended_open: BTreeMap<LeaseKey, Tick>,
-    /// Leases that are missing, and from when on they may be made.
+    /// Missing leases, and when they may be created.
     missing: BTreeMap<LeaseKey, Tick>,
     findings: Findings,
 }
 
-/// What a look at the stream came to.
+/// The result of a sync.
 #[derive(Debug)]
 pub(super) struct Synced {
     /// Leases that are in the table now.
     pub(super) made: Vec<Lease>,
-    /// Leases that are missing and were not made, and from when on they may be made.
+    /// Leases that are missing and were not created, and when they may be.
     missing: BTreeMap<LeaseKey, Tick>,
-    /// The listing of the whole stream, if it was that, and when it was asked for.
+    /// The listing and when it was requested, if it covered the whole stream.
     listing: Option<(Tick, Vec<ListedShard>)>,
 }
 
-/// What a look needs; it runs beside everything else.
+/// The parts that a sync needs; it runs concurrently with everything else.
 #[derive(Clone)]
 struct Looker {
     belonging: Arc<Belonging>,
@@ -59,7 +59,7 @@ struct Looker {
     discover: Arc<Discover>,
     clock: Arc<Clock>,
     start: Checkpoint,
-    /// How long an owner may read on that has not been able to renew.
+    /// How long an owner may keep reading when it cannot renew.
     duration: Duration,
     rng: fastrand::Rng,
 }
@@ -99,7 +99,7 @@ impl Shards {
         self.active
     }
 
-    /// Forgets everything: another worker leads.
+    /// Drops all state: another worker leads.
     pub(super) fn stop(&mut self) {
         self.active = false;
         self.under_way = None;
@@ -111,12 +111,12 @@ impl Shards {
         self.findings.mended(FindingKind::LeasesGone, self.looker.belonging.table());
     }
 
-    /// The last listing of the whole stream.
+    /// Returns the last listing of the whole stream.
     pub(super) fn listing(&self) -> Option<&[ListedShard]> {
         self.listing.as_deref()
     }
 
-    /// Which of the finished leases' shards, and of their children, have expired (rule `expiry`).
+    /// Returns the shards of finished leases, and their children, that have expired (rule `expiry`).
     pub(super) fn expired(&mut self, rows: &Rows) -> BTreeSet<ShardId> {
         let Some(listing) = &self.listing else { return BTreeSet::new() };
         let finished = rows.leases.iter().filter(|lease| lease.checkpoint.is_shard_end());
@@ -129,7 +129,7 @@ impl Shards {
         ids.into_iter().filter(has_expired).collect()
     }
 
-    /// Finished leases whose shards are open by two listings half a minute apart (rule `ended-open`).
+    /// Returns finished leases whose shards are open in two listings half a minute apart (rule `ended-open`).
     pub(super) fn ended_open(&mut self, rows: &Rows) -> Vec<LeaseKey> {
         let Some(listing) = &self.listing else { return Vec::new() };
         let open: BTreeSet<&ShardId> =
@@ -145,15 +145,15 @@ impl Shards {
         self.ended_open.iter().filter(|(_, since)| listed.since(**since) >= APART).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Sets apart what cannot be used of the table.
+    /// Separates the usable rows of the table from the others.
     pub(super) fn judge(&self, rows: Rows) -> Judged {
-        // Before the first look, by the listing that the worker had before it could lead.
+        // Before the first sync, use the listing that the worker made before it led.
         let known = self.looker.belonging.last_listing();
         let listing = self.listing().or_else(|| (!known.is_empty()).then_some(&known[..]));
         self.looker.judge(rows, listing)
     }
 
-    /// Begins a look at the stream if one is due, for the table as just read.
+    /// Starts a sync if one is due, for the table as just read.
     pub(super) fn look(&mut self, Judged { usable: rows, is_foreign, .. }: &Judged) {
         let is_empty = is_without_leases(rows);
         if is_empty && self.looker.belonging.had_leases() {
@@ -183,7 +183,7 @@ impl Shards {
         self.under_way = Some(Box::pin(async move { looker.look(filter, rows, missing, may_make).await }));
     }
 
-    /// Resolves when a look that is under way has ended. Cancel safe.
+    /// Resolves when the running sync has ended. Cancel safe.
     pub(super) async fn synced(&mut self) -> Synced {
         let synced = match &mut self.under_way {
             Some(look) => look.as_mut().await,
@@ -212,7 +212,7 @@ impl Shards {
         self.clock.now().since(looked) >= wait
     }
 
-    /// Whether, by the last listing, a lease is missing: an operator has deleted it, say.
+    /// Returns `true` if a lease is missing by the last listing, for example because an operator has deleted it.
     fn lacks_leases(&self, rows: &Rows) -> bool {
         self.listing().is_none_or(|listing| !sync::plan(listing, rows, &self.looker.start).create.is_empty())
     }
@@ -223,7 +223,7 @@ impl Looker {
         odd::judge(rows, listing, self.belonging.is_ours(), |lease| self.belonging.is_foreign(lease))
     }
 
-    /// Whether the table is still our stream's and the stream still the one that it was, as far as can be told now (rule `binding`).
+    /// Returns `true` if the table is still our stream's and the stream still the same, as far as can be told (rule `binding`).
     async fn is_of_our_stream(&self, asked: Tick) -> bool {
         match self.belonging.look_again().await {
             Ok(()) => {}
@@ -234,7 +234,8 @@ impl Looker {
         !matches!(self.belonging.confirm(asked).await, Confirmed::Another(_))
     }
 
-    /// `may_make`: whether leases are made if any are missing. A table that is to be left alone gets none.
+    /// Lists the stream and creates missing leases. If `may_make` is `false`, the table must not be changed, and none are
+    /// created.
     async fn look(
         &mut self,
         filter: ListFilter,
@@ -258,8 +259,8 @@ impl Looker {
         if may_make && !is_foreign {
             let Plan { create, waiting } = sync::plan(&listing, &rows, &self.start);
             let is_new = is_without_leases(&rows);
-            // The rule `missing`: until a lease duration has passed, the lease may have been deleted under an owner who does not
-            // know yet. A read that lags behind can lack leases too, that are there, or have been there and are done.
+            // The rule `missing`: for a lease duration, the deleted lease may still have an owner that does not know of the
+            // deletion. A lagging read can also lack leases that exist, or that were finished and deleted.
             let may_be_made = |key: &LeaseKey| seen_missing.get(key).copied().unwrap_or(asked + self.duration);
             let (sure, unsure): (Vec<_>, Vec<_>) =
                 create.into_iter().partition(|lease| is_new || asked >= may_be_made(&lease.key));
@@ -276,7 +277,7 @@ impl Looker {
             let created = sync::create(&*self.store, leases, || BACKOFF.pauses(rng.fork())).await;
             for (key, error) in &created.failed {
                 error.log_for(key, "creating a lease");
-                // It has been missing for long enough: the next look tries again.
+                // It has been missing for long enough: the next sync tries again.
                 synced.missing.insert(key.clone(), asked);
             }
             for lease in &created.leases {
@@ -292,12 +293,12 @@ impl Looker {
     }
 }
 
-/// Whether the table has no lease, not even one that cannot be used.
+/// Returns `true` if the table has no lease, not even an unusable one.
 fn is_without_leases(rows: &Rows) -> bool {
     rows.leases.is_empty() && !rows.unreadable.iter().any(|(key, _)| odd::is_shard_id(key))
 }
 
-/// Whether a finished shard has a child without a lease: its owner died on the way.
+/// Returns `true` if a finished shard has a child without a lease: its owner crashed before creating it.
 fn lacks_children(rows: &Rows) -> bool {
     let has_row = |key: &LeaseKey| rows.unreadable.iter().any(|(row, _)| row == key.as_str());
     let has_lease = |key: LeaseKey| rows.leases.binary_search_by(|lease| lease.key.cmp(&key)).is_ok() || has_row(&key);
@@ -305,12 +306,12 @@ fn lacks_children(rows: &Rows) -> bool {
     finished.flat_map(|lease| &lease.children).any(|child| !has_lease(LeaseKey::of(child)))
 }
 
-/// How often the leader looks at the stream when nothing seems to be missing: the shards' own ends make the leases of
-/// their children. One ListShards call per thousand shards; the KCL's auditor needs four to six minutes for a hole.
+/// How often the leader syncs when no lease seems to be missing: the owners of ended shards create their children's leases. One
+/// ListShards call per thousand shards. The KCL's auditor takes four to six minutes to fill a gap.
 const LOOK: Duration = Duration::from_secs(30);
-/// How long after a look the next may come when something is missing.
+/// The shortest time between two syncs when a lease is missing.
 const URGENT: Duration = Duration::from_secs(3);
-/// Pauses between tries to create a lease in a throttled table.
+/// Pauses between attempts to create a lease in a throttled table.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-/// Sets the random numbers here apart from those of the worker's other tasks.
+/// Separates the random numbers here from those of the worker's other tasks.
 const SEED: u64 = 0x7368_6172;

@@ -1,4 +1,4 @@
-//! Which leases a listing of shards calls for.
+//! Which leases a listing of shards requires.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,23 +11,23 @@ pub(crate) use self::create::create;
 
 mod create;
 
-/// What a listing calls for.
+/// The plan for a listing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Plan {
     /// Leases to create, the oldest shards first.
     pub(crate) create: Vec<Lease>,
-    /// Open shards without a lease that get one when their parents end.
+    /// Open shards without a lease; they get one when their parents end.
     pub(crate) waiting: Vec<ShardId>,
 }
 
-/// Plans the leases for the shards of `listing` that nobody reads or will read: the oldest unread shard of each line of
-/// descent, to start at `start` (one of the three sentinels). Their children follow when they end.
+/// Plans leases for the shards of `listing` that no lease covers: for each line of descent, its oldest unread shard, to start
+/// at `start` (one of the three sentinels). The children follow when those shards end.
 ///
-/// Works line by line, so that a shard that looks odd (open, and yet with children, while the listing lags behind a
-/// split) holds up its own line only. Differs from the KCL where that gets stuck:
-/// - a child of finished parents is made, at `TRIM_HORIZON`, when its parents' owner did not come to it;
-/// - a shard with a descendant in the table, and no finished parent there, is past, and not read again, unless its child shows
-///   that its lease is missing (rule `parents`).
+/// Each line is planned on its own. While the listing lags behind a split, a shard can look open and yet have children; it then
+/// delays only its own line. Differs from the KCL where that gets stuck:
+/// - The lease of a child of finished parents is created, at `TRIM_HORIZON`, when the parents' owner did not create it.
+/// - A shard that has a descendant in the table, and no finished parent there, is past. It is not read again, unless its child
+///   shows that its lease is missing (rule `parents`).
 pub(crate) fn plan(listing: &[ListedShard], rows: &Rows, start: &Checkpoint) -> Plan {
     let shards: BTreeMap<&ShardId, &ListedShard> = listing.iter().map(|shard| (&shard.id, shard)).collect();
     let leases = leases_by_shard(rows);
@@ -56,7 +56,7 @@ pub(crate) fn plan(listing: &[ListedShard], rows: &Rows, start: &Checkpoint) -> 
     Plan { create: create.into_iter().map(|(_, lease)| lease).collect(), waiting }
 }
 
-/// The lease of a shard that has not been read, to start at `checkpoint`.
+/// Returns the lease of an unread shard, to start at `checkpoint`.
 pub(crate) fn new_lease(shard: &ListedShard, checkpoint: Checkpoint) -> Lease {
     let mut lease = Lease::new(LeaseKey::of(&shard.id), checkpoint);
     lease.parents.clone_from(&shard.parents);
@@ -64,16 +64,16 @@ pub(crate) fn new_lease(shard: &ListedShard, checkpoint: Checkpoint) -> Lease {
     lease
 }
 
-/// How a shard is provided for.
+/// How a shard is covered by leases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// It is being read, or will be: by its own lease, by one to be made, or after its parents' end.
+    /// It is being read, or will be: by its own lease, by a planned one, or after its parents' end.
     Covered,
-    /// It has been read to its end, and its lease is there.
+    /// It has been read to its end, and its lease still exists.
     Finished,
-    /// A descendant has a lease, so it was read, or passed over, long ago.
+    /// A descendant has a lease, so the shard was read, or skipped, long ago.
     Past,
-    /// It is closed and lies before a start at `LATEST`.
+    /// It is closed and precedes a start at `LATEST`.
     Before,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Planner<'a> {
         if self.missing.contains(&shard.id)
             && parents.iter().all(|(parent, fate)| *fate != Fate::Covered || self.leases.contains_key(*parent))
         {
-            // Of parents that are read or finished it is the child, and waits for them.
+            // It is the child of parents that are read or finished, and waits for them.
             let is_child = any(Fate::Covered) || any(Fate::Finished);
             self.plan(shard, if is_child { Checkpoint::TrimHorizon } else { self.start.clone() });
             return Fate::Covered;
@@ -126,7 +126,7 @@ impl<'a> Planner<'a> {
             return if any(Fate::Covered) { Fate::Covered } else { Fate::Past };
         }
         if any(Fate::Covered) || (any(Fate::Finished) && any(Fate::Before)) {
-            // A merge: the line of one parent is read, that of the other is not.
+            // A merge: one parent's line is read, the other's is not.
             for (parent, _) in parents.iter().filter(|(_, fate)| *fate == Fate::Before) {
                 if let Some(parent) = self.shards.get(parent).copied() {
                     self.plan(parent, self.start.clone());
@@ -135,8 +135,8 @@ impl<'a> Planner<'a> {
             return Fate::Covered;
         }
         if any(Fate::Finished) {
-            // A finished lease stays until all children have leases, and theirs until it is gone. So this one had none, or an
-            // operator deleted it, or another parent's owner went on without waiting for it.
+            // A finished lease stays until all children have leases, and those stay until it is deleted. So this shard never
+            // had a lease, or an operator deleted it, or another parent's owner went on without waiting for it.
             self.plan(shard, Checkpoint::TrimHorizon);
         } else if shard.is_closed() && *self.start == Checkpoint::Latest {
             return Fate::Before;
@@ -146,8 +146,8 @@ impl<'a> Planner<'a> {
         Fate::Covered
     }
 
-    /// What is known of a shard that may have expired from the listing. Of one that is neither listed nor leased:
-    /// nothing, and it holds up nobody (rule `parents`).
+    /// Returns the fate of a shard that may have expired from the listing. A shard that is neither listed nor leased has none,
+    /// and delays no other shard (rule `parents`).
     fn fate(&self, id: &ShardId) -> Option<Fate> {
         self.leases.get(id).or_else(|| self.fates.get(id)).copied()
     }
@@ -157,7 +157,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// A row that cannot be read may be of a shard that is being read, so it counts as such.
+/// Returns the fate of each shard with a row. An unreadable row may be of a shard that is being read, so it counts as covered.
 fn leases_by_shard(rows: &Rows) -> BTreeMap<ShardId, Fate> {
     let fate = |lease: &Lease| if lease.checkpoint.is_shard_end() { Fate::Finished } else { Fate::Covered };
     let readable = rows.leases.iter().map(|lease| (lease.key.shard(), fate(lease)));
@@ -165,8 +165,8 @@ fn leases_by_shard(rows: &Rows) -> BTreeMap<ShardId, Fate> {
     readable.chain(unreadable).collect()
 }
 
-/// The shards in an order in which parents come before their children. Lineage decides, not the numbers: emulators give
-/// a merged shard the start of its parent. What is left of a circle comes last, by id.
+/// Sorts the shards so that parents come before their children. Lineage decides, not the numbers: emulators give a merged shard
+/// the start of its parent. Shards in a cycle come last, by ID.
 fn parents_first<'a>(shards: &BTreeMap<&'a ShardId, &'a ListedShard>) -> Vec<&'a ListedShard> {
     let mut children: BTreeMap<&ShardId, Vec<&ListedShard>> = BTreeMap::new();
     let mut open_parents: BTreeMap<&ShardId, usize> = BTreeMap::new();

@@ -25,14 +25,14 @@ struct World {
     stream: CloudStream,
     /// The table as an operator sees it.
     table: Arc<dyn LeaseStore>,
-    /// Whether the table is in memory, without a network that could fail.
+    /// `true` if the table is in memory, without a network that could fail.
     in_memory: bool,
-    /// Whether the workers know that the table is their stream's.
+    /// `true` if the workers know that the table is their stream's.
     is_bound: bool,
 }
 
-/// A worker: a candidate for the lead, and an owner that finds its leases, renews them and hands them over. It reads
-/// nothing.
+/// A worker: a candidate for the leader's lock, and an owner that finds its leases, renews them and hands them over. It reads
+/// no records.
 struct Worker {
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
@@ -41,7 +41,7 @@ struct Worker {
 }
 
 impl Worker {
-    /// Waits until so many things are found to be wrong.
+    /// Waits until there are so many findings.
     async fn found(&self, count: usize, within: Duration) -> Vec<Finding> {
         let wait = async {
             while self.findings.list().len() != count {
@@ -72,7 +72,7 @@ impl World {
         Self { table: Arc::new(table), in_memory: false, ..world }
     }
 
-    /// A worker's connection to the table.
+    /// Returns a worker's connection to the table.
     fn table_for(&self, connection: &Connection) -> Arc<dyn LeaseStore> {
         match self.in_memory {
             true => Arc::clone(&self.table),
@@ -131,7 +131,7 @@ impl World {
         self.table.scan().await.expect("the operator can look")
     }
 
-    /// How many unfinished leases each worker holds, or will hold; `-` for those that nobody does.
+    /// Returns how many unfinished leases each worker holds, or will hold; `-` counts the leases without an owner.
     async fn owners(&self) -> String {
         let mut counts = std::collections::BTreeMap::<String, usize>::new();
         for lease in self.rows().await.leases.iter().filter(|lease| !lease.checkpoint.is_shard_end()) {
@@ -141,7 +141,7 @@ impl World {
         counts.iter().map(|(owner, count)| format!("{owner}{count}")).collect::<Vec<_>>().join(" ")
     }
 
-    /// Waits until the leases are owned so, and returns how long that took.
+    /// Waits until the leases are owned like this, and returns how long that took.
     async fn until(&self, owners: &str, within: Duration) -> Duration {
         let start = Instant::now();
         let wait = async {
@@ -172,7 +172,7 @@ impl World {
             let renewal = Renewal::by(holder, &lease.key, lease.counter);
             match self.table.checkpoint(renewal, checkpoint).await {
                 Ok(Written::Accepted(_)) => return,
-                // Its owner has renewed in between.
+                // Its owner has renewed meanwhile.
                 Ok(Written::Refused(Some(_))) => {}
                 other => panic!("{other:?}"),
             }
@@ -181,7 +181,7 @@ impl World {
 }
 
 impl Worker {
-    /// From one moment to the next: nothing is released.
+    /// Stops at once: nothing is released.
     async fn crash(mut self) {
         self.tasks.shutdown().await;
     }
@@ -192,7 +192,7 @@ impl Worker {
     }
 }
 
-/// The plainest owner: renews what the index names, every third of a lease duration, and hands over when asked.
+/// The simplest owner: renews the leases that the index names, every third of a lease duration, and hands over on request.
 async fn own(
     hold: HoldContext,
     wall_clock: Arc<dyn Fn() -> UnixSeconds + Send + Sync>,
@@ -213,7 +213,7 @@ async fn own(
             }
             let _refused = hold.store.renew(Renewal::by(&hold.me, &key, lease.counter)).await;
         }
-        // The old owner of a hand-off finds it by a renewal that is refused; here by looking.
+        // The old owner of a hand-off learns of it by a refused renewal; here it reads the table.
         for lease in hold.store.scan().await.map(|rows| rows.leases).unwrap_or_default() {
             if lease.checkpoint_owner.as_ref() == Some(&hold.me)
                 && let Some(to) = &lease.owner
@@ -236,7 +236,7 @@ async fn own(
     }
 }
 
-/// C8: the first record of a fresh application within half a second. This is the table's part of it.
+/// C8: the first record of a new application within half a second. This is the table's part of it.
 #[tokio::test(start_paused = true)]
 async fn a_new_application_has_its_owners_at_once() {
     let world = World::with_dynamodb(4).await;
@@ -256,7 +256,7 @@ async fn of_workers_that_start_together_one_leads_and_all_get_their_share() {
     assert!(took < Duration::from_secs(11), "two rounds and a hand-off, {took:?}");
 }
 
-/// C8 and S119: a crash of the leader, which held shards too.
+/// C8 and S119: a crash of the leader, which also held shards.
 #[tokio::test(start_paused = true)]
 async fn when_the_leader_dies_the_next_one_leads_and_gives_its_leases_within_bounds() {
     let world = World::of(4).await;
@@ -274,7 +274,7 @@ async fn when_the_leader_dies_the_next_one_leads_and_gives_its_leases_within_bou
         assert_eq!(world.leader().await.as_deref(), Some("b"));
         b.leave().await;
     }
-    // Two seconds are left for the new owner to find them, unless it leads, when it knows at once.
+    // Two seconds are left for the new owner to find them; if it is the leader, it knows at once.
     assert!(worst <= Duration::from_secs(20), "{worst:?}");
 }
 
@@ -318,7 +318,7 @@ async fn a_leader_that_leaves_is_followed_at_once_and_its_leases_are_not_waited_
     assert!(took <= Duration::from_secs(3), "{took:?}");
 }
 
-/// At most one of many candidates leads at any moment, whatever the network does to each.
+/// At most one of many candidates leads at any moment, whatever faults each one's network has.
 #[tokio::test(start_paused = true)]
 async fn two_candidates_never_both_lead() {
     let world = World::with_dynamodb(1).await;
@@ -376,8 +376,8 @@ async fn two_candidates_never_both_lead() {
     assert!(led > 3000 && changes > 5, "led {led} of 6000, {changes} changes");
 }
 
-/// A worker restarted under its old ID renews after the leader has judged its lease, and before the leader's write
-/// arrives: the write is refused, however late it is.
+/// A worker restarts under its old ID and renews after the leader has judged its lease, but before the leader's write arrives.
+/// The write is refused, however late it is.
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_was_renewed_before_the_leader_s_write_arrived_is_not_given_away() {
     let world = World::with_dynamodb(1).await;
@@ -404,7 +404,7 @@ async fn a_lease_that_was_renewed_before_the_leader_s_write_arrived_is_not_given
     assert!(matches!(again, Ok(Written::Accepted(_))), "{again:?}");
 }
 
-/// S101: a finished shard whose owner died before it had made both children's leases; then clean-up.
+/// S101: the owner of a finished shard crashed before it had created both children's leases. Then clean-up.
 #[tokio::test(start_paused = true)]
 async fn lost_children_are_made_and_finished_leases_deleted() {
     let world = World::of(1).await;
@@ -417,7 +417,7 @@ async fn lost_children_are_made_and_finished_leases_deleted() {
     let ids = children.each_ref().map(|id| ShardId::from(id.as_str()));
     let named = world.table.set_children(&key, &WorkerId::from("a"), &ids).await;
     assert!(matches!(named, Ok(Written::Accepted(_))), "{named:?}");
-    // A child of a finished parent had a lease before its parent was finished: it is missing like any other.
+    // A child had a lease before its parent was finished: if that lease is deleted, it is missing like any other.
     let took = world.until("a2", Duration::from_secs(30)).await;
     assert!(Duration::from_secs(10) <= took && took <= Duration::from_secs(20), "{took:?}");
     for child in &children {
@@ -435,7 +435,8 @@ async fn lost_children_are_made_and_finished_leases_deleted() {
     assert!(world.lease(&parent).await.is_none());
 }
 
-/// A lease that went missing is made a lease duration after it was missed first (rule `missing`): its owner may read on for so long.
+/// A deleted lease is created again a lease duration after it was first missed (rule `missing`): its owner may keep reading
+/// until then.
 #[tokio::test(start_paused = true)]
 async fn a_hole_is_closed() {
     let world = World::of(4).await;
@@ -464,7 +465,7 @@ async fn a_stream_out_of_reach_does_not_hold_up_assignment() {
     assert!(took <= Duration::from_secs(17), "{took:?}");
 }
 
-/// S115: a table that refuses every other write.
+/// S115: a table that throttles many writes.
 #[tokio::test(start_paused = true)]
 async fn a_throttled_table_gets_all_its_leases() {
     let world = World::with_dynamodb(30).await;
@@ -477,7 +478,7 @@ async fn a_throttled_table_gets_all_its_leases() {
     assert!(took <= Duration::from_secs(15), "{took:?}");
 }
 
-/// A lease that was missed for long enough and could not be made is made at the next look, and not a lease duration later.
+/// A lease that was missed for long enough and could not be created is created by the next sync, not a lease duration later.
 #[tokio::test(start_paused = true)]
 async fn a_lease_whose_creation_failed_is_made_at_the_next_look() {
     let world = World::with_dynamodb(2).await;
@@ -485,14 +486,14 @@ async fn a_lease_whose_creation_failed_is_made_at_the_next_look() {
     world.until("a2", Duration::from_secs(10)).await;
     sleep(Duration::from_secs(60)).await;
     assert!(world.cloud.table("app").delete("shardId-000000000001"));
-    // All the tries of one creation.
+    // All attempts of one creation.
     world.cloud.faults("a").dynamodb().next_n("PutItem", 6, Fault::Throttle);
     let took = world.until("a2", Duration::from_secs(60)).await;
     assert!(world.cloud.unused_faults().is_empty(), "the first creation fails");
     assert!(took <= Duration::from_secs(25), "{took:?}");
 }
 
-/// S109: nothing starts over by itself.
+/// S109: the fleet does not start over by itself.
 #[tokio::test(start_paused = true)]
 async fn leases_that_vanish_are_not_made_anew() {
     let world = World::of(3).await;
@@ -511,7 +512,7 @@ async fn leases_that_vanish_are_not_made_anew() {
     a.found(0, Duration::from_secs(5)).await;
 }
 
-/// What a leader has found is for the next leader to find.
+/// The findings of one leader must be found again by the next leader.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_stops_leading_keeps_none_of_a_leaders_findings() {
     let world = World::with_dynamodb(4).await;
@@ -575,7 +576,7 @@ async fn leases_beyond_all_limits_are_named_and_a_wake_spares_the_wait() {
     assert!(took <= Duration::from_millis(100), "{took:?}");
 }
 
-/// Rows of workers that are long gone are deleted; those of the living, and of the lately dead, are not.
+/// Rows of workers that have been dead for long are deleted; rows of running and of recently dead workers are not.
 #[tokio::test(start_paused = true)]
 async fn old_rows_are_deleted() {
     let world = World::of(1).await;

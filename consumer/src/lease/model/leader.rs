@@ -1,4 +1,4 @@
-//! What a leader does, and whether it treats those well that show no life.
+//! The steps of a leader, and whether it treats silent workers correctly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::lease::leader::assign::{Assignment, Move};
 use crate::lease::model::world::{BEAT, Call, D, Message, World};
 use crate::lease::table::lease::{LeaseKey, WorkerId};
 
-/// The worker that did the last round, and what it knows.
+/// The worker that did the last round, and its knowledge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Leader {
     pub(super) name: WorkerId,
@@ -16,24 +16,24 @@ pub(super) struct Leader {
     pub(super) look_on: LookOn,
 }
 
-/// What the onlooker knows of what this leader has been shown.
+/// The observer's record of what this leader has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct LookOn {
-    /// Workers of which something has moved since the last round.
+    /// Workers whose row or counter has moved since the last round.
     pub(super) stirred: BTreeSet<WorkerId>,
-    /// The beat of the last sign of each worker's life that a round showed.
+    /// The beat of each worker's last heartbeat that a round saw.
     signs: BTreeMap<WorkerId, u8>,
-    /// Leases that this leader gave away, and whose new owner has not written since.
+    /// Leases that this leader assigned, and whose new owner has not written since.
     given: BTreeSet<LeaseKey>,
 }
 
-/// Half a lease duration, and seven seconds for the leader to see it.
+/// Half a lease duration, plus seven seconds for the leader to see it.
 const SILENCE: Duration = Duration::from_secs(D.as_secs() / 2 + 7);
-/// How many beats a Java worker lets pass between two writes of its row, half a minute.
+/// How many beats pass between two writes of a Java worker's row: half a minute.
 const JAVA_BEATS: u8 = 6;
 
 impl World {
-    /// Who can write their rows as the next beat comes, in all combinations.
+    /// Returns all combinations of workers that can write their rows at the next beat.
     pub(super) fn reporters(&self) -> Vec<Vec<WorkerId>> {
         let mut sets = vec![Vec::new()];
         for (name, worker) in &self.workers {
@@ -88,8 +88,8 @@ impl World {
         for change in moves {
             self.seen.silent_preferred |= match change {
                 Move::HandOff { to, .. } => silent(to),
-                // The leader itself lives, and comes before the silent, unless it has just let this lease run out. What
-                // is on its way to somebody stays on its way.
+                // The leader itself is alive and comes before silent workers, unless it has just let this lease expire. A
+                // hand-off keeps its target.
                 Move::Assign { seen, to, .. } => {
                     let former = seen.owners.checkpoint_owner.as_ref().or(seen.owners.owner.as_ref());
                     silent(to) && former != Some(&leader.name) && seen.owners.checkpoint_owner.is_none()

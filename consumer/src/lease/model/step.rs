@@ -1,4 +1,4 @@
-//! What can happen next, and what comes of it.
+//! The possible next steps, and their effects.
 
 use crate::lease::holder::discover::{Discovered, LeaseDiscoverer};
 use crate::lease::holder::renew::{Answer, LostReason, Ownership, Verdict, Write};
@@ -12,30 +12,30 @@ use crate::lease::table::store::{LeaseStore, Renewal, StoreError, Written};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Step {
-    /// Time goes on, and these workers write their rows.
+    /// Time advances by a beat, and these workers write their rows.
     Beat(Vec<WorkerId>),
-    /// A worker does a round as the leader, also if another led before.
+    /// A worker does a round as the leader, even if another led before.
     Lead(WorkerId),
-    /// A worker looks at a lease that is named as its own, and adopts it.
+    /// A worker finds a lease that names it, and adopts it.
     Discovered(WorkerId, LeaseKey),
-    /// A holder sends this write, or gives up when it is too late for it.
+    /// A holder sends this write, or stops if it is too late for it.
     Send(WorkerId, LeaseKey, Write),
     /// A holder processes a record.
     Process(WorkerId, LeaseKey),
-    /// A holder lets go of a lease that is to be handed over.
+    /// A holder releases a lease that is to be handed over.
     Leave(WorkerId, LeaseKey),
     /// A message of the network arrives and is answered.
     Answer(usize),
-    /// It arrives, and the answer is lost.
+    /// The message arrives, and the response is lost.
     LoseAnswer(usize),
-    /// It is lost.
+    /// The message is lost.
     Lose(usize),
-    /// Its sender waits no longer.
+    /// Its sender stops waiting.
     GiveUpWaiting(usize),
-    /// It arrives, and nobody waits for the answer.
+    /// The message arrives, and its sender has stopped waiting.
     ArriveLate(usize),
     Crash(WorkerId),
-    /// Under the same name.
+    /// The worker restarts under the same name.
     Restart(WorkerId),
 }
 
@@ -44,7 +44,7 @@ impl World {
         if self.beat < LAST_BEAT {
             let mut reporters = self.reporters();
             if about != About::Silence {
-                // The last has all of them.
+                // The last combination has all workers.
                 reporters.drain(..reporters.len() - 1);
             }
             steps.extend(reporters.into_iter().map(Step::Beat));
@@ -231,7 +231,7 @@ impl World {
         self.leader = self.leader.take().filter(|leader| leader.name != *name);
     }
 
-    /// The table does what a message asks for.
+    /// Applies a message to the table.
     fn arrive(&mut self, message: &Message) -> Answer {
         let key = &message.key;
         let former = self.table.get(key).map(|row| row.0.clone());
@@ -274,7 +274,7 @@ impl World {
         worker.held.get_mut(key)
     }
 
-    /// The sender gets an answer.
+    /// Passes a response to the sender.
     fn answered(&mut self, message: &Message, answer: Answer) {
         match &message.call {
             Call::Lead(change) => self.move_answered(message, change, &answer),
@@ -295,7 +295,7 @@ impl World {
         let now = self.now();
         let Some(held) = self.holder(&message.from, &message.key) else { return };
         let sent = held.sent.take().expect("it waits");
-        // The wait for an answer ends with the lease.
+        // The wait for a response ends with the lease.
         let answer = if held.state.has_expired(now) { Answer::Unknown } else { answer };
         let refused = matches!(answer, Answer::Refused(_));
         let verdict = held.state.judge(write, sent, &answer, HANDOFF);

@@ -1,4 +1,4 @@
-//! The state of the world: table, workers, network, and what an onlooker knows who sees all of it.
+//! The state of the world: table, workers, network, and the record of an observer that sees all of it.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -18,14 +18,14 @@ use crate::lease::table::lease::{Checkpoint, Lease, LeaseKey, Owners, WorkerId};
 use crate::lease::table::store::{LeaseStore, Rows, UnixSeconds, WorkerRow};
 use crate::record::Position;
 
-/// A lease duration.
+/// The lease duration.
 pub(super) const D: Duration = Duration::from_secs(10);
-/// What a hand-off may take.
+/// The hand-off time.
 pub(super) const HANDOFF: Duration = Duration::from_secs(30);
-/// How long a step of the clock is. Half a lease duration, so that a lease has run out after two.
+/// The step of the clock in seconds: half a lease duration, so that a lease has expired after two.
 pub(super) const BEAT: u64 = 5;
-/// When a history ends: before the first hand-off that began in it is overdue, when the leader takes a lease from a
-/// holder that lives, as the KCL does (C7 does not hold then).
+/// The end of a history: before the first hand-off that began in it is overdue. Then the leader takes a lease from a running
+/// holder, as the KCL does, and C7 does not hold.
 pub(super) const LAST_BEAT: u8 = 7;
 /// How many records a shard has.
 pub(super) const RECORDS: u8 = 2;
@@ -36,13 +36,13 @@ pub(super) struct World {
     pub(super) table: BTreeMap<LeaseKey, Row>,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     pub(super) leader: Option<Leader>,
-    /// On their way to the table, in no order.
+    /// Messages on their way to the table, in no order.
     pub(super) network: Vec<Message>,
     pub(super) crashes: u8,
     pub(super) mishaps: u8,
-    /// Records of each lease that somebody has processed, from the first without a gap.
+    /// The processed records of each lease: the length of the prefix without a gap.
     pub(super) done: BTreeMap<LeaseKey, u8>,
-    /// Whose adoption was accepted last, and nothing since that ended it.
+    /// The process of each lease whose adoption was accepted last, while no write has ended it.
     pub(super) epochs: BTreeMap<LeaseKey, Life>,
     pub(super) seen: Happened,
 }
@@ -52,41 +52,41 @@ pub(super) type Life = (WorkerId, u8);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Worker {
-    /// Under which leases name it. The id of another process too, where two run under one by mistake.
+    /// The worker ID in the leases. Two processes have the same one if they share it by mistake.
     pub(super) id: WorkerId,
     pub(super) life: u8,
     pub(super) alive: bool,
     /// When it last wrote its row.
     pub(super) reported: u8,
-    /// Its row says how often something of it moves, as ours do and a Java worker's does not.
+    /// `true` if its row announces a heartbeat interval, as ours do and a Java worker's does not.
     pub(super) promises: bool,
     pub(super) discoverer: LeaseDiscoverer,
     pub(super) held: BTreeMap<LeaseKey, Held>,
 }
 
-/// A lease that a worker holds, or is about to.
+/// A lease that a worker holds or is adopting.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Held {
     pub(super) state: Ownership,
     /// The write that is repeated until it is decided.
     pub(super) writing: Option<Write>,
-    /// When the attempt that is waited for was sent.
+    /// When the current attempt was sent.
     pub(super) sent: Option<Tick>,
-    /// The write is in the table: what the holder may doubt, the onlooker knows.
+    /// `true` if the write is in the table: the observer knows this when the holder does not.
     pub(super) landed: bool,
-    /// The first renewal was accepted.
+    /// `true` if the first renewal was accepted.
     pub(super) adopted: bool,
     pub(super) leaving: bool,
     pub(super) done: u8,
 }
 
-/// A call of the table, once sent.
+/// A call to the table, once sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Message {
     pub(super) from: Life,
     pub(super) key: LeaseKey,
     pub(super) call: Call,
-    /// Nobody waits for its answer any more.
+    /// `true` if its sender has stopped waiting.
     pub(super) late: bool,
 }
 
@@ -107,7 +107,7 @@ pub(super) enum Call {
     Lead(Move),
 }
 
-/// A row of the table. The throughput is not looked at.
+/// A row of the table. The throughput is ignored.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row(pub(super) Lease);
 
@@ -120,7 +120,7 @@ impl Hash for Row {
     }
 }
 
-/// What has happened in a history.
+/// The events of a history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::struct_excessive_bools, reason = "a list of things to have seen")]
 pub(super) struct Happened {
@@ -151,7 +151,7 @@ pub(super) fn child() -> LeaseKey {
     LeaseKey::from("shardId-000000000001")
 }
 
-/// The checkpoint after so many records.
+/// Returns the checkpoint after so many records.
 pub(super) fn after(records: u8) -> Checkpoint {
     match records {
         0 => Checkpoint::TrimHorizon,
@@ -163,7 +163,7 @@ pub(super) fn after(records: u8) -> Checkpoint {
     }
 }
 
-/// How many records are done at a checkpoint.
+/// Returns how many records are done at a checkpoint.
 pub(super) fn before(checkpoint: &Checkpoint) -> u8 {
     if checkpoint.is_shard_end() {
         RECORDS
@@ -173,8 +173,9 @@ pub(super) fn before(checkpoint: &Checkpoint) -> u8 {
 }
 
 impl World {
-    /// Free leases; a shard in the middle; a hand-off under way; a worker that died; where silence is
-    /// looked at, the first two with a Java worker as well. Of twins: one holds the shard, and the other finds it.
+    /// Returns the start states: free leases; a shard in the middle; a hand-off under way; a crashed worker. In the search
+    /// about silence, the first two also with a Java worker. For a shared worker ID: one process holds the shard, and the other
+    /// finds it.
     pub(super) fn starts(model: &Leases) -> Vec<Self> {
         let Leases { about, workers, crashes, mishaps } = *model;
         let names: Vec<WorkerId> = ["a", "b", "c"].into_iter().take(workers).map(WorkerId::from).collect();
@@ -220,7 +221,7 @@ impl World {
         vec![free, held, handing_over, orphaned, java_idle, java_holds]
     }
 
-    /// Lets a worker hold the parent's lease, which it has just renewed.
+    /// Makes a worker the holder of the parent's lease, just renewed.
     fn give(&mut self, name: &WorkerId) {
         let now = self.now();
         let row = &mut self.table.get_mut(&parent()).expect("it is there").0;
@@ -235,7 +236,7 @@ impl World {
         Tick::new(Duration::from_secs(u64::from(self.beat) * BEAT))
     }
 
-    /// A leader's look at the table.
+    /// Returns the table as a leader reads it.
     pub(super) fn rows(&self) -> Rows {
         let row = |(name, worker): (&WorkerId, &Worker)| WorkerRow {
             heartbeat_interval: worker.promises.then_some(D / 2),
@@ -253,7 +254,7 @@ impl World {
         UnixSeconds(1_000 + u64::from(self.beat) * BEAT)
     }
 
-    /// By how much an adoption of this process moves the counter. Each draws its own.
+    /// Returns by how much an adoption of this process moves the counter. Each process draws its own.
     pub(super) fn stride(&self, name: &WorkerId) -> u64 {
         let place = self.workers.keys().take_while(|other| *other != name).count() as u64;
         2 + 2 * place + u64::from(self.workers[name].life)
@@ -270,7 +271,7 @@ impl World {
         ready.now_or_never().expect("memory does not wait")
     }
 
-    /// Lets the product's table do a call.
+    /// Runs a call on the product's table.
     pub(super) fn with_table<T>(&mut self, key: &LeaseKey, call: impl AsyncFnOnce(&MemoryLeaseStore) -> T) -> T {
         let (store, former) = (MemoryLeaseStore::new(), self.table.get(key));
         let ready = async {

@@ -11,7 +11,7 @@ fn lost() -> Input {
     Input::LeaseState(LeaseState::Lost(LostReason::Expired))
 }
 
-/// Feeds the events; returns the states and outputs after each.
+/// Applies the inputs; returns the state and output after each.
 fn life(inputs: &[Input]) -> Vec<(State, Output)> {
     let mut state = State::start();
     inputs

@@ -1,8 +1,8 @@
-//! The table of cases `shard-end` in `docs/rules.md`: one test a row, by the row's number.
+//! The table of cases `shard-end` in `docs/rules.md`: one test for each row, by the row's number.
 
 use super::*;
 
-/// What came when the iterator was asked for records, or when a new one was asked for.
+/// The response to a call with the iterator, or to the request for a new one.
 #[derive(Clone, Copy)]
 enum Came {
     /// No next iterator.
@@ -10,7 +10,7 @@ enum Came {
     NotFound,
 }
 
-/// The reader of shard `b`, after that.
+/// Returns the reader of shard `b` after that response.
 fn after(came: Came) -> Polling {
     let mut polling = reading();
     match came {
@@ -27,7 +27,7 @@ fn after(came: Came) -> Polling {
     polling
 }
 
-/// Shard `b` itself, and its children.
+/// Returns shard `b` while it is open.
 fn open() -> ListedShard {
     shard("b", &[], 1, false)
 }
@@ -47,11 +47,11 @@ fn ends(polling: &Polling) -> Option<usize> {
     }
 }
 
-/// Feeds listings of these seconds; how many children the shard ends with, and when.
+/// Applies listings of these seconds. Returns when the shard ends, and with how many children.
 fn listed(mut polling: Polling, is_ours: bool, listings: &[(u64, &[ListedShard])]) -> Option<(u64, usize)> {
     for (second, listing) in listings {
         assert_eq!(ends(&polling), None, "it ended before {second} s");
-        // What the service refused before it refuses again.
+        // The same call is refused again.
         if !matches!(polling.step(), Step::List) {
             polling.iterator_failed(at(second * 1000), Failure::NotFound, false, MS);
             polling.confirmed();
@@ -64,7 +64,7 @@ fn listed(mut polling: Polling, is_ours: bool, listings: &[(u64, &[ListedShard])
     None
 }
 
-/// Q53: what children the answer names, it does not even see (`fetch/read.rs: what_an_answer_says_of_the_end_is_looked_up`).
+/// Q53: the children in the response do not reach the state (`fetch/read.rs: what_an_answer_says_of_the_end_is_looked_up`).
 #[test]
 fn row_1_no_iterator_is_no_end_by_itself() {
     assert_eq!(after(Came::NoIterator).step(), Step::List);
@@ -102,7 +102,7 @@ fn row_5_not_known_but_listed_is_no_end() {
     }
 }
 
-/// Q3: a child just named by GetRecords, which neither the listing nor GetShardIterator knows yet.
+/// Q3: a child just named by GetRecords is not yet known to the listing or GetShardIterator.
 #[test]
 fn row_6_not_listed_and_newer_than_the_listing_is_no_end() {
     let older = [shard("a", &[], 1, true)];
@@ -153,7 +153,7 @@ fn row_11_a_listing_that_failed_says_nothing() {
     }
 }
 
-/// Q4: the reader fails before it asks the other stream anything (`fetch/read.rs: confirm`).
+/// Q4: the reader fails before it sends any call to the other stream (`fetch/read.rs: confirm`).
 #[test]
 fn row_12_until_the_stream_is_known_to_be_the_same_nothing_is_listed() {
     let mut polling = reading();

@@ -1,4 +1,4 @@
-//! Who has released a lease without progress: the rule *one lease that nobody keeps*.
+//! Workers that have released a lease without progress: the rule *one lease that nobody keeps*.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use crate::lease::WorkerId;
 /// The releases of one lease since its checkpoint last moved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Refusals {
-    /// Who has released it, and when last.
+    /// The workers that have released it, and when last.
     by: BTreeMap<WorkerId, Tick>,
     /// The last release.
     last: Tick,
-    /// How often in all.
+    /// The total number of releases.
     times: u32,
-    /// How often by a worker that had done so before.
+    /// How many releases came from a worker that had done so before.
     repeated: u32,
 }
 
@@ -46,8 +46,8 @@ impl Refusals {
         self.times
     }
 
-    /// Returns from when on it goes to a worker that has released it before: at once, until one has done so twice. An operator who
-    /// frees a lease looks like its owner.
+    /// Returns when it may be assigned again to a worker that has released it: at once, until one has done so twice. A release
+    /// by an operator looks like one by its owner.
     pub(super) fn again_at(&self) -> Tick {
         match self.repeated.checked_sub(1) {
             None => self.last,
@@ -58,7 +58,7 @@ impl Refusals {
 
 /// One round of the leader.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// A lease that could be kept again after somebody has acted waits for this long at most.
+/// The longest wait of a lease that could be kept again after an operator has acted.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 #[cfg(test)]

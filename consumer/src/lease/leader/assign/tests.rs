@@ -6,7 +6,7 @@ use super::*;
 use crate::lease::{Checkpoint, Lease, Seen, WorkerRow};
 
 const D: Duration = Duration::from_secs(10);
-/// How often a lively worker shows that it lives.
+/// The heartbeat interval of a `lively` worker.
 const SIGN: Duration = Duration::from_secs(5);
 /// Our wall clock at tick 0.
 const EPOCH: u64 = 1_700_000_000;
@@ -23,28 +23,28 @@ fn key(number: usize) -> LeaseKey {
     LeaseKey::from(format!("shardId-{number:012}"))
 }
 
-/// A table, and time. Workers named `a`, `b`, … live when they are told to.
+/// A table, and time. Workers named `a`, `b`, … act only when a test says so.
 #[derive(Clone)]
 struct World {
     now: u64,
     rows: Rows,
     leader: Assignment,
-    /// How many seconds the leader's writes take to arrive, and those that are on their way, with their time.
+    /// How many seconds the leader's writes take to arrive. Those under way are in `on_their_way`, each with its time.
     lag: u64,
     on_their_way: Vec<(u64, Move)>,
     /// When the holder of a lease last renewed it.
     renewed: BTreeMap<LeaseKey, u64>,
-    /// Workers whose rows promise a sign of life every five seconds. One without leases writes its row that often.
+    /// Workers whose rows announce a heartbeat every five seconds. A worker without leases writes its row that often.
     lively: BTreeSet<WorkerId>,
-    /// Workers that do not run, and leases whose holder has not run all the time since it last wrote to them.
+    /// Workers that do not run. In `abandoned` are leases whose holder was stopped at some time since its last write to them.
     down: BTreeSet<WorkerId>,
     abandoned: BTreeSet<LeaseKey>,
-    /// Leases that were taken from a holder that could go on for a while without noticing.
+    /// Leases taken from a holder that may not notice for a while.
     overtaken: Vec<(Move, Lease)>,
 }
 
 impl World {
-    /// A table of unowned leases, of which `a` is the leader.
+    /// Creates a table of unowned leases, of which `a` is the leader.
     fn of(leases: usize) -> Self {
         let mut rows = Rows::default();
         rows.leases.extend((0..leases).map(|number| Lease::new(key(number), Checkpoint::TrimHorizon)));
@@ -80,7 +80,7 @@ impl World {
         &mut self.rows.leases[number]
     }
 
-    /// These workers renew all that they hold.
+    /// Renews all leases that these workers hold.
     fn renew(&mut self, names: &[&str]) {
         for lease in &mut self.rows.leases {
             if lease.actual_owner().is_some_and(|owner| names.contains(&owner.as_str())) {
@@ -91,14 +91,14 @@ impl World {
         }
     }
 
-    /// Stops a worker from one moment to the next.
+    /// Stops a worker at once.
     fn crash(&mut self, name: &str) {
         let held = self.rows.leases.iter().filter(|lease| lease.actual_owner() == Some(&worker(name)));
         self.abandoned.extend(held.map(|lease| lease.key.clone()));
         self.down.insert(worker(name));
     }
 
-    /// These workers let go of what they are to hand over.
+    /// Releases the leases that these workers are to hand over.
     fn hand_over(&mut self, names: &[&str]) {
         for lease in &mut self.rows.leases {
             if lease.checkpoint_owner.as_ref().is_some_and(|owner| names.contains(&owner.as_str())) {
@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// A look at the table and a round, whose moves are written.
+    /// Reads the table and runs a round, and writes its moves.
     fn round(&mut self) -> Round {
         self.look();
         let round = self.leader.round(at(self.now));
@@ -128,7 +128,7 @@ impl World {
         self.leader.observe(at(self.now), UnixSeconds(EPOCH + self.now), &self.rows);
     }
 
-    /// Writes a move as the table would; returns whether it was accepted.
+    /// Writes a move as the table would; returns `true` if it was accepted.
     fn write(&mut self, change: &Move) -> bool {
         let (key, owner, checkpoint_owner, moved, seen) = match change {
             Move::Assign { key, to, seen } => (key, to, None, 1, seen.clone()),
@@ -162,15 +162,15 @@ impl World {
             self.abandoned.insert(before.key.clone());
         }
         let Some(holder) = before.actual_owner() else { return };
-        // One that was just given it, and has not written, may lose it again only by dying.
+        // A worker that was just assigned it, and has not written, may lose it again only by crashing.
         let counts_on_it = !abandoned && !self.down.contains(holder);
         if is_valid || counts_on_it {
             self.overtaken.push((change.clone(), before));
         }
     }
 
-    /// Seconds of a sound life for these workers, with a round every five: they renew every three seconds, report every
-    /// thirty, the lively ones without leases every five, and hand over what they are asked for within two. Returns the moves that were accepted.
+    /// Runs these workers for so many seconds, with a round every five. They renew every three seconds and report every thirty;
+    /// lively ones without leases report every five. They hand over within two seconds. Returns the accepted moves.
     fn live(&mut self, names: &[&str], seconds: u64) -> Vec<Move> {
         let mut moves = Vec::new();
         for _ in 0..seconds {
@@ -219,7 +219,7 @@ impl World {
     }
 }
 
-/// `workers` at home with `leases`, spread evenly, and everything quiet.
+/// Returns a world with `leases` spread evenly over `workers`, and no moves pending.
 fn settled(workers: &[&str], leases: usize) -> World {
     let mut world = World::of(leases);
     world.report(workers);
@@ -239,7 +239,7 @@ fn free_leases_are_spread_evenly_at_once() {
     world.report(&["b", "c"]);
     let round = world.round();
     assert_eq!(round.spill, []);
-    // The leader counts itself before its row is there.
+    // The leader counts itself before its row exists.
     assert_eq!(world.counts(), counts([("a", 3), ("b", 2), ("c", 2)]));
     assert!(
         round.moves.iter().all(|change| matches!(change, Move::Assign { seen: Seen { counter: Some(0), .. }, .. }))
@@ -261,7 +261,7 @@ fn those_that_waited_longest_go_first() {
     assert_eq!(round.spill, [key(2), LeaseKey::from("shard")]);
 }
 
-/// The owner releases a lease without progress, and runs on.
+/// Releases a lease without progress, while its owner keeps running.
 fn release(world: &mut World, number: usize) -> String {
     world.now += 1;
     let lease = world.lease(number);
@@ -281,7 +281,8 @@ fn a_released_lease_goes_to_who_has_not_released_it_and_then_waits_longer_and_lo
     }
     let distinct: BTreeSet<&String> = order[..3].iter().collect();
     assert_eq!((distinct.len(), &order[0]), (3, &order[3]), "{order:?}");
-    // One has released it twice: 5 s, then 10, then 20, and first to who did so longest ago.
+    // One worker has released it twice: the pauses are 5 s, then 10, then 20, and the worker that released it longest ago comes
+    // first.
     for pause in [5, 10, 20, 40] {
         let round = world.round();
         let refused = round.refused.iter().map(|refused| (&refused.key, refused.times)).collect::<Vec<_>>();
@@ -293,7 +294,7 @@ fn a_released_lease_goes_to_who_has_not_released_it_and_then_waits_longer_and_lo
         assert_eq!((given, to.as_str()), (&key(0), order[order.len() - 3].as_str()));
         order.push(release(&mut world, 0));
     }
-    // Progress makes all that forgotten.
+    // Progress resets this.
     let sequence_number = "7".parse().expect("a number");
     let shard = key(0).shard();
     world.lease(0).checkpoint = Checkpoint::At(crate::record::Position { sequence_number, sub_sequence: 0, shard });
@@ -302,7 +303,7 @@ fn a_released_lease_goes_to_who_has_not_released_it_and_then_waits_longer_and_lo
     assert_eq!(world.round().refused, []);
 }
 
-/// The rule *one lease that nobody keeps*: such leases move no others, and take room all the same.
+/// The rule *one lease that nobody keeps*: such leases cause no moves of others, but take room.
 #[test]
 fn leases_that_an_operator_frees_are_spread_evenly() {
     let mut world = World::of(30);
@@ -335,7 +336,7 @@ fn a_worker_that_leaves_has_refused_nothing() {
     assert_eq!(world.live(&["a", "b"], 10).len(), 1, "it gets a lease back at once");
 }
 
-/// S131: the fewest moves, and every one a hand-off.
+/// S131: as few moves as possible, each a hand-off.
 #[test]
 fn a_worker_that_joins_gets_its_share_by_hand_off() {
     let mut world = settled(&["a"], 20);
@@ -386,11 +387,11 @@ fn a_lease_that_has_just_come_stays() {
     assert_eq!(world.round().moves.len(), 2);
 }
 
-/// C8: what a dead worker held runs out a lease duration after its counters were last seen to move.
+/// C8: leases of a crashed worker expire a lease duration after their counters were last seen to move.
 #[test]
 fn a_dead_worker_s_leases_go_to_others_and_it_gets_none() {
     let mut world = settled(&["a", "b", "c"], 6);
-    // b dies right after a renewal that a look has seen; its row was written just then and looks alive for a minute.
+    // b crashes right after a renewal that a round has seen; its row was just written and looks alive for a minute.
     world.report(&["b"]);
     world.renew(&["a", "b", "c"]);
     world.look();
@@ -437,7 +438,7 @@ fn a_worker_that_drops_one_reader_keeps_the_rest() {
 #[test]
 fn the_only_worker_is_not_disturbed_when_its_leases_ran_out() {
     let mut world = settled(&["a"], 3);
-    // Throttled for a minute, say; it finds its leases again by itself.
+    // Throttled for a minute, for example; it finds its leases again by itself.
     world.now += 60;
     assert_eq!(world.round(), Round::default());
 }
@@ -453,7 +454,8 @@ fn a_new_owner_is_waited_for() {
     assert_eq!(world.counts(), counts([("a", 2)]));
 }
 
-/// C8: it dies at the moment at which it is given a lease, and its word tells it from a Java worker that is only slow.
+/// C8: the worker crashes when it is assigned a lease. Its announced heartbeat interval tells it from a Java worker that is
+/// only slow.
 #[test]
 fn a_new_owner_that_promised_signs_of_life_is_not_waited_for_in_silence() {
     let mut world = World::of(2);
@@ -475,7 +477,7 @@ fn a_new_owner_that_heartbeat_interval_is_waited_for() {
     world.report(&["a", "b"]);
     world.round();
     for _ in 0..4 {
-        // It cannot write to its lease, and says that it lives.
+        // It cannot write to its lease, but its heartbeat goes on.
         assert_eq!(world.live(&["a"], 5), []);
         world.report(&["b"]);
     }
@@ -483,7 +485,7 @@ fn a_new_owner_that_heartbeat_interval_is_waited_for() {
     assert_eq!(world.live(&["a"], 5).len(), 1, "a lease duration and 14 s are over");
 }
 
-/// Of two workers of whom one may be dead, the other is given what nobody reads, though it has more.
+/// One of two workers may be dead: free leases go to the other one, though it has more.
 #[test]
 fn a_free_lease_goes_to_a_worker_that_surely_lives() {
     let mut world = settled(&["a", "b"], 2);
@@ -495,7 +497,7 @@ fn a_free_lease_goes_to_a_worker_that_surely_lives() {
     let to_java =
         |change: &Move| matches!(change, Move::Assign { to, .. } | Move::HandOff { to, .. } if *to == worker("java"));
     assert!(moves.len() == 2 && !moves.iter().any(to_java), "{moves:?}");
-    // Its row moves: it was only quiet, and gets its share.
+    // Its row moves: it was only silent, and gets its share.
     world.report(&["java"]);
     assert!(world.live(&["a", "b", "java"], 9).iter().any(to_java));
 }
@@ -516,8 +518,8 @@ fn where_nobody_surely_lives_one_that_may_is_given_the_lease() {
 fn who_took_a_lease_while_nobody_looked_keeps_it() {
     let mut world = settled(&["a", "b"], 2);
     world.lively.insert(worker("c"));
-    // Since the leader last looked c has come, been given the lease of b, and renewed it. While it has leases their renewals are
-    // its signs of life, and its row is old.
+    // Since the leader last read the table, c has joined, was assigned the lease of b, and has renewed it. While c has leases,
+    // their renewals are its heartbeat, and its row is old.
     world.now += 100;
     world.report(&["c"]);
     let lease = world.rows.leases.iter_mut().find(|lease| lease.owner == Some(worker("b"))).expect("b has one");
@@ -527,7 +529,7 @@ fn who_took_a_lease_while_nobody_looked_keeps_it() {
     world.report(&["a", "b"]);
     world.renew(&["a"]);
     assert_eq!(world.round().moves, []);
-    // Nor is it taken because the row of c is gone: c may have renewed just before the look.
+    // Nor is it taken because the row of c is deleted: c may have renewed just before the read.
     world.withdraw("c");
     world.now += 9;
     world.renew(&["a"]);
@@ -581,7 +583,7 @@ fn a_worker_that_is_back_and_renews_before_the_write_keeps_its_lease() {
 fn a_hand_off_is_left_alone_until_it_is_overdue() {
     let mut world = settled(&["a", "b"], 3);
     let number = world.rows.leases.iter().position(|lease| lease.owner == Some(worker("a"))).expect("a has two");
-    // a holds on to it, and renews.
+    // a keeps it, and renews.
     world.lease(number).owner = Some(worker("b"));
     world.lease(number).checkpoint_owner = Some(worker("a"));
     let renew = |world: &mut World| {
@@ -600,8 +602,8 @@ fn a_hand_off_is_left_alone_until_it_is_overdue() {
     assert_eq!(world.round().moves, [overdue], "40 s are over: it goes where it was to go");
 }
 
-/// A source that renews is waited for as long as it announced, within what can be set; one that announces nothing for as long as
-/// Java workers are configured to take, or as long as we take, if that is longer (Q22).
+/// A source that renews gets as long as it announced, up to the setting's limit. One that announces nothing gets as long as
+/// Java workers are configured to take, or as long as we take if that is longer (Q22).
 #[test]
 fn a_live_source_is_waited_for_as_long_as_it_announced() {
     for (announced, own, waits) in [
@@ -646,7 +648,7 @@ fn a_hand_off_whose_source_dies_ends_at_its_target() {
     assert!(moves.iter().any(given), "{moves:?}");
 }
 
-/// S129: a row that no worker writes, and that none renews.
+/// S129: a row such as no worker writes, and that no worker renews.
 #[test]
 fn a_contradictory_row_comes_free_after_a_lease_duration() {
     let mut world = settled(&["a"], 1);
@@ -659,7 +661,7 @@ fn a_contradictory_row_comes_free_after_a_lease_duration() {
     assert_eq!(world.rows.leases[0].owners(), Owners { owner: Some(worker("a")), checkpoint_owner: None });
 }
 
-/// S123: workers whose clocks are wrong, and a row of an hour ago.
+/// S123: workers whose clocks are wrong, and a row that is an hour old.
 #[test]
 fn the_first_look_judges_rows_by_their_time_and_later_ones_by_their_movement() {
     let mut world = World::of(6);
@@ -670,7 +672,7 @@ fn the_first_look_judges_rows_by_their_time_and_later_ones_by_their_movement() {
     world.rows.workers.push(WorkerRow::new(worker("quiet"), UnixSeconds(EPOCH - 29)));
     world.round();
     assert_eq!(world.counts(), counts([("a", 3), ("fine", 3)]));
-    // A row that appears while we look on is alive, whatever its clock says.
+    // A row that appears while we watch is alive, whatever its clock says.
     world.now = 5;
     world.renew(&["a", "fine"]);
     world.rows.workers.push(WorkerRow::new(worker("slow"), UnixSeconds(EPOCH - 3600)));
@@ -690,7 +692,7 @@ fn the_first_look_judges_rows_by_their_time_and_later_ones_by_their_movement() {
 #[test]
 fn after_a_long_time_of_not_looking_a_changed_row_proves_nothing() {
     let mut world = settled(&["a", "b"], 2);
-    // We did not lead for an hour, during which b reported once more and then died.
+    // We did not lead for an hour, during which b reported once more and then crashed.
     world.now += 600;
     world.report(&["b"]);
     world.now += 3000;
@@ -701,7 +703,7 @@ fn after_a_long_time_of_not_looking_a_changed_row_proves_nothing() {
     assert_eq!(world.counts(), counts([("a", 2)]));
 }
 
-/// A candidate that looks on from the first missed heartbeat need not begin to wait when it leads.
+/// A candidate that watches from the first missed heartbeat need not wait again when it leads.
 #[test]
 fn what_a_candidate_has_seen_counts_when_it_leads() {
     let mut world = settled(&["a", "b"], 2);
@@ -736,7 +738,7 @@ fn finished_leases_and_those_without_a_start_are_nobodys_business() {
     world.lease(1).checkpoint = Checkpoint::Missing;
     world.round();
     assert_eq!(world.counts(), counts([("a", 1), ("nobody", 2)]));
-    // Nor do they weigh: b holds many finished ones, and gets its share all the same.
+    // Finished leases do not count as load: b holds many of them, and still gets its share.
     let mut world = World::of(10);
     for number in 0..8 {
         world.lease(number).checkpoint = Checkpoint::ShardEnd;
@@ -783,7 +785,7 @@ fn a_read_that_lags_behind_takes_nothing_back() {
     world.rows = after;
     world.look();
     assert_eq!(world.leader.round(at(1)), Round::default());
-    // Set back by hand, it is believed in time.
+    // A counter that was set back by hand is accepted after a while.
     world.rows.leases.iter_mut().for_each(|lease| (lease.counter, lease.owner) = (0, None));
     world.now = 12;
     world.look();
@@ -812,9 +814,9 @@ fn event() -> impl Strategy<Value = Event> {
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 proptest! {
-    /// Whatever comes: a lease is never taken from a worker that has renewed it within a lease duration, nor from one
-    /// that has not been away, however late the leader's writes are; a dead worker is given nothing once it has been
-    /// found out, and in quiet times all leases are evenly spread over the living, and stay where they are.
+    /// Random events. However late the leader's writes are, a lease is never taken from a worker that has renewed it within a
+    /// lease duration, nor from one that has not been away. A crashed worker is assigned nothing once it is detected. In quiet
+    /// times all leases are evenly spread over the running workers, and stay there.
     #[test]
     fn converges_safely(
         leases in 1..24_usize,
@@ -870,8 +872,8 @@ proptest! {
                 }
             }
         }
-        // Quiet: a crash costs a lease duration, two if the dead worker was given leases while it looked alive, and the
-        // minute until its row is taken for dead.
+        // Quiet. A crash costs a lease duration, or two if the dead worker was assigned leases while its row looked alive. It
+        // also costs the minute until the row counts as dead.
         live(&mut world, &alive, 130);
         let counts = world.counts();
         prop_assert!(counts.keys().all(|owner| alive.contains(owner.as_str())), "{counts:?} of {alive:?}");
@@ -881,7 +883,7 @@ proptest! {
         prop_assert_eq!(live(&mut world, &alive, 100), vec![]);
     }
 
-    /// A worker that joins an even fleet gets its share by as many moves as it has leases then.
+    /// A worker that joins an evenly loaded fleet gets its share by as many moves as it then has leases.
     #[test]
     fn a_join_moves_the_minimum(leases in 1..60_usize, workers in 1..5_usize) {
         let mut world = settled(&NAMES[..workers], leases);
@@ -893,7 +895,7 @@ proptest! {
         }
     }
 
-    /// A crash moves what the dead worker had, and nothing else.
+    /// A crash moves the leases of the crashed worker, and no others.
     #[test]
     fn a_crash_moves_what_was_held(leases in 1..60_usize, workers in 2..6_usize) {
         let names = &NAMES[..workers];

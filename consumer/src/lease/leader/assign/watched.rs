@@ -1,4 +1,4 @@
-//! One lease as a leader sees it move.
+//! One lease as a leader sees it change.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use crate::lease::leader::assign::fleet::Fleet;
 use crate::lease::leader::assign::refusals::Refusals;
 use crate::lease::{Checkpoint, Lease, Owners, Seen, WorkerId};
 
-/// What has been seen of a lease.
+/// The observations of a lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Watched {
     owners: Owners,
     counter: u64,
-    /// When the counter was last seen to have moved; at first, when it was first seen.
+    /// When the counter was last seen to have moved; initially, when the lease was first seen.
     moved: Tick,
-    /// Since when its holder has had it.
+    /// Since when the current holder has had it.
     since: Tick,
-    /// Until when the holder, who has just been given it, may be silent; gone with its first write.
+    /// When a new holder must have written for the first time; `None` after that write.
     awaited: Option<Tick>,
     /// Since when a hand-off has been under way.
     handoff_since: Option<Tick>,
-    /// Whether the counter is the one that our own move left, so that its new owner has not written to it.
+    /// `true` if the counter is the one that our own write left, so its new owner has not written yet.
     untouched: bool,
-    /// Whether that it ran out has been noticed.
+    /// `true` once its expiry has been noticed.
     noticed: bool,
-    /// Finished, or without a place to start: not to be given to anybody.
+    /// `true` if it is finished or has no start position: it must not be assigned.
     settled: bool,
-    /// How far it had been processed when it was last seen.
+    /// Its checkpoint when it was last seen.
     checkpoint: Checkpoint,
     refusals: Refusals,
 }
@@ -48,10 +48,9 @@ impl Watched {
         }
     }
 
-    /// Records the row as just read. Returns the worker whose writing was seen.
+    /// Applies the row as just read. Returns the worker that was seen to write.
     pub(super) fn observe(&mut self, now: Tick, lease: &Lease, duration: Duration, fleet: &Fleet) -> Option<WorkerId> {
-        // The read lags behind what we know: counters do not go back. Should one have been set back by hand, it is
-        // believed after a lease duration.
+        // A lagging read: counters do not go back. A counter that an operator has set back is accepted after a lease duration.
         if lease.counter < self.counter && now.since(self.moved) < duration {
             return None;
         }
@@ -79,7 +78,7 @@ impl Watched {
         lease.actual_owner().cloned()
     }
 
-    /// Records that its owner has released it without progress and runs on. A worker that leaves deletes its row first.
+    /// Records that its owner has released it without progress and keeps running. A worker that leaves deletes its row first.
     fn note_release(&mut self, now: Tick, lease: &Lease, fleet: &Fleet) {
         if let (Some(owner), None) = (self.actual_owner(), lease.actual_owner())
             && fleet.has(owner)
@@ -92,7 +91,7 @@ impl Watched {
         &self.refusals
     }
 
-    /// Records that we have changed its owners, and the counter that this left.
+    /// Records that we have changed its owners, and the counter after that.
     pub(super) fn moved_by_us(&mut self, now: Tick, owners: Owners, counter: u64, duration: Duration) {
         let untouched = self.untouched;
         let before = self.actual_owner().cloned();
@@ -100,7 +99,7 @@ impl Watched {
         self.untouched = untouched || self.actual_owner() != before.as_ref();
     }
 
-    /// Records new owners, and the counter with them. The new owner may already have renewed it before we looked.
+    /// Records new owners and their counter. The new owner may already have renewed it before this scan.
     fn changed_hands(&mut self, now: Tick, owners: Owners, counter: u64, duration: Duration) {
         let holder = owners.checkpoint_owner.as_ref().or(owners.owner.as_ref());
         if holder != self.actual_owner() {
@@ -117,22 +116,22 @@ impl Watched {
         self.owners = owners;
     }
 
-    /// As last seen, for the condition of a write.
+    /// Returns the row as last seen, for the condition of a write.
     pub(super) fn seen(&self) -> Seen {
         Seen { owners: self.owners.clone(), counter: Some(self.counter) }
     }
 
-    /// The owner, or who will be once a hand-off is done.
+    /// Returns the owner; during a hand-off, the future one.
     pub(super) const fn owner(&self) -> Option<&WorkerId> {
         self.owners.owner.as_ref()
     }
 
-    /// Who holds it now.
+    /// Returns the worker that holds it now.
     pub(super) fn actual_owner(&self) -> Option<&WorkerId> {
         self.owners.checkpoint_owner.as_ref().or(self.owners.owner.as_ref())
     }
 
-    /// To whom a hand-off goes.
+    /// Returns the target of a hand-off.
     pub(super) fn target(&self) -> Option<&WorkerId> {
         self.owners.owner.as_ref().filter(|_| self.is_in_handoff())
     }
@@ -141,7 +140,7 @@ impl Watched {
         self.owners.checkpoint_owner.is_some()
     }
 
-    /// Whether a hand-off has been under way for as long as it may take.
+    /// Returns `true` if a hand-off has been under way for at least `takes`.
     pub(super) fn is_handoff_overdue(&self, now: Tick, takes: Duration) -> bool {
         self.handoff_since.is_some_and(|since| now >= since + takes)
     }
@@ -158,7 +157,7 @@ impl Watched {
         self.moved
     }
 
-    /// When it will have run out if nothing moves; `None` if nobody holds it.
+    /// Returns when it expires if nothing moves; `None` if no worker holds it.
     pub(super) fn runs_out(&self, duration: Duration) -> Option<Tick> {
         self.actual_owner()?;
         Some(self.awaited.unwrap_or_else(|| self.moved + duration))
@@ -168,20 +167,20 @@ impl Watched {
         self.runs_out(duration).is_some_and(|at| now >= at)
     }
 
-    /// From when on it may be taken from an owner that has not been seen to write to it. One that may have written before we
-    /// looked has a lease like any other.
+    /// Returns when it may be taken from an owner that was not seen to write: at once if the counter is still the one of our
+    /// own write, otherwise after a lease duration, as for any lease.
     pub(super) fn takeable_at(&self, duration: Duration) -> Tick {
         if self.untouched { self.moved } else { self.moved + duration }
     }
 
-    /// Whether it has run out, once.
+    /// Returns `true` if it has expired, once.
     pub(super) fn has_just_run_out(&mut self, now: Tick, duration: Duration) -> bool {
         let first = !self.noticed && self.has_run_out(now, duration);
         self.noticed |= first;
         first
     }
 
-    /// Since when its owner has had it, if it may go to another: it is written to, and has been there for a while.
+    /// Returns since when its owner has had it, if it may move to another: it is being renewed, and has stayed for a while.
     pub(super) fn movable_since(&self, now: Tick, duration: Duration) -> Option<Tick> {
         let resident = now.since(self.since) >= duration / RESIDENCE;
         (resident && !self.settled && !self.is_in_handoff() && self.awaited.is_none()).then_some(self.since)
@@ -194,7 +193,7 @@ fn is_settled(lease: &Lease) -> bool {
 
 /// A Java worker looks for its leases every 10 s and first writes up to 3.3 s later.
 const SLOWEST_FIRST_WRITE: Duration = Duration::from_secs(14);
-/// A lease that an owner has kept for so long is not one that nobody keeps.
+/// After this time with one owner, a lease no longer counts as one that no worker keeps.
 const KEPT: Duration = Duration::from_secs(60);
-/// What a lease duration is divided by for the least time that a lease stays with an owner: one renewal's.
+/// The least stay of a lease with an owner is a lease duration divided by this: one renewal's time.
 const RESIDENCE: u32 = 3;

@@ -68,7 +68,7 @@ fn a_finished_lease_goes_when_all_children_have_moved() {
     }
 }
 
-/// The listing was made before shard 1 was split: that it lacks 1 does not mean that 1 has expired.
+/// The listing was made before shard 1 was created by a split: its absence does not mean that it has expired.
 #[test]
 fn a_shard_newer_than_the_listing_has_not_expired() {
     let rows = rows([lease(1, "end", &[0], &[3, 4]), lease(3, "trim", &[1], &[]), lease(4, "trim", &[1], &[])]);
@@ -95,7 +95,7 @@ fn a_missing_child_keeps_its_parent() {
     assert_eq!(deleted(&unnamed, Some(&split())), []);
 }
 
-/// S89: what a shard's children have, a shard behind them had before.
+/// S89: a shard without a lease whose child has one had a lease before.
 #[test]
 fn a_child_that_has_been_there_counts_as_moved() {
     let listing = [listed(0, &[], true), listed(1, &[0], true), listed(2, &[0], false), listed(3, &[1], false)];
@@ -103,14 +103,14 @@ fn a_child_that_has_been_there_counts_as_moved() {
     assert_eq!(deleted(&rows, Some(&listing)), [id(0)]);
 }
 
-/// S103: the other parent of a merge is read still.
+/// S103: the other parent of a merge is still being read.
 #[test]
 fn a_merge_waits_for_its_child() {
     let rows = rows([lease(0, "end", &[], &[2]), lease(1, "7", &[], &[]), lease(2, "trim", &[0, 1], &[])]);
     assert_eq!(deleted(&rows, None), []);
 }
 
-/// 0 → 1 and 2; 1 and 3 → 4, which has not begun. Without the lease of 1 the end of 0 is what says where 1 begins.
+/// 0 → 1 and 2; 1 and 3 → 4, which has not begun. Without the lease of 1, the end of 0 says where 1 begins.
 #[test]
 fn a_child_whose_lease_was_deleted_by_hand_keeps_its_parent() {
     for (four, gone) in [("trim", vec![]), ("5", vec![id(0), id(3)])] {

@@ -14,7 +14,7 @@ fn candidate() -> Leadership {
     Leadership::new(WorkerId::from("me"), D)
 }
 
-/// A leader whose last write was sent at 0.
+/// Returns a leader whose last write was sent at 0.
 fn leader() -> Leadership {
     let mut leader = candidate();
     assert_eq!(leader.looked(at(0), None), Look::Take { seen: None });
@@ -34,7 +34,7 @@ fn takes_a_lock_that_is_absent_or_released_at_once() {
 #[test]
 fn takes_a_lock_whose_version_stood_still_for_its_own_duration() {
     let mut candidate = candidate();
-    // A Java leader's.
+    // A Java leader's lock.
     let java = LeaderLock { duration: Duration::from_secs(120), ..lock("java", "v1") };
     assert_eq!(candidate.looked(at(0), Some(java.clone())), Look::Wait);
     assert_eq!(candidate.looked(at(60_000), Some(java.clone())), Look::Wait);
@@ -68,7 +68,7 @@ fn leads_until_nine_tenths_after_the_sending_of_its_last_write() {
     assert_eq!(leader.next_heartbeat_at(), Some(at(3334) + D / 3));
 }
 
-/// Whatever a candidate sees, it takes the lock only after the holder has given up.
+/// A candidate takes the lock only after the holder has stopped, whichever versions it sees.
 #[test]
 fn never_two_lead() {
     for (sent, seen) in [(0, 0), (0, 10), (0, 3000), (3333, 3334)] {
@@ -100,7 +100,7 @@ fn a_heartbeat_in_doubt_keeps_its_version_and_counts_from_its_first_sending() {
     let mut leader = leader();
     let (_, next) = leader.next_heartbeat(at(3000), || "v2".to_owned()).expect("it leads");
     assert!(!leader.beat(at(3000), next.clone(), Outcome::Unknown));
-    // Tried again under the same version; refused, because the first attempt has worked.
+    // Retried with the same version; refused, because the first attempt was applied.
     let (held, again) = leader.next_heartbeat(at(5000), || "v3".to_owned()).expect("it leads");
     assert_eq!((held, &again), (lock("me", "v1"), &next));
     assert!(leader.beat(at(5000), again, Outcome::Refused), "a look must tell");
@@ -129,7 +129,7 @@ fn a_take_in_doubt_is_recognised_by_its_version() {
     let mine = candidate.next_take(|| "v1".to_owned());
     candidate.took(at(0), mine.clone(), Outcome::Unknown);
     assert_eq!(candidate.role(at(1)), LeaderRole::Following);
-    // Not there yet: tried again, as the same version.
+    // Not in the table yet: retried with the same version.
     assert_eq!(candidate.looked(at(2000), None), Look::Take { seen: None });
     assert_eq!(candidate.next_take(|| "v2".to_owned()), mine);
     candidate.took(at(2000), mine.clone(), Outcome::Refused);
@@ -140,7 +140,7 @@ fn a_take_in_doubt_is_recognised_by_its_version() {
 #[test]
 fn a_lock_of_ours_that_we_gave_up_is_taken_again_under_its_version() {
     let mut leader = leader();
-    // Cut off until long after its time; nobody else was there.
+    // Cut off until long after its lock expired; there was no other candidate.
     assert_eq!(leader.role(at(30_000)), LeaderRole::Following);
     assert!(leader.next_heartbeat(at(30_000), || "v2".to_owned()).is_none());
     let ours = lock("me", "v1");
@@ -166,7 +166,7 @@ fn a_zombie_s_late_take_does_not_make_a_leader_of_the_past() {
     candidate.looked(at(0), None);
     let mine = candidate.next_take(|| "v1".to_owned());
     candidate.took(at(0), mine.clone(), Outcome::Unknown);
-    // It takes effect when its time is over.
+    // The take is applied when its duration is over.
     assert_eq!(candidate.looked(at(9500), Some(mine.clone())), Look::Take { seen: Some(mine.clone()) });
     assert_eq!(candidate.role(at(9500)), LeaderRole::Following);
     assert_ne!(candidate.next_take(|| "v2".to_owned()), mine);

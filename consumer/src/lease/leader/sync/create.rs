@@ -1,4 +1,4 @@
-//! The creation of planned leases.
+//! Creates the planned leases.
 
 use futures::StreamExt;
 
@@ -9,13 +9,13 @@ use crate::lease::{Lease, LeaseKey, StoreError, Written};
 /// The result of creating leases.
 #[derive(Debug, Default)]
 pub(crate) struct Created {
-    /// In the table now, by us or by somebody faster.
+    /// Leases in the table now, created by this worker or by a faster one.
     pub(crate) leases: Vec<Lease>,
-    /// Not known to be in the table.
+    /// Leases that may not be in the table.
     pub(crate) failed: Vec<(LeaseKey, StoreError)>,
 }
 
-/// Creates leases, each for itself: one that fails holds up no other. `pauses` is asked for the pauses between tries.
+/// Creates leases, each independently: a failure delays no other. Takes the pauses between attempts from `pauses`.
 pub(crate) async fn create(
     store: &dyn LeaseStore,
     leases: impl IntoIterator<Item = Lease> + Send,
@@ -40,14 +40,15 @@ async fn create_one(store: &dyn LeaseStore, lease: Lease, mut pauses: Pauses) ->
         tries -= 1;
         match store.create(&lease).await {
             Ok(Written::Accepted(row) | Written::Refused(row)) => return Ok(row.map_or(lease, |row| *row)),
-            // Again also without an answer: should it have been written, the next try is refused.
+            // Retried also when there was no response: if the lease was written, the next attempt is refused.
             Err(error) if error.is_retryable() && tries > 0 => tokio::time::sleep(pauses.draw()).await,
             Err(error) => return Err((lease.key, error)),
         }
     }
 }
 
-/// At 10 ms a write this makes a thousand leases in a second, which a new on-demand table (4000 writes a second) bears.
+/// At 10 ms a write this creates a thousand leases in a second, within the limit of a new on-demand table (4000 writes a
+/// second).
 const CONCURRENCY: usize = 10;
-/// With pauses that double from 50 ms, some three seconds; the next round tries again.
+/// With pauses that double from 50 ms, about three seconds; the next round tries again.
 const TRIES: u32 = 6;

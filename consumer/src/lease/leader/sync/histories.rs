@@ -14,21 +14,21 @@ use crate::record::Position;
 enum Event {
     Split(usize),
     Merge(usize, usize),
-    /// A leader plans, and makes all but every nth lease.
+    /// A leader plans, and creates all but every nth lease.
     Sync {
         all_but: usize,
     },
-    /// The owner of a lease that may be read reads on; at the end of the shard it makes the leases of the children that
-    /// the bits say, and dies before the others'.
+    /// The owner of a readable lease reads on. At shard end it creates the leases of the children that the bits name, and
+    /// crashes before the others.
     Read {
         lease: usize,
         children: u8,
     },
     Clean,
-    /// An operator deletes the lease of a shard that is being read, and whose merged child waits for it. Not another one before this
-    /// shard is read: without the leases of a whole family nothing shows what is missing.
+    /// An operator deletes the lease of a shard that is being read, and whose merged child waits for it. Not another lease
+    /// before this shard is read: without the leases of a whole family nothing shows what is missing.
     Delete(usize),
-    /// The oldest shard that nobody needs any more leaves the listing.
+    /// The oldest shard that is not needed any more leaves the listing.
     Expire,
 }
 
@@ -52,9 +52,9 @@ struct World {
     shards: u32,
     start: Checkpoint,
     finished: BTreeSet<ShardId>,
-    /// Shards that were read in part at least.
+    /// Shards that were at least partly read.
     read: BTreeSet<ShardId>,
-    /// Shards whose leases were deleted by hand: they are to be read anew, and before their children.
+    /// Shards whose leases an operator deleted: they are to be read again, and before their children.
     deleted: BTreeSet<ShardId>,
 }
 
@@ -136,7 +136,7 @@ impl World {
         self.rows.leases.iter().find(|lease| lease.key.shard() == *id)
     }
 
-    /// Leases that have something to be read, and whose parents are done (C4).
+    /// Returns leases with unread records whose parents are done (C4).
     fn readable(&self) -> Vec<usize> {
         let all: BTreeMap<ShardId, Lease> =
             self.rows.leases.iter().map(|lease| (lease.key.shard(), lease.clone())).collect();
@@ -151,7 +151,7 @@ impl World {
         let readable = self.readable();
         let Some(number) = readable.get(which % readable.len().max(1)).copied() else { return };
         let id = self.rows.leases[number].key.shard();
-        // A child is read after its parents, also when their leases are gone.
+        // A child is read after its parents, even when their leases are deleted.
         for parent in self.listing.iter().filter(|shard| shard.id == id).flat_map(|shard| &shard.parents) {
             let was_begun = self.read.contains(parent) || self.deleted.contains(parent);
             assert!(!was_begun || self.finished.contains(parent), "{id} is read before its parent {parent}");
@@ -165,7 +165,7 @@ impl World {
             return;
         }
         let born: Vec<ListedShard> = self.listing.iter().filter(|shard| shard.parents.contains(&id)).cloned().collect();
-        // The child of a merge waits for the lease of the other parent to be made: without it, it would start too early.
+        // The child of a merge waits until the other parent's lease is created: without that, it would start too early.
         let is_listed = |id: &ShardId| self.listing.iter().any(|shard| shard.id == *id);
         if born.iter().flat_map(|child| &child.parents).any(|parent| self.lease(parent).is_none() && is_listed(parent))
         {
@@ -215,7 +215,7 @@ impl World {
         self.deleted.insert(key.shard());
     }
 
-    /// Whether another parent of the same child is not finished: they were closed together, and expire together.
+    /// Returns `true` if another parent of the same child is not finished: they were closed together, and expire together.
     fn is_to_stay(&self, shard: &ShardId) -> bool {
         let mut families = self.listing.iter().filter(|child| child.parents.contains(shard));
         families.any(|child| child.parents.iter().any(|parent| !self.finished.contains(parent)))
@@ -236,7 +236,7 @@ impl World {
         }
     }
 
-    /// Everything works until nothing changes any more.
+    /// Runs without faults until nothing changes any more.
     fn heal(&mut self) {
         loop {
             let before = self.rows.clone();
@@ -253,8 +253,8 @@ impl World {
 }
 
 proptest! {
-    /// Nothing is read again that was read, children come after their parents, and in the end each open shard has its
-    /// lease and no finished one is left (C1, C4, C9).
+    /// No shard is read twice, and children come after their parents. In the end each open shard has its lease, and no finished
+    /// lease is left (C1, C4, C9).
     #[test]
     fn every_line_is_read_once_and_to_its_end(
         shards in 1..5_u32,

@@ -27,11 +27,11 @@ const GRAPHS: [(&str, u32, &str); 10] = [
     ("R", 2, "60: 0>2+3, 120: 2>4+5, 180: 4+5>6, 240: 6+3>7, 300: 7+1>8"),
 ];
 
-/// Name, graph, what is special about the listing, leases (`3` with a number, `3E` at its end), start, what is made.
+/// Name, graph, deviations of the listing, leases (`3` with a number, `3E` at its end), start, created leases.
 type Case = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
-/// `S` numbers are those of the KCL's own tests and of reports from the field. `K` are those the KCL has and does not
-/// pass (they are commented out there). `X` are ours.
+/// `S` numbers are those of the KCL's own tests and of reports from the field. `K` are tests that the KCL has and does not pass
+/// (they are commented out there). `X` are ours.
 const CASES: &[Case] = &[
     ("S1", "A", "", "3 4 5", "LATEST", "2 6 @LATEST"),
     ("S3", "A", "", "3 4 5", "AT_TIMESTAMP", "0 1 2 @AT_TIMESTAMP"),
@@ -73,27 +73,27 @@ const CASES: &[Case] = &[
     ("X3", "A", "", "", "LATEST", "4 8 9 10 @LATEST"),
     // S63: the listing lags behind a split; its children wait, the unread shard 3 does not.
     ("X4", "O", "open 0 1 2 3, without 6 7 8 9 10 11", "0 1 2", "LATEST", "3 @LATEST"),
-    // S65: the parent is listed no more.
+    // S65: the parent is not listed any more.
     ("X5", "G", "without 0 3 4, open 1", "", "TRIM_HORIZON", "1 2 @TRIM_HORIZON"),
     // S73: three generations, the first one comes first.
     ("X6", "G", "", "", "TRIM_HORIZON", "0 @TRIM_HORIZON"),
     // S89: the children are known, so the parent was read.
     ("X7", "G", "", "1 2", "TRIM_HORIZON", ""),
-    // The same with one child lost: the other one is made, the parent is not read again.
+    // The same with one child's lease lost: it is created, and the parent is not read again.
     ("X8", "G", "", "2", "TRIM_HORIZON", "1 @TRIM_HORIZON"),
-    // S101: the owner of 0 died before it made the second child.
+    // S101: the owner of 0 crashed before it created the second child's lease.
     ("X9", "G", "", "0E 1", "LATEST", "2 @TRIM_HORIZON"),
-    // S103: one parent is finished, the other one is read; the child waits.
+    // S103: one parent is finished, the other one is being read; the child waits.
     ("X10", "M", "", "0E 1", "TRIM_HORIZON", ""),
     ("X11", "M", "", "0E 1E", "LATEST", "2 @TRIM_HORIZON"),
     // The finished parent is known by its lease only.
     ("X12", "M", "without 0 1", "0E 1E", "LATEST", "2 @TRIM_HORIZON"),
     ("X13", "M", "without 0", "0 1E", "LATEST", ""),
-    // A child of a finished parent that never had a lease, though one below it has: the owner of another parent, or
-    // somebody by hand, made that.
+    // A child of a finished parent never had a lease, though a shard below it has one: the owner of another parent, or an
+    // operator, created that.
     ("X14", "G", "", "0E 2 3", "LATEST", "1 @TRIM_HORIZON"),
     ("X16", "R", "", "0E 2E 5 6", "LATEST", "1 3 4 @TRIM_HORIZON @LATEST"),
-    // A listing that was cut off: nothing is made up for children that it does not show.
+    // A truncated listing: no children are invented that it does not show.
     ("X15", "A", "without 6 7 8 9 10", "4", "LATEST", ""),
 ];
 
@@ -144,7 +144,7 @@ fn a_created_lease_knows_its_parents_and_its_range() {
     assert_eq!((lease.counter, &lease.owner), (0, &None));
 }
 
-/// Rule `missing`: the shard of graph, the leases beside that of the child, which has not begun, and what is made.
+/// Rule `missing`: the graph's shard, the leases beside that of the child, which has not begun, and the created leases.
 #[test]
 fn a_parent_whose_merged_child_shows_that_its_lease_is_missing_is_made_anew() {
     for (graph, child, leases, start, expected) in [
@@ -155,7 +155,7 @@ fn a_parent_whose_merged_child_shows_that_its_lease_is_missing_is_made_anew() {
         // The first of its line.
         ("M", 2, "", "TRIM_HORIZON", ""),
         ("M", 2, "0E 1", "TRIM_HORIZON", ""),
-        // That of 6 is missing, with parents of its own. The other shards of the graph are not concerned.
+        // The lease of 6 is missing, with parents of its own. The other shards of the graph are not affected.
         ("A", 8, "7", "LATEST", "4 6 9 10 @LATEST"),
         ("A", 8, "0 1E 7", "LATEST", "4 6 9 10 @TRIM_HORIZON @LATEST"),
         ("A", 8, "0E 1E 7", "LATEST", "4 6 9 10 @TRIM_HORIZON @LATEST"),
@@ -194,7 +194,7 @@ fn a_row_that_cannot_be_read_counts_as_a_lease_in_use() {
     assert_eq!(plan(&listed("M", ""), &rows, &Checkpoint::TrimHorizon).create, []);
 }
 
-/// S67, S69, S71 and worse: nothing may be decided by ranges or numbers, and nothing may loop.
+/// S67, S69, S71 and worse: ranges and numbers decide nothing, and cycles end.
 #[test]
 fn odd_listings_do_no_harm() {
     // Every shard of the same range, as DynamoDB Streams has it; children that overlap; ends before their starts.
@@ -206,7 +206,7 @@ fn odd_listings_do_no_harm() {
     }
     listing.push(ListedShard { id: shard_id(5), parents: vec![shard_id(0)], ending: None, ..listing[1].clone() });
     assert_eq!(described(&plan(&listing, &rows("0E"), &Checkpoint::Latest)), "1 2 5 @TRIM_HORIZON");
-    // A shard that is its own parent, and two that are each other's.
+    // A shard that is its own parent, and two shards that are each other's parents.
     listing[0].parents = vec![shard_id(0)];
     assert_eq!(described(&plan(&listing, &rows(""), &Checkpoint::TrimHorizon)), "0 @TRIM_HORIZON");
     listing[0].parents = vec![shard_id(1)];
@@ -214,7 +214,7 @@ fn odd_listings_do_no_harm() {
     assert_eq!(described(&plan), "0 @TRIM_HORIZON");
 }
 
-/// S83: depth costs no stack.
+/// S83: deep lineage does not use stack.
 #[test]
 fn ten_thousand_generations_are_walked() {
     let mut events = String::new();
@@ -342,8 +342,8 @@ fn numbers(text: &str, separator: char) -> Vec<u32> {
     text.split(separator).map(|id| id.trim().parse().expect("an id")).collect()
 }
 
-/// S165: a stream of 1500 shards doubles between two pages of its listing. On the first page parents still look open, on
-/// the second are all the children: none of them is planned before its parent is done, and nothing is planned twice.
+/// S165: a stream of 1500 shards doubles between two pages of its listing. On the first page parents still look open; the
+/// second has all the children. No child is planned before its parent is done, and no shard is planned twice.
 #[tokio::test(start_paused = true)]
 async fn of_a_torn_listing_no_child_is_planned_beside_its_parent() {
     for filter in [ListFilter::All, ListFilter::AtLatest] {
