@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The front half, [`Pipeline::submit`], runs in the task of whoever puts; the back half is one [dispatcher](dispatch) a producer and one task a
-//! request in flight. Between them lie the lanes, one a shard.
+//! request in flight. Between them lie the queues, one a shard.
 
 pub(crate) mod admit;
 mod aggregate;
@@ -21,13 +21,13 @@ pub(crate) mod contents;
 pub(crate) mod dispatch;
 mod flight;
 mod judge;
-mod lane;
 mod limit;
 pub(crate) mod report;
 mod reroute;
 mod seldom;
 pub(crate) mod send;
 pub(crate) mod shard_map;
+mod shard_queue;
 mod tick;
 pub(crate) mod traits;
 
@@ -42,10 +42,10 @@ use tokio::sync::Notify;
 use self::admit::Budget;
 use self::aggregate::Spares;
 use self::contents::Route;
-use self::lane::{Access, Lane, LaneRules};
 use self::report::{Ledger, Losses, Tally};
 use self::send::Stream;
 use self::shard_map::{Listing, ShardMap};
+use self::shard_queue::{Access, QueueRules, ShardQueue};
 use self::tick::Clock;
 use self::traits::Traits;
 use crate::delivery::Delivery;
@@ -63,7 +63,7 @@ pub(crate) struct Pipeline {
     map: ArcSwap<ShardMap>,
     /// The place in the map where keyless records go now.
     keyless: AtomicUsize,
-    lanes_made: AtomicU64,
+    queues_made: AtomicU64,
     seed: u64,
     pub(crate) books: Arc<Books>,
     attention: Attention,
@@ -80,7 +80,7 @@ pub(crate) struct Books {
     pub(crate) losses: Arc<Losses>,
     origin: Arc<Origin>,
     spares: Spares,
-    /// Records admitted to lanes that are gone.
+    /// Records admitted to queues that are gone.
     admitted_before: AtomicU64,
 }
 
@@ -98,15 +98,17 @@ pub(crate) struct Plan {
 impl Pipeline {
     pub(crate) fn new(plan: Plan) -> Arc<Self> {
         let Plan { settings, traits, listing, client, stream, seed } = plan;
-        let rules = lane_rules(&settings, &traits);
-        let lanes_made = AtomicU64::new(0);
-        let serial = || lanes_made.fetch_add(1, Ordering::Relaxed);
+        let rules = queue_rules(&settings, &traits);
+        let queues_made = AtomicU64::new(0);
+        let serial = || queues_made.fetch_add(1, Ordering::Relaxed);
         let clock = Clock::start();
         let map = match listing {
-            None => ShardMap::unrouted(Lane::new(serial(), None, HashKeyRange::FULL, rules, Access::Open, seed), None),
+            None => {
+                ShardMap::unrouted(ShardQueue::new(serial(), None, HashKeyRange::FULL, rules, Access::Open, seed), None)
+            }
             Some(listing) => {
-                let lane = |id, range| Lane::new(serial(), Some(id), range, rules, Access::Open, seed);
-                ShardMap::next(None, listing, clock.now(), settings.record_ttl, lane).0
+                let queue = |id, range| ShardQueue::new(serial(), Some(id), range, rules, Access::Open, seed);
+                ShardMap::next(None, listing, clock.now(), settings.record_ttl, queue).0
             }
         };
         Arc::new(Self {
@@ -114,7 +116,7 @@ impl Pipeline {
             clock,
             map: ArcSwap::from_pointee(map),
             keyless: AtomicUsize::new(0),
-            lanes_made,
+            queues_made,
             seed,
             books: Books::new(&settings, &stream),
             attention: Attention::default(),
@@ -131,32 +133,32 @@ impl Pipeline {
         let mut hashed = None;
         loop {
             let map = self.map.load();
-            let (lane, route) = match record.partition_key {
+            let (queue, route) = match record.partition_key {
                 Some(key) if map.is_routed() => {
                     let route = *hashed.get_or_insert_with(|| Route::keyed(key, record.explicit_hash_key));
-                    (map.lane(route.hash_key), route)
+                    (map.queue(route.hash_key), route)
                 }
                 Some(key) => {
                     let route = Route { hash_key: HashKey::MIN, partition_key: key, explicit_hash_key: None };
-                    (map.lane(route.hash_key), route)
+                    (map.queue(route.hash_key), route)
                 }
                 None => {
-                    let lanes = map.lanes();
-                    let lane = &lanes[self.keyless.load(Ordering::Relaxed) % lanes.len()];
-                    (lane, Route::keyless(lane.range().start))
+                    let queues = map.queues();
+                    let queue = &queues[self.keyless.load(Ordering::Relaxed) % queues.len()];
+                    (queue, Route::keyless(queue.range().start))
                 }
             };
-            let mut state = lane.state();
+            let mut state = queue.state();
             match state.access() {
                 Access::Open => {}
-                // The newer map is there before the lanes that it lacks are retired.
+                // The newer map is there before the queues that it lacks are retired.
                 Access::Retired => continue,
                 Access::Closed => return Err(Closed),
             }
             let put = state.put(record, &route, || self.clock.now(), &self.books, map.is_routed());
             drop(state);
             if put.notice {
-                self.attention.notice(lane);
+                self.attention.notice(queue);
             }
             if put.closed && record.partition_key.is_none() {
                 self.move_keyless(&map);
@@ -173,9 +175,9 @@ impl Pipeline {
     /// Closes all open aggregates now.
     pub(crate) fn close_open(&self) {
         let now = self.clock.now();
-        for lane in self.map.load().lanes() {
-            if lane.state().close_now(now) {
-                self.attention.notice(lane);
+        for queue in self.map.load().queues() {
+            if queue.state().close_now(now) {
+                self.attention.notice(queue);
             }
         }
     }
@@ -189,7 +191,7 @@ impl Pipeline {
 
     /// Records admitted so far.
     pub(crate) fn admitted(&self) -> u64 {
-        let here: u64 = self.map.load().lanes().iter().map(|lane| lane.state().admitted()).sum();
+        let here: u64 = self.map.load().queues().iter().map(|queue| queue.state().admitted()).sum();
         here + self.books.admitted_before.load(Ordering::Relaxed)
     }
 
@@ -206,10 +208,10 @@ impl Pipeline {
 
     /// The next place in the map with room, else just the next.
     fn roomy(&self, map: &ShardMap, from: usize) -> usize {
-        let lanes = map.lanes();
+        let queues = map.queues();
         let now = self.clock.now();
-        let mut places = (1..=lanes.len().min(MOST_ASKED)).map(|step| (from + step) % lanes.len());
-        places.find(|place| lanes[*place].state().has_room(now)).unwrap_or((from + 1) % lanes.len())
+        let mut places = (1..=queues.len().min(MOST_ASKED)).map(|step| (from + step) % queues.len());
+        places.find(|place| queues[*place].state().has_room(now)).unwrap_or((from + 1) % queues.len())
     }
 }
 
@@ -223,8 +225,8 @@ impl Books {
     }
 }
 
-fn lane_rules(settings: &Settings, traits: &Traits) -> LaneRules {
-    LaneRules {
+fn queue_rules(settings: &Settings, traits: &Traits) -> QueueRules {
+    QueueRules {
         linger: settings.linger,
         record_ttl: settings.record_ttl,
         // Where the service distributes the records, nobody knows which shard's limit one counts against.
@@ -233,21 +235,21 @@ fn lane_rules(settings: &Settings, traits: &Traits) -> LaneRules {
     }
 }
 
-/// The lanes the dispatcher is to look at. No longer than there are lanes: each is in it at most once.
+/// The queues the dispatcher is to look at. No longer than there are queues: each is in it at most once.
 #[derive(Default)]
 struct Attention {
-    lanes: Mutex<Vec<Arc<Lane>>>,
+    queues: Mutex<Vec<Arc<ShardQueue>>>,
     wake: Notify,
 }
 
 impl Attention {
-    fn notice(&self, lane: &Arc<Lane>) {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(lane));
+    fn notice(&self, queue: &Arc<ShardQueue>) {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(queue));
         self.wake.notify_one();
     }
 
-    fn take(&self) -> Vec<Arc<Lane>> {
-        std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner))
+    fn take(&self) -> Vec<Arc<ShardQueue>> {
+        std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -272,12 +274,12 @@ mod fixture {
         Tick::new(Duration::from_millis(millis))
     }
 
-    pub(super) fn rules() -> LaneRules {
-        lane_rules(&Settings::default(), &Traits::default())
+    pub(super) fn rules() -> QueueRules {
+        queue_rules(&Settings::default(), &Traits::default())
     }
 
-    pub(super) fn lane(serial: u64, start: u128, end: u128) -> Arc<Lane> {
+    pub(super) fn queue(serial: u64, start: u128, end: u128) -> Arc<ShardQueue> {
         let range = HashKeyRange::new(HashKey::new(start), HashKey::new(end));
-        Lane::new(serial, Some(format!("shard-{serial}").into()), range, rules(), Access::Open, 7)
+        ShardQueue::new(serial, Some(format!("shard-{serial}").into()), range, rules(), Access::Open, 7)
     }
 }

@@ -117,7 +117,7 @@ impl Budget {
 
     /// Gives back what was reserved or charged; an overdraft is paid first.
     ///
-    /// It wakes who waits for room, which may put at once: never while a lane is locked.
+    /// It wakes who waits for room, which may put at once: never while a queue is locked.
     pub(crate) fn release(&self, bytes: usize) {
         if bytes == 0 {
             return;

@@ -138,8 +138,8 @@ impl Batch {
         }
     }
 
-    /// Takes no more records. What its buffers hold is charged to the byte when it is [built](Self::build): here its lane is locked, and to
-    /// give room back may wake somebody who puts into this very lane.
+    /// Takes no more records. What its buffers hold is charged to the byte when it is [built](Self::build): here its queue is locked, and to
+    /// give room back may wake somebody who puts into this very queue.
     pub(crate) fn close(&mut self) {
         if let Body::Open(aggregator) = std::mem::replace(&mut self.body, Body::Gone) {
             self.body = Body::Closed(aggregator);

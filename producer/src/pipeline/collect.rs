@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::batch::Batch;
-use super::lane::Lane;
+use super::shard_queue::ShardQueue;
 
 /// A request being put together. It may carry batches of several shards.
 #[derive(Default)]
@@ -12,9 +12,9 @@ pub(crate) struct Request {
     bytes: usize,
 }
 
-/// A batch on its way, and the lane that predicted where to.
+/// A batch on its way, and the queue that predicted where to.
 pub(crate) struct Cargo {
-    pub(crate) lane: Arc<Lane>,
+    pub(crate) queue: Arc<ShardQueue>,
     pub(crate) batch: Batch,
 }
 
@@ -28,9 +28,9 @@ impl Request {
             && self.bytes + batch.wire_len() <= MAX_BYTES
     }
 
-    pub(crate) fn push(&mut self, lane: &Arc<Lane>, batch: Batch) {
+    pub(crate) fn push(&mut self, queue: &Arc<ShardQueue>, batch: Batch) {
         self.bytes += batch.wire_len();
-        self.cargo.push(Cargo { lane: Arc::clone(lane), batch });
+        self.cargo.push(Cargo { queue: Arc::clone(queue), batch });
     }
 
     pub(crate) const fn is_empty(&self) -> bool {

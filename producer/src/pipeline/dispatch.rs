@@ -13,9 +13,9 @@ use super::Pipeline;
 use super::batch::Batch;
 use super::collect::{Cargo, Request};
 use super::flight::{Cause, Landed, Undecided, fly};
-use super::lane::{Access, Lane};
 use super::reroute::{divide, rehome, reroute};
 use super::shard_map::{Listing, ShardMap};
+use super::shard_queue::{Access, ShardQueue};
 use super::tick::Tick;
 use crate::error::{DeliveryErrorKind, Failure};
 use crate::foreign::log;
@@ -33,14 +33,14 @@ pub(crate) struct Close {
     pub(crate) reply: oneshot::Sender<Vec<Arc<Failure>>>,
 }
 
-/// Takes batches out of the lanes into requests, and puts those back that must be sent again.
+/// Takes batches out of the queues into requests, and puts those back that must be sent again.
 pub(crate) struct Dispatcher {
     pipeline: Arc<Pipeline>,
     closes: mpsc::Receiver<Close>,
-    /// When to look at which lane; a lane has at most one place here, the one in its state.
-    alarms: BTreeMap<(Tick, u64), Arc<Lane>>,
+    /// When to look at which queue; a queue has at most one place here, the one in its state.
+    alarms: BTreeMap<(Tick, u64), Arc<ShardQueue>>,
     /// Lanes with something to send, each at most once: they take turns.
-    line: VecDeque<Arc<Lane>>,
+    line: VecDeque<Arc<ShardQueue>>,
     flights: JoinSet<Landed>,
     /// When requests were sent last.
     launched: Option<Tick>,
@@ -119,18 +119,18 @@ impl Dispatcher {
         deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Looks at every lane that asked for it, or whose time has come.
+    /// Looks at every queue that asked for it, or whose time has come.
     fn attend(&mut self) {
-        for lane in self.pipeline.attention.take() {
-            self.visit(&lane);
+        for queue in self.pipeline.attention.take() {
+            self.visit(&queue);
         }
         let now = self.pipeline.clock.now();
         while let Some(alarm) = self.alarms.first_entry()
             && alarm.key().0 <= now
         {
-            let lane = alarm.remove();
-            lane.state().alarm = None;
-            self.visit(&lane);
+            let queue = alarm.remove();
+            queue.state().alarm = None;
+            self.visit(&queue);
         }
         let ttl = self.pipeline.settings.record_ttl;
         let (expired, still): (Vec<_>, _) =
@@ -143,10 +143,10 @@ impl Dispatcher {
         self.say.losses(&self.pipeline, now);
     }
 
-    /// Brings a lane up to now, sets its alarm, and puts it in line if it has something to send.
-    fn visit(&mut self, lane: &Arc<Lane>) {
+    /// Brings a queue up to now, sets its alarm, and puts it in line if it has something to send.
+    fn visit(&mut self, queue: &Arc<ShardQueue>) {
         let now = self.pipeline.clock.now();
-        let mut state = lane.state();
+        let mut state = queue.state();
         state.noticed = false;
         let expired = state.advance(now);
         let joins = state.is_ready(now) && !std::mem::replace(&mut state.in_line, true);
@@ -157,14 +157,14 @@ impl Dispatcher {
             batch.failed(DeliveryErrorKind::Expired);
         }
         if joins {
-            self.line.push_back(Arc::clone(lane));
+            self.line.push_back(Arc::clone(queue));
         }
         if alarm != wake_at {
             if let Some(at) = alarm {
-                self.alarms.remove(&(at, lane.serial()));
+                self.alarms.remove(&(at, queue.serial()));
             }
             if let Some(at) = wake_at {
-                self.alarms.insert((at, lane.serial()), Arc::clone(lane));
+                self.alarms.insert((at, queue.serial()), Arc::clone(queue));
             }
         }
     }
@@ -197,22 +197,22 @@ impl Dispatcher {
 
     fn collect(&mut self) -> Request {
         let mut request = Request::default();
-        while let Some(lane) = self.line.pop_front() {
+        while let Some(queue) = self.line.pop_front() {
             let had_company = !request.is_empty();
             let now = self.pipeline.clock.now();
-            let mut state = lane.state();
-            if state.fill(&lane, now, &mut request) {
+            let mut state = queue.state();
+            if state.fill(&queue, now, &mut request) {
                 state.in_line = false;
                 drop(state);
-                self.visit(&lane);
+                self.visit(&queue);
                 continue;
             }
             drop(state);
             // The request is full. Whoever filled it alone goes to the end of the line, whoever found it nearly full is the next one's first.
             if had_company {
-                self.line.push_front(lane);
+                self.line.push_front(queue);
             } else {
-                self.line.push_back(lane);
+                self.line.push_back(queue);
             }
             break;
         }
@@ -247,37 +247,37 @@ impl Dispatcher {
 
     /// The way back: a batch is put where it is to be sent from again.
     fn back(&mut self, cargo: Cargo, cause: Cause) {
-        let Cargo { lane, batch } = cargo;
+        let Cargo { queue, batch } = cargo;
         let now = self.pipeline.clock.now();
         let map = self.pipeline.map.load_full();
-        if !map.has(&lane) {
-            for (lane, batch) in reroute(batch, &map) {
+        if !map.has(&queue) {
+            for (queue, batch) in reroute(batch, &map) {
                 // What was sent by an older map is not the new shard's fault, and there is no reason to wait.
                 if cause == Cause::Misrouted {
-                    lane.state().enqueue(batch)
+                    queue.state().enqueue(batch)
                 } else {
-                    lane.state().retry(now, batch)
+                    queue.state().retry(now, batch)
                 }
-                self.visit(&lane);
+                self.visit(&queue);
             }
             return;
         }
         if cause == Cause::TooLarge {
-            divide(batch).into_iter().for_each(|part| lane.state().enqueue(part));
-            self.visit(&lane);
+            divide(batch).into_iter().for_each(|part| queue.state().enqueue(part));
+            self.visit(&queue);
             return;
         }
-        if batch.keyless && cause == Cause::Throttled && lane.shard().is_some() {
-            let from = map.lanes().iter().position(|other| Arc::ptr_eq(other, &lane)).unwrap_or_default();
-            let roomier = &map.lanes()[self.pipeline.roomy(&map, from)];
-            if !Arc::ptr_eq(roomier, &lane) {
+        if batch.keyless && cause == Cause::Throttled && queue.shard().is_some() {
+            let from = map.queues().iter().position(|other| Arc::ptr_eq(other, &queue)).unwrap_or_default();
+            let roomier = &map.queues()[self.pipeline.roomy(&map, from)];
+            if !Arc::ptr_eq(roomier, &queue) {
                 roomier.state().retry(now, rehome(batch, roomier));
                 self.visit(roomier);
                 return;
             }
         }
-        lane.state().retry(now, batch);
-        self.visit(&lane);
+        queue.state().retry(now, batch);
+        self.visit(&queue);
     }
 
     /// Lets no more records in and sends what is there. `None`: the last handle was dropped.
@@ -293,12 +293,12 @@ impl Dispatcher {
         }
         self.pipeline.books.budget.close();
         let now = self.pipeline.clock.now();
-        for lane in self.pipeline.map.load_full().lanes() {
-            let mut state = lane.state();
+        for queue in self.pipeline.map.load_full().queues() {
+            let mut state = queue.state();
             state.shut();
             state.close_now(now);
             drop(state);
-            self.visit(lane);
+            self.visit(queue);
         }
     }
 
@@ -314,18 +314,18 @@ impl Dispatcher {
         }
         let undecided = std::mem::take(&mut self.undecided);
         left.extend(undecided.into_iter().map(|undecided| undecided.into_batch(&self.pipeline)));
-        left.extend(self.empty_lanes());
+        left.extend(self.empty_queues());
         left.into_iter().map(|batch| batch.failed(DeliveryErrorKind::Closed)).collect()
     }
 
-    fn empty_lanes(&self) -> Vec<Batch> {
+    fn empty_queues(&self) -> Vec<Batch> {
         let map: Arc<ShardMap> = self.pipeline.map.load_full();
-        let left = map.lanes().iter().flat_map(|lane| lane.state().retire(Access::Closed));
+        let left = map.queues().iter().flat_map(|queue| queue.state().retire(Access::Closed));
         left.map(|(_, batch)| batch).collect()
     }
 
     fn next_alarm(&self) -> Option<Instant> {
-        let lane = self.alarms.first_key_value().map(|((at, _), _)| *at);
+        let queue = self.alarms.first_key_value().map(|((at, _), _)| *at);
         let has_slots = self.flights.len() < self.pipeline.settings.max_requests_in_flight;
         let launch = self.next_launch().filter(|_| has_slots);
         let ttl = self.pipeline.settings.record_ttl;
@@ -334,7 +334,7 @@ impl Dispatcher {
         let is_used = !self.pipeline.books.ledger.is_empty();
         let refresh = self.refresh.due_at(self.closing.is_some()).filter(|_| is_used);
         let others = [refresh, self.say.due_at()];
-        let next = lane.into_iter().chain(launch).chain(undecided).chain(others.into_iter().flatten()).min()?;
+        let next = queue.into_iter().chain(launch).chain(undecided).chain(others.into_iter().flatten()).min()?;
         Some(self.pipeline.clock.instant(next))
     }
 }
@@ -343,7 +343,7 @@ impl Dispatcher {
 impl Drop for Dispatcher {
     fn drop(&mut self) {
         self.pipeline.books.budget.close();
-        drop(self.empty_lanes());
+        drop(self.empty_queues());
     }
 }
 

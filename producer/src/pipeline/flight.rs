@@ -82,7 +82,7 @@ pub(crate) async fn fly(
     let map = pipeline.map.load_full();
     let mut landed = Landed::default();
     for (cargo, answer) in cargo.into_iter().zip(answers) {
-        landed.surprise |= is_surprise(&answer, cargo.lane.shard()) && map.has(&cargo.lane);
+        landed.surprise |= is_surprise(&answer, cargo.queue.shard()) && map.has(&cargo.queue);
         landed.settle(&pipeline, &map, cargo, answer, had_company);
     }
     landed
@@ -97,23 +97,23 @@ impl Landed {
     }
 
     fn settle(&mut self, pipeline: &Pipeline, map: &ShardMap, cargo: Cargo, answer: Answer, had_company: bool) {
-        let Cargo { lane, mut batch } = cargo;
+        let Cargo { queue, mut batch } = cargo;
         let hash_keys = batch.build().range().unwrap_or(HashKeyRange::FULL);
         let fail_fast = pipeline.settings.fail_fast;
-        let sent = Sent { predicted: lane.shard(), hash_keys, had_company, fail_fast };
+        let sent = Sent { predicted: queue.shard(), hash_keys, had_company, fail_fast };
         let verdict = judge(&answer, &sent, |shard| map.range_of(shard));
         let now = pipeline.clock.now();
         match (verdict, answer) {
             (Verdict::Done, Answer::Written { shard, sequence_number }) => batch.written(shard, sequence_number),
-            (Verdict::AskMap, answer) => self.undecided.push(Undecided { cargo: Cargo { lane, batch }, answer }),
+            (Verdict::AskMap, answer) => self.undecided.push(Undecided { cargo: Cargo { queue, batch }, answer }),
             (_, Answer::Written { shard, sequence_number }) => {
                 batch.attempted(now, misrouted(&shard, &sequence_number, hash_keys));
-                self.again.push((Cargo { lane, batch }, Cause::Misrouted));
+                self.again.push((Cargo { queue, batch }, Cause::Misrouted));
             }
             (Verdict::Refused, Answer::Failed(failed)) if batch.is_divisible() => {
                 self.refused = true;
                 batch.attempted(now, failed);
-                self.again.push((Cargo { lane, batch }, Cause::TooLarge));
+                self.again.push((Cargo { queue, batch }, Cause::TooLarge));
             }
             (Verdict::Refused, Answer::Failed(failed)) => {
                 self.refused = true;
@@ -132,7 +132,7 @@ impl Landed {
                 }
                 batch.alone |= verdict == Verdict::Alone;
                 batch.attempted(now, failed);
-                self.again.push((Cargo { lane, batch }, cause));
+                self.again.push((Cargo { queue, batch }, cause));
             }
         }
     }

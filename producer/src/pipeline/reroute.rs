@@ -7,29 +7,29 @@ use kinesis_aggregation::{Aggregator, UserRecord};
 
 use super::batch::{Batch, OUTER_KEY_LEN, TAKEN_BY_ALL};
 use super::contents::{Contents, Plain, Route};
-use super::lane::Lane;
 use super::shard_map::ShardMap;
+use super::shard_queue::ShardQueue;
 
 /// Where the batch belongs by this map: whole where all its records belong to one shard, else as several batches of the same age and
 /// history, to which the deliveries are forwarded. Where the service distributes the records, each for itself.
-pub(crate) fn reroute(mut batch: Batch, map: &ShardMap) -> Vec<(Arc<Lane>, Batch)> {
+pub(crate) fn reroute(mut batch: Batch, map: &ShardMap) -> Vec<(Arc<ShardQueue>, Batch)> {
     let contents = batch.build().clone();
     if !map.is_routed() {
-        return scatter(batch, contents, &map.lanes()[0]);
+        return scatter(batch, contents, &map.queues()[0]);
     }
     let Some(range) = contents.range() else {
         // Keyless, and made for a service that wanted no key: from now on it needs one.
-        let lane = &map.lanes()[0];
-        return vec![(Arc::clone(lane), rehome(batch, lane))];
+        let queue = &map.queues()[0];
+        return vec![(Arc::clone(queue), rehome(batch, queue))];
     };
-    let lane = map.lane(range.start);
-    let (true, Contents::Aggregate { record, .. }) = (!lane.range().covers(&range), contents) else {
-        return vec![(Arc::clone(lane), batch)];
+    let queue = map.queue(range.start);
+    let (true, Contents::Aggregate { record, .. }) = (!queue.range().covers(&range), contents) else {
+        return vec![(Arc::clone(queue), batch)];
     };
     let mut parts = Parts::default();
     for user in record.user_records() {
         let route = route(&user);
-        parts.add(map.lane(route.hash_key), &route, &user.data);
+        parts.add(map.queue(route.hash_key), &route, &user.data);
     }
     parts.forward(batch)
 }
@@ -62,12 +62,12 @@ pub(crate) fn divide(mut batch: Batch) -> Vec<Batch> {
 }
 
 /// Each record by itself, for a service that distributes them and whose readers look for no aggregates by hash key.
-fn scatter(mut batch: Batch, contents: Contents, lane: &Arc<Lane>) -> Vec<(Arc<Lane>, Batch)> {
+fn scatter(mut batch: Batch, contents: Contents, queue: &Arc<ShardQueue>) -> Vec<(Arc<ShardQueue>, Batch)> {
     let (record, keyless) = match contents {
         Contents::Aggregate { record, keyless } => (record, keyless),
         Contents::Plain(plain) => {
             batch.replace(Contents::Plain(Plain { keyless_to: None, ..plain }));
-            return vec![(Arc::clone(lane), batch)];
+            return vec![(Arc::clone(queue), batch)];
         }
     };
     let parts: Vec<Batch> = record
@@ -83,12 +83,12 @@ fn scatter(mut batch: Batch, contents: Contents, lane: &Arc<Lane>) -> Vec<(Arc<L
         })
         .collect();
     batch.forwarded(parts.iter().map(|part| (part, 0)).collect());
-    parts.into_iter().map(|part| (Arc::clone(lane), part)).collect()
+    parts.into_iter().map(|part| (Arc::clone(queue), part)).collect()
 }
 
 /// The keyless batch, made anew for another shard: each of its records names a hash key of the shard it is for.
-pub(crate) fn rehome(mut batch: Batch, lane: &Arc<Lane>) -> Batch {
-    let hash_key = lane.range().start;
+pub(crate) fn rehome(mut batch: Batch, queue: &Arc<ShardQueue>) -> Batch {
+    let hash_key = queue.range().start;
     let mut contents = batch.build().clone();
     match &mut contents {
         // Alone and as it is: only where it is sent to changes.
@@ -100,7 +100,7 @@ pub(crate) fn rehome(mut batch: Batch, lane: &Arc<Lane>) -> Batch {
         Contents::Aggregate { record, .. } => {
             let mut parts = Parts::default();
             for user in record.user_records() {
-                parts.add(lane, &Route::keyless(hash_key), &user.data);
+                parts.add(queue, &Route::keyless(hash_key), &user.data);
             }
             let mut moved = parts.forward(batch);
             moved.pop().expect("one shard, one part").1
@@ -111,30 +111,30 @@ pub(crate) fn rehome(mut batch: Batch, lane: &Arc<Lane>) -> Batch {
 /// The records of one batch by the shard they are for now.
 #[derive(Default)]
 struct Parts {
-    /// By the lane's serial number, so that the order does not depend on chance.
-    parts: BTreeMap<u64, (Arc<Lane>, Aggregator)>,
+    /// By the queue's serial number, so that the order does not depend on chance.
+    parts: BTreeMap<u64, (Arc<ShardQueue>, Aggregator)>,
     /// By index in the batch: which part, and which record of it.
     places: Vec<(u64, u32)>,
 }
 
 impl Parts {
-    fn add(&mut self, lane: &Arc<Lane>, route: &Route<'_>, data: &[u8]) {
-        let serial = lane.serial();
+    fn add(&mut self, queue: &Arc<ShardQueue>, route: &Route<'_>, data: &[u8]) {
+        let serial = queue.serial();
         // No limit: a part is no larger than the aggregate it comes from.
-        let (_, part) = self.parts.entry(serial).or_insert_with(|| (Arc::clone(lane), Aggregator::new(usize::MAX)));
+        let (_, part) = self.parts.entry(serial).or_insert_with(|| (Arc::clone(queue), Aggregator::new(usize::MAX)));
         self.places.push((serial, part.len() as u32));
         let added = part.try_add_hashed(route.hash_key, route.partition_key, route.explicit_hash_key, data);
         debug_assert!(added, "an aggregator without a limit takes any record");
     }
 
-    fn forward(self, batch: Batch) -> Vec<(Arc<Lane>, Batch)> {
-        let parts: BTreeMap<u64, (Arc<Lane>, Batch)> = self
+    fn forward(self, batch: Batch) -> Vec<(Arc<ShardQueue>, Batch)> {
+        let parts: BTreeMap<u64, (Arc<ShardQueue>, Batch)> = self
             .parts
             .into_iter()
-            .map(|(serial, (lane, mut part))| {
+            .map(|(serial, (queue, mut part))| {
                 let record = part.take().expect("a part is made for its first record");
                 let contents = Contents::Aggregate { record, keyless: batch.keyless };
-                (serial, (lane, batch.successor(contents)))
+                (serial, (queue, batch.successor(contents)))
             })
             .collect();
         batch.forwarded(self.places.iter().map(|(serial, index)| (&parts[serial].1, *index)).collect());

@@ -13,19 +13,19 @@ use aws_sdk_kinesis::types::{Shard, ShardFilter, ShardFilterType};
 use kinesis_aggregation::{HashKey, HashKeyRange};
 use kinesis_service_errors::{Address, Kind};
 
-use super::lane::Lane;
 use super::send::Stream;
+use super::shard_queue::ShardQueue;
 use super::tick::Tick;
 use crate::error::{CallError, ShardMapError};
 
 /// The shards of the stream at one time. Never changed: a newer one takes its place whole, and until it does this one serves.
 pub(crate) struct ShardMap {
-    /// The upper ends of the open shards, in order; apart from the lanes, so that a look-up stays in few cache lines.
+    /// The upper ends of the open shards, in order; apart from the queues, so that a look-up stays in few cache lines.
     ends: Box<[HashKey]>,
-    lanes: Box<[Arc<Lane>]>,
+    queues: Box<[Arc<ShardQueue>]>,
     /// All shards whose ranges are known, by id, to judge late answers by.
     known: HashMap<Arc<str>, Known>,
-    /// Whether we route the records; if not, the service does, and there is one lane for all.
+    /// Whether we route the records; if not, the service does, and there is one queue for all.
     routed: bool,
 }
 
@@ -37,19 +37,19 @@ struct Known {
 
 impl ShardMap {
     /// A map for a service that distributes the records itself. What was sent while we did may still be answered: its shards stay known.
-    pub(crate) fn unrouted(lane: Arc<Lane>, previous: Option<&Self>) -> Self {
+    pub(crate) fn unrouted(queue: Arc<ShardQueue>, previous: Option<&Self>) -> Self {
         let known = previous.map(|map| map.known.clone()).unwrap_or_default();
-        Self { ends: [HashKey::MAX].into(), lanes: [lane].into(), known, routed: false }
+        Self { ends: [HashKey::MAX].into(), queues: [queue].into(), known, routed: false }
     }
 
     /// The same map, which knows these shards too.
     pub(crate) fn knowing(&self, listing: Listing, now: Tick) -> Self {
         let mut known = self.known.clone();
         known.extend(listing.all.into_iter().map(|(id, range)| (id, Known { range, last_listed: now })));
-        Self { ends: self.ends.clone(), lanes: self.lanes.clone(), known, routed: self.routed }
+        Self { ends: self.ends.clone(), queues: self.queues.clone(), known, routed: self.routed }
     }
 
-    /// The map after `previous`. Shards that stay keep their lanes; the lanes of those that do not come back beside the map.
+    /// The map after `previous`. Shards that stay keep their queues; the queues of those that do not come back beside the map.
     ///
     /// Shards that are listed no more are remembered for `remember`: an answer may still name them.
     pub(crate) fn next(
@@ -57,36 +57,36 @@ impl ShardMap {
         listing: Listing,
         now: Tick,
         remember: Duration,
-        mut new_lane: impl FnMut(Arc<str>, HashKeyRange) -> Arc<Lane>,
-    ) -> (Self, Vec<Arc<Lane>>) {
+        mut new_queue: impl FnMut(Arc<str>, HashKeyRange) -> Arc<ShardQueue>,
+    ) -> (Self, Vec<Arc<ShardQueue>>) {
         let mut known: HashMap<Arc<str>, Known> = previous.map(|map| map.known.clone()).unwrap_or_default();
         known.retain(|_, shard| now.since(shard.last_listed) <= remember);
         known.extend(listing.all.into_iter().map(|(id, range)| (id, Known { range, last_listed: now })));
 
-        let by_id: HashMap<&str, &Arc<Lane>> =
-            previous.iter().flat_map(|map| &map.lanes).filter_map(|lane| Some((lane.shard()?, lane))).collect();
-        let lanes: Box<[Arc<Lane>]> = listing
+        let by_id: HashMap<&str, &Arc<ShardQueue>> =
+            previous.iter().flat_map(|map| &map.queues).filter_map(|queue| Some((queue.shard()?, queue))).collect();
+        let queues: Box<[Arc<ShardQueue>]> = listing
             .open
             .into_iter()
             .map(|(id, range)| match by_id.get(&*id) {
                 // An id with another range is another shard: the stream was deleted and made again.
-                Some(lane) if lane.range() == range => Arc::clone(lane),
-                _ => new_lane(id, range),
+                Some(queue) if queue.range() == range => Arc::clone(queue),
+                _ => new_queue(id, range),
             })
             .collect();
-        let ends = lanes.iter().map(|lane| lane.range().end).collect();
-        let map = Self { ends, lanes, known, routed: true };
-        let retired = previous.iter().flat_map(|map| &map.lanes).filter(|lane| !map.has(lane)).cloned().collect();
+        let ends = queues.iter().map(|queue| queue.range().end).collect();
+        let map = Self { ends, queues, known, routed: true };
+        let retired = previous.iter().flat_map(|map| &map.queues).filter(|queue| !map.has(queue)).cloned().collect();
         (map, retired)
     }
 
-    /// The lane of the shard that holds the hash key.
-    pub(crate) fn lane(&self, hash_key: HashKey) -> &Arc<Lane> {
-        &self.lanes[self.ends.partition_point(|end| *end < hash_key)]
+    /// The queue of the shard that holds the hash key.
+    pub(crate) fn queue(&self, hash_key: HashKey) -> &Arc<ShardQueue> {
+        &self.queues[self.ends.partition_point(|end| *end < hash_key)]
     }
 
-    pub(crate) fn lanes(&self) -> &[Arc<Lane>] {
-        &self.lanes
+    pub(crate) fn queues(&self) -> &[Arc<ShardQueue>] {
+        &self.queues
     }
 
     /// Whether we route the records; if not, the service does.
@@ -94,9 +94,9 @@ impl ShardMap {
         self.routed
     }
 
-    /// Whether the lane's shard is open as far as this map knows.
-    pub(crate) fn has(&self, lane: &Arc<Lane>) -> bool {
-        Arc::ptr_eq(self.lane(lane.range().start), lane)
+    /// Whether the queue's shard is open as far as this map knows.
+    pub(crate) fn has(&self, queue: &Arc<ShardQueue>) -> bool {
+        Arc::ptr_eq(self.queue(queue.range().start), queue)
     }
 
     /// The range of an open or a closed shard.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::pipeline::contents::Plain;
-use crate::pipeline::fixture::{at, books, lane};
+use crate::pipeline::fixture::{at, books, queue};
 
 fn batch(data_len: usize, key_len: usize) -> Batch {
     let plain = Plain {
@@ -13,13 +13,13 @@ fn batch(data_len: usize, key_len: usize) -> Batch {
 }
 
 fn fill(batches: impl IntoIterator<Item = Batch>) -> usize {
-    let lane = lane(0, 0, u128::MAX);
+    let queue = queue(0, 0, u128::MAX);
     let mut request = Request::default();
     for batch in batches {
         if !request.has_room(&batch) {
             break;
         }
-        request.push(&lane, batch);
+        request.push(&queue, batch);
     }
     request.into_cargo().len()
 }

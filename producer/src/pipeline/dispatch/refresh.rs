@@ -13,14 +13,14 @@ use super::Dispatcher;
 use crate::foreign::{caught, log};
 use crate::pipeline::backoff;
 use crate::pipeline::flight::Landed;
-use crate::pipeline::lane::{Access, Lane};
 use crate::pipeline::reroute::reroute;
 use crate::pipeline::seldom::Seldom;
 use crate::pipeline::send::said;
 use crate::pipeline::shard_map::{Listing, Pages, ShardMap};
+use crate::pipeline::shard_queue::{Access, ShardQueue};
 use crate::pipeline::tick::Tick;
 use crate::pipeline::traits::{Summary, Traits};
-use crate::pipeline::{Pipeline, lane_rules};
+use crate::pipeline::{Pipeline, queue_rules};
 use crate::settings::Settings;
 
 /// What kind of stream it is.
@@ -107,9 +107,9 @@ impl Dispatcher {
         let now = self.pipeline.clock.now();
         let max_aggregate_bytes = traits.max_aggregate_bytes(&self.pipeline.settings);
         let map = self.pipeline.map.load_full();
-        for lane in map.lanes().iter().filter(|lane| lane.shard().is_some()) {
-            lane.state().aggregate_to(now, max_aggregate_bytes);
-            self.visit(lane);
+        for queue in map.queues().iter().filter(|queue| queue.shard().is_some()) {
+            queue.state().aggregate_to(now, max_aggregate_bytes);
+            self.visit(queue);
         }
     }
 
@@ -155,7 +155,7 @@ impl Dispatcher {
         let (map, retired) = if self.refresh.traits.routed_by_us {
             // A request of a shard's last moment may be answered this much later.
             let remember = lasting(&self.pipeline.settings);
-            ShardMap::next(Some(&previous), listing, now, remember, |id, range| self.new_lane(Some(id), range))
+            ShardMap::next(Some(&previous), listing, now, remember, |id, range| self.new_queue(Some(id), range))
         } else {
             (previous.knowing(listing, now), Vec::new())
         };
@@ -165,48 +165,48 @@ impl Dispatcher {
     /// The service distributes the records from now on.
     fn unroute(&mut self) {
         let previous = self.pipeline.map.load_full();
-        let map = ShardMap::unrouted(self.new_lane(None, HashKeyRange::FULL), Some(&previous));
-        self.replace_map(map, previous.lanes().to_vec());
+        let map = ShardMap::unrouted(self.new_queue(None, HashKeyRange::FULL), Some(&previous));
+        self.replace_map(map, previous.queues().to_vec());
     }
 
-    fn new_lane(&self, shard: Option<Arc<str>>, range: HashKeyRange) -> Arc<Lane> {
+    fn new_queue(&self, shard: Option<Arc<str>>, range: HashKeyRange) -> Arc<ShardQueue> {
         let access = if self.closing.is_some() { Access::Closed } else { Access::Open };
-        let rules = lane_rules(&self.pipeline.settings, &self.refresh.traits);
-        let serial = self.pipeline.lanes_made.fetch_add(1, Ordering::Relaxed);
-        Lane::new(serial, shard, range, rules, access, self.pipeline.seed)
+        let rules = queue_rules(&self.pipeline.settings, &self.refresh.traits);
+        let serial = self.pipeline.queues_made.fetch_add(1, Ordering::Relaxed);
+        ShardQueue::new(serial, shard, range, rules, access, self.pipeline.seed)
     }
 
-    fn replace_map(&mut self, map: ShardMap, retired: Vec<Arc<Lane>>) {
+    fn replace_map(&mut self, map: ShardMap, retired: Vec<Arc<ShardQueue>>) {
         let now = self.pipeline.clock.now();
         let map = Arc::new(map);
-        // First the map, then the retirement: whoever finds a lane retired finds the map that replaces it.
+        // First the map, then the retirement: whoever finds a queue retired finds the map that replaces it.
         self.pipeline.map.store(Arc::clone(&map));
         // Where the service distributes the records there are no rates to inherit.
-        for lane in retired.iter().filter(|_| map.is_routed()) {
-            let limiter = lane.state().limiter();
-            for heir in map.lanes().iter().filter(|heir| heir.range().overlaps(&lane.range())) {
+        for queue in retired.iter().filter(|_| map.is_routed()) {
+            let limiter = queue.state().limiter();
+            for heir in map.queues().iter().filter(|heir| heir.range().overlaps(&queue.range())) {
                 heir.state().inherit(now, &limiter);
             }
         }
-        for lane in &retired {
-            let mut state = lane.state();
+        for queue in &retired {
+            let mut state = queue.state();
             let left = state.retire(Access::Retired);
             self.pipeline.books.admitted_before.fetch_add(state.admitted(), Ordering::Relaxed);
             drop(state);
-            self.visit(lane);
+            self.visit(queue);
             for (at, batch) in left {
-                for (lane, batch) in reroute(batch, &map) {
+                for (queue, batch) in reroute(batch, &map) {
                     match at {
-                        Some(at) => lane.state().retry_at(at, batch),
-                        None => lane.state().enqueue(batch),
+                        Some(at) => queue.state().retry_at(at, batch),
+                        None => queue.state().enqueue(batch),
                     }
-                    self.visit(&lane);
+                    self.visit(&queue);
                 }
             }
         }
         if !retired.is_empty() {
-            let gone = retired.iter().filter_map(|lane| lane.shard()).collect::<Vec<_>>().join(", ");
-            let (stream, open) = (&self.pipeline.stream, map.lanes().len());
+            let gone = retired.iter().filter_map(|queue| queue.shard()).collect::<Vec<_>>().join(", ");
+            let (stream, open) = (&self.pipeline.stream, map.queues().len());
             log(|| tracing::info!(%stream, gone, open, "the stream was resharded"));
         }
         let mut landed = Landed::default();

@@ -10,7 +10,7 @@ use super::*;
 use crate::delivery::Delivery;
 use crate::pipeline::Books;
 use crate::pipeline::contents::Plain;
-use crate::pipeline::fixture::{at, books, lane};
+use crate::pipeline::fixture::{at, books, queue};
 use crate::pipeline::shard_map::Listing;
 use crate::record::Record;
 
@@ -30,10 +30,10 @@ fn map() -> ShardMap {
     };
     let listing = Listing::read(&[shard("shard-0", 0, HALF - 1), shard("shard-1", HALF, u128::MAX)]).expect("whole");
     let mut serials = 0..;
-    let new_lane = |_, range: kinesis_aggregation::HashKeyRange| {
-        lane(serials.next().unwrap_or_default(), range.start.as_u128(), range.end.as_u128())
+    let new_queue = |_, range: kinesis_aggregation::HashKeyRange| {
+        queue(serials.next().unwrap_or_default(), range.start.as_u128(), range.end.as_u128())
     };
-    ShardMap::next(None, listing, at(0), Duration::ZERO, new_lane).0
+    ShardMap::next(None, listing, at(0), Duration::ZERO, new_queue).0
 }
 
 fn aggregate(books: &Arc<Books>, hash_keys: &[u128]) -> (Batch, Vec<Delivery>) {
@@ -65,8 +65,8 @@ fn a_batch_of_one_shard_stays_as_it_is() {
     let before = batch.build().entry();
     let mut parts = reroute(batch, &map());
     assert_eq!(parts.len(), 1);
-    let (lane, batch) = &mut parts[0];
-    assert_eq!((lane.serial(), batch.opened), (1, at(3)));
+    let (queue, batch) = &mut parts[0];
+    assert_eq!((queue.serial(), batch.opened), (1, at(3)));
     assert_eq!(batch.build().entry(), before, "the same bytes");
 }
 
@@ -75,19 +75,19 @@ fn a_batch_of_two_shards_becomes_two_and_its_deliveries_follow() {
     let books = books();
     let (batch, mut deliveries) = aggregate(&books, &[HALF + 1, 5, HALF, 6, 7]);
     let parts = reroute(batch, &map());
-    let shards: Vec<u64> = parts.iter().map(|(lane, _)| lane.serial()).collect();
+    let shards: Vec<u64> = parts.iter().map(|(queue, _)| queue.serial()).collect();
     assert_eq!(shards, [0, 1]);
-    for (lane, mut batch) in parts {
+    for (queue, mut batch) in parts {
         assert_eq!(batch.opened, at(3), "their age counts from the first put");
         let contents = batch.build().clone();
-        assert!(lane.range().covers(&contents.range().expect("routed by us")));
+        assert!(queue.range().covers(&contents.range().expect("routed by us")));
         for index in 0..contents.len() {
             let record = contents.owned_record(index);
             let hash_key = record.explicit_hash_key().expect("put with one");
             assert_eq!(record.data(), hash_key.to_string().as_bytes());
         }
         assert!(deliveries.iter_mut().any(|delivery| poll(delivery).is_none()));
-        batch.written("shard".into(), lane.serial().to_string().into());
+        batch.written("shard".into(), queue.serial().to_string().into());
     }
     let ends: Vec<_> = deliveries.iter_mut().map(|delivery| poll(delivery).expect("both are written")).collect();
     let end = |number: &str, sub| (number.to_owned(), sub);
@@ -100,7 +100,7 @@ fn a_batch_of_two_shards_becomes_two_and_its_deliveries_follow() {
 #[test]
 fn where_the_service_distributes_the_records_each_goes_by_itself() {
     let books = books();
-    let map = ShardMap::unrouted(lane(9, 0, u128::MAX), Some(&map()));
+    let map = ShardMap::unrouted(queue(9, 0, u128::MAX), Some(&map()));
     let (batch, mut deliveries) = aggregate(&books, &[5, HALF, 5]);
     let parts = reroute(batch, &map);
     assert_eq!(parts.len(), 3);
@@ -118,7 +118,7 @@ fn where_the_service_distributes_the_records_each_goes_by_itself() {
 fn keyless_records_are_made_anew_for_the_shard_with_room() {
     let books = books();
     let map = map();
-    let (low, high) = (&map.lanes()[0], &map.lanes()[1]);
+    let (low, high) = (&map.queues()[0], &map.queues()[1]);
     let mut batch = Batch::open(&books, Box::new(Aggregator::new(50_000)), at(0), true);
     let mut deliveries: Vec<Delivery> = ["a", "b"]
         .map(|data| {

@@ -1,38 +1,38 @@
 use super::*;
 use crate::error::{DeliveryErrorKind, Outcome};
-use crate::pipeline::fixture::{at, books, lane, rules};
+use crate::pipeline::fixture::{at, books, queue, rules};
 use crate::pipeline::judge::{Class, Failed};
 
-/// One shard's lane and a hand to put with.
+/// One shard's queue and a hand to put with.
 struct Bench {
-    lane: Arc<Lane>,
+    queue: Arc<ShardQueue>,
     books: Arc<Books>,
 }
 
 impl Bench {
-    fn new(rules: LaneRules) -> Self {
-        let lane = Lane::new(0, Some("shard-0".into()), HashKeyRange::FULL, rules, Access::Open, 7);
-        Self { lane, books: books() }
+    fn new(rules: QueueRules) -> Self {
+        let queue = ShardQueue::new(0, Some("shard-0".into()), HashKeyRange::FULL, rules, Access::Open, 7);
+        Self { queue, books: books() }
     }
 
     fn put(&self, now: u64, len: usize) -> Put {
         let data = vec![0; len];
-        self.lane.state().put(&Record::new("k", &data), &Route::keyed("k", None), || at(now), &self.books, true)
+        self.queue.state().put(&Record::new("k", &data), &Route::keyed("k", None), || at(now), &self.books, true)
     }
 
     /// Sizes of what can be sent now.
     fn fill(&self, now: u64) -> Vec<usize> {
         let mut request = Request::default();
-        let mut state = self.lane.state();
+        let mut state = self.queue.state();
         assert!(state.advance(at(now)).is_empty());
-        state.fill(&self.lane, at(now), &mut request);
+        state.fill(&self.queue, at(now), &mut request);
         drop(state);
         request.into_cargo().into_iter().map(|cargo| cargo.batch.wire_len()).collect()
     }
 }
 
-fn plain() -> LaneRules {
-    LaneRules { max_aggregate_bytes: None, ..rules() }
+fn plain() -> QueueRules {
+    QueueRules { max_aggregate_bytes: None, ..rules() }
 }
 
 fn failed(outcome: Outcome) -> Failed {
@@ -44,7 +44,7 @@ fn the_dispatcher_is_told_once_until_it_has_looked() {
     let bench = Bench::new(rules());
     assert!(bench.put(0, 10).notice, "a new aggregate needs an alarm");
     assert!(!bench.put(0, 10).notice);
-    bench.lane.state().noticed = false;
+    bench.queue.state().noticed = false;
     assert!(!bench.put(0, 10).notice, "nothing has changed for the dispatcher");
     assert!(bench.put(0, 49_990).notice, "one is full and another open");
     assert!(!bench.put(0, 49_990).notice, "not looked yet");
@@ -53,12 +53,12 @@ fn the_dispatcher_is_told_once_until_it_has_looked() {
 #[test]
 fn an_alarm_is_set_for_the_close_then_for_tokens_or_expiry() {
     let bench = Bench::new(rules());
-    let wake_at = |now| bench.lane.state().wake_at(at(now));
+    let wake_at = |now| bench.queue.state().wake_at(at(now));
     assert_eq!(wake_at(0), None, "idle");
     bench.put(5, 10);
     assert_eq!(wake_at(5), Some(at(5)), "a lone record leaves at once");
-    assert!(bench.lane.state().advance(at(5)).is_empty());
-    assert!(bench.lane.state().is_ready(at(5)));
+    assert!(bench.queue.state().advance(at(5)).is_empty());
+    assert!(bench.queue.state().is_ready(at(5)));
     assert_eq!(wake_at(5), Some(at(30_005)), "ready: only its expiry is left to wait for");
     bench.put(6, 10);
     assert_eq!(wake_at(6), Some(at(125)), "a linger after the last close");
@@ -71,8 +71,8 @@ fn batches_leave_at_the_rate_of_the_shard_oldest_first() {
         drop(bench.put(0, len).delivery);
     }
     assert_eq!(bench.fill(0), [(600 << 10) + 1, (400 << 10) + 1]);
-    assert!(!bench.lane.state().is_ready(at(400)));
-    let tokens = bench.lane.state().wake_at(at(0)).expect("one waits");
+    assert!(!bench.queue.state().is_ready(at(400)));
+    let tokens = bench.queue.state().wake_at(at(0)).expect("one waits");
     assert!(tokens > at(460) && tokens < at(470), "{tokens:?}: 476 KiB are missing, at 1 MiB a second");
     assert_eq!(bench.fill(470), [(500 << 10) + 1]);
 }
@@ -82,15 +82,15 @@ fn a_retry_waits_its_back_off_and_then_goes_before_younger_ones() {
     let bench = Bench::new(plain());
     drop(bench.put(0, 1).delivery);
     let mut request = Request::default();
-    bench.lane.state().fill(&bench.lane, at(0), &mut request);
+    bench.queue.state().fill(&bench.queue, at(0), &mut request);
     let mut cargo = request.into_cargo();
     let mut batch = cargo.pop().expect("one").batch;
     batch.sent(at(0));
     batch.attempted(at(3), failed(Outcome::NotWritten));
-    bench.lane.state().retry(at(3), batch);
-    let back = bench.lane.state().wake_at(at(3)).expect("a retry waits");
+    bench.queue.state().retry(at(3), batch);
+    let back = bench.queue.state().wake_at(at(3)).expect("a retry waits");
     assert!(back > at(3) && back <= at(103), "{back:?}");
-    assert!(!bench.lane.state().is_ready(at(3)));
+    assert!(!bench.queue.state().is_ready(at(3)));
     drop(bench.put(50, 2).delivery);
     assert_eq!(bench.fill(200), [2, 3], "the retry of one byte, then the other");
 }
@@ -100,19 +100,19 @@ fn what_is_too_old_is_taken_out_queued_or_waiting_to_be_tried_again() {
     let bench = Bench::new(plain());
     drop(bench.put(0, 1).delivery);
     let mut request = Request::default();
-    bench.lane.state().fill(&bench.lane, at(0), &mut request);
+    bench.queue.state().fill(&bench.queue, at(0), &mut request);
     drop(bench.put(10, 2).delivery);
     let mut batch = request.into_cargo().pop().expect("one").batch;
     for _ in 0..10 {
         batch.sent(at(29_000));
         batch.attempted(at(29_999), failed(Outcome::Unknown));
     }
-    bench.lane.state().retry(at(29_999), batch);
+    bench.queue.state().retry(at(29_999), batch);
     let expired = |now: u64| {
-        let expired = bench.lane.state().advance(at(now));
+        let expired = bench.queue.state().advance(at(now));
         expired.into_iter().map(|batch| batch.failed(DeliveryErrorKind::Expired).outcome).collect::<Vec<_>>()
     };
-    assert_eq!(bench.lane.state().wake_at(at(29_999)), Some(at(30_000)), "no retry is put off beyond the expiry");
+    assert_eq!(bench.queue.state().wake_at(at(29_999)), Some(at(30_000)), "no retry is put off beyond the expiry");
     assert_eq!(expired(30_000), [Outcome::Unknown]);
     assert_eq!(expired(30_009), []);
     assert_eq!(expired(30_010), [Outcome::NotWritten]);
@@ -123,16 +123,16 @@ fn what_is_too_old_is_taken_out_queued_or_waiting_to_be_tried_again() {
 #[test]
 fn what_comes_from_elsewhere_takes_its_place_by_age() {
     let bench = Bench::new(plain());
-    let other = Bench { lane: lane(1, 0, 5), books: Arc::clone(&bench.books) };
+    let other = Bench { queue: queue(1, 0, 5), books: Arc::clone(&bench.books) };
     for (now, len) in [(0, 1), (20, 3)] {
         drop(bench.put(now, len).delivery);
     }
     drop(other.put(10, 2).delivery);
-    for (_, batch) in other.lane.state().retire(Access::Retired) {
-        bench.lane.state().enqueue(batch);
+    for (_, batch) in other.queue.state().retire(Access::Retired) {
+        bench.queue.state().enqueue(batch);
     }
     assert_eq!(bench.fill(30), [2, 3, 4]);
-    assert_eq!(other.lane.state().access(), Access::Retired);
+    assert_eq!(other.queue.state().access(), Access::Retired);
 }
 
 #[test]
@@ -140,10 +140,10 @@ fn keyless_records_have_an_aggregate_of_their_own() {
     let bench = Bench::new(rules());
     let keyless = |now| {
         let record = Record::keyless("data");
-        bench.lane.state().put(&record, &Route::keyless(HashKeyRange::FULL.start), || at(now), &bench.books, true)
+        bench.queue.state().put(&record, &Route::keyless(HashKeyRange::FULL.start), || at(now), &bench.books, true)
     };
     assert!(bench.put(0, 4).notice);
-    bench.lane.state().noticed = false;
+    bench.queue.state().noticed = false;
     assert!(keyless(0).notice);
     assert_eq!(bench.fill(0).len(), 2);
 }

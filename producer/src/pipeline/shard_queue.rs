@@ -20,19 +20,19 @@ use crate::record::Record;
 use crate::settings::{Linger, RateLimit};
 
 /// The way to one shard.
-pub(crate) struct Lane {
-    /// Tells lanes apart, and orders those that have something to do at the same time.
+pub(crate) struct ShardQueue {
+    /// Tells queues apart, and orders those that have something to do at the same time.
     serial: u64,
     /// `None` where the service distributes the records itself.
     shard: Option<Arc<str>>,
     range: HashKeyRange,
     /// Held for moments: one record's bytes are copied, or a batch is moved. A std mutex, since nothing awaits under it.
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
 }
 
-/// Decided when a lane is made.
+/// Decided when a queue is made.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LaneRules {
+pub(crate) struct QueueRules {
     pub(crate) linger: Linger,
     pub(crate) record_ttl: Duration,
     pub(crate) rate_limit: RateLimit,
@@ -40,20 +40,20 @@ pub(crate) struct LaneRules {
     pub(crate) max_aggregate_bytes: Option<usize>,
 }
 
-pub(crate) struct State {
-    rules: LaneRules,
+pub(crate) struct QueueState {
+    rules: QueueRules,
     access: Access,
     keyed: Slot,
     /// Apart from the others, so that they can move to another shard together.
     keyless: Slot,
     /// Closed and not sent yet, oldest first.
-    queue: VecDeque<Batch>,
+    batches: VecDeque<Batch>,
     /// To be sent again, by when; the number keeps apart those of the same time.
     retries: BTreeMap<(Tick, u64), Batch>,
     retry_serial: u64,
     limiter: Limiter,
     rng: fastrand::Rng,
-    /// Records put here. Counted under the lane's lock, which a counter of all lanes would make dear.
+    /// Records put here. Counted under the queue's lock, which a counter of all queues would make dear.
     admitted: u64,
     /// The dispatcher has been told to look here and has not yet.
     pub(crate) noticed: bool,
@@ -73,21 +73,21 @@ pub(crate) enum Access {
     Closed,
 }
 
-impl Lane {
+impl ShardQueue {
     pub(crate) fn new(
         serial: u64,
         shard: Option<Arc<str>>,
         range: HashKeyRange,
-        rules: LaneRules,
+        rules: QueueRules,
         access: Access,
         seed: u64,
     ) -> Arc<Self> {
-        let state = State {
+        let state = QueueState {
             rules,
             access,
             keyed: Slot::default(),
             keyless: Slot::default(),
-            queue: VecDeque::new(),
+            batches: VecDeque::new(),
             retries: BTreeMap::new(),
             retry_serial: 0,
             limiter: Limiter::new(rules.rate_limit),
@@ -112,13 +112,13 @@ impl Lane {
         self.range
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, QueueState> {
         // A panic half-way leaves at worst a batch that is dropped, and so told as abandoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What became of a record put into a lane.
+/// What became of a record put into a queue.
 pub(crate) struct Put {
     pub(crate) delivery: Delivery,
     /// The dispatcher must look here: a batch waits to be sent, or to be closed at some time.
@@ -127,7 +127,7 @@ pub(crate) struct Put {
     pub(crate) closed: bool,
 }
 
-impl State {
+impl QueueState {
     pub(crate) const fn access(&self) -> Access {
         self.access
     }
@@ -168,13 +168,13 @@ impl State {
 
     /// Puts a closed batch in line. The line is in order of age, so the head is the first to expire.
     pub(crate) fn enqueue(&mut self, batch: Batch) {
-        let place = match self.queue.back() {
+        let place = match self.batches.back() {
             Some(last) if last.opened > batch.opened => {
-                self.queue.partition_point(|other| other.opened <= batch.opened)
+                self.batches.partition_point(|other| other.opened <= batch.opened)
             }
-            _ => self.queue.len(),
+            _ => self.batches.len(),
         };
-        self.queue.insert(place, batch);
+        self.batches.insert(place, batch);
     }
 
     /// Keeps a batch whose attempt failed until its back-off is over, but not beyond its time to live.
@@ -196,7 +196,7 @@ impl State {
         any && !std::mem::replace(&mut self.noticed, true)
     }
 
-    /// Brings the lane up to now: closes open aggregates whose time has come, puts retries in line whose back-off is over, and takes out
+    /// Brings the queue up to now: closes open aggregates whose time has come, puts retries in line whose back-off is over, and takes out
     /// what is too old.
     pub(crate) fn advance(&mut self, now: Tick) -> Vec<Batch> {
         let linger = self.rules.linger;
@@ -209,21 +209,21 @@ impl State {
             self.enqueue(batch);
         }
         let mut expired = Vec::new();
-        while self.queue.front().is_some_and(|batch| self.expires_at(batch) <= now) {
-            expired.extend(self.queue.pop_front());
+        while self.batches.front().is_some_and(|batch| self.expires_at(batch) <= now) {
+            expired.extend(self.batches.pop_front());
         }
         expired
     }
 
     /// Whether a batch can be sent now.
     pub(crate) fn is_ready(&self, now: Tick) -> bool {
-        self.queue.front().is_some_and(|batch| self.limiter.ready_at(batch.wire_len()) <= now)
+        self.batches.front().is_some_and(|batch| self.limiter.ready_at(batch.wire_len()) <= now)
     }
 
     /// The time at which there is something to do here besides sending what [is ready](Self::is_ready).
     pub(crate) fn wake_at(&self, now: Tick) -> Option<Tick> {
         let linger = self.rules.linger;
-        let head = self.queue.front();
+        let head = self.batches.front();
         let expiry = head.map(|batch| self.expires_at(batch));
         let tokens = head.map(|batch| self.limiter.ready_at(batch.wire_len())).filter(|at| *at > now);
         let retry = self.retries.first_key_value().map(|((at, _), _)| *at);
@@ -231,23 +231,23 @@ impl State {
     }
 
     /// Moves batches into the request while there are tokens and room. `false`: the request is full.
-    pub(crate) fn fill(&mut self, lane: &Arc<Lane>, now: Tick, request: &mut Request) -> bool {
+    pub(crate) fn fill(&mut self, queue: &Arc<ShardQueue>, now: Tick, request: &mut Request) -> bool {
         while self.is_ready(now)
-            && let Some(batch) = self.queue.pop_front()
+            && let Some(batch) = self.batches.pop_front()
         {
             if !request.has_room(&batch) {
-                self.queue.push_front(batch);
+                self.batches.push_front(batch);
                 return false;
             }
             self.limiter.take(now, batch.wire_len());
-            request.push(lane, batch);
+            request.push(queue, batch);
         }
         true
     }
 
     /// Whether a record put now would not have to wait for others.
     pub(crate) fn has_room(&self, now: Tick) -> bool {
-        self.access == Access::Open && self.queue.is_empty() && self.limiter.ready_at(0) <= now
+        self.access == Access::Open && self.batches.is_empty() && self.limiter.ready_at(0) <= now
     }
 
     /// Lets nobody put any more and takes out all there is. Retries keep their times.
@@ -255,7 +255,7 @@ impl State {
         self.access = access;
         let open = [self.keyed.close(Tick::ZERO), self.keyless.close(Tick::ZERO)];
         let retries = std::mem::take(&mut self.retries).into_iter().map(|((at, _), batch)| (Some(at), batch));
-        let waiting = std::mem::take(&mut self.queue).into_iter().chain(open.into_iter().flatten());
+        let waiting = std::mem::take(&mut self.batches).into_iter().chain(open.into_iter().flatten());
         waiting.map(|batch| (None, batch)).chain(retries).collect()
     }
 
