@@ -65,7 +65,7 @@ pub(crate) struct Pipeline {
     keyless: AtomicUsize,
     queues_made: AtomicU64,
     seed: u64,
-    pub(crate) books: Arc<Books>,
+    pub(crate) accounts: Arc<Accounts>,
     attention: Attention,
     client: Client,
     stream: Stream,
@@ -74,7 +74,7 @@ pub(crate) struct Pipeline {
 }
 
 /// What a batch is entered in when it is opened, and struck from when it is settled.
-pub(crate) struct Books {
+pub(crate) struct Accounts {
     pub(crate) budget: Budget,
     pub(crate) ledger: Ledger,
     pub(crate) losses: Arc<Losses>,
@@ -118,7 +118,7 @@ impl Pipeline {
             keyless: AtomicUsize::new(0),
             queues_made,
             seed,
-            books: Books::new(&settings, &stream),
+            accounts: Accounts::new(&settings, &stream),
             attention: Attention::default(),
             client,
             stream,
@@ -155,7 +155,7 @@ impl Pipeline {
                 Access::Retired => continue,
                 Access::Closed => return Err(Closed),
             }
-            let put = state.put(record, &route, || self.clock.now(), &self.books, map.is_routed());
+            let put = state.put(record, &route, || self.clock.now(), &self.accounts, map.is_routed());
             drop(state);
             if put.notice {
                 self.attention.notice(queue);
@@ -184,15 +184,15 @@ impl Pipeline {
 
     /// Waits until everything admitted before is settled. Returns how it ended, as far as no flush before has told.
     pub(crate) async fn flush(&self) -> Tally {
-        let cut = self.books.ledger.cut();
+        let cut = self.accounts.ledger.cut();
         self.close_open();
-        self.books.ledger.settled(cut).await
+        self.accounts.ledger.settled(cut).await
     }
 
     /// Records admitted so far.
     pub(crate) fn admitted(&self) -> u64 {
         let here: u64 = self.map.load().queues().iter().map(|queue| queue.state().admitted()).sum();
-        here + self.books.admitted_before.load(Ordering::Relaxed)
+        here + self.accounts.admitted_before.load(Ordering::Relaxed)
     }
 
     /// The stream's maximum record size, as far as is known.
@@ -215,7 +215,7 @@ impl Pipeline {
     }
 }
 
-impl Books {
+impl Accounts {
     fn new(settings: &Settings, stream: &Stream) -> Arc<Self> {
         let budget = Budget::new(settings.max_buffered_bytes);
         let origin = Arc::new(Origin { stream: stream.to_string(), record_ttl: settings.record_ttl });
@@ -266,8 +266,8 @@ mod fixture {
     use super::tick::Tick;
     use super::*;
 
-    pub(super) fn books() -> Arc<Books> {
-        Books::new(&Settings::default(), &Stream::new("clicks".into()))
+    pub(super) fn accounts() -> Arc<Accounts> {
+        Accounts::new(&Settings::default(), &Stream::new("clicks".into()))
     }
 
     pub(super) fn at(millis: u64) -> Tick {

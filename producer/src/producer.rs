@@ -38,7 +38,7 @@ struct Handle {
 impl Handle {
     /// As far as is known now: the stream's limit can be changed.
     fn limits(&self) -> RecordLimits {
-        let max_buffered_bytes = self.pipeline.books.budget.total();
+        let max_buffered_bytes = self.pipeline.accounts.budget.total();
         RecordLimits { max_record_bytes: self.pipeline.max_record_bytes(), max_buffered_bytes }
     }
 
@@ -108,7 +108,7 @@ impl Producer {
         if let Err(refusal) = self.handle.limits().check(&record) {
             return Err(self.handle.refused(refusal, record).into());
         }
-        if !pipeline.books.budget.has_room(footprint(record.wire_len())) {
+        if !pipeline.accounts.budget.has_room(footprint(record.wire_len())) {
             return Err(TryPutError::Full(record));
         }
         let closed = |Closed| PutError::Closed { record: record.to_owned().into() };
@@ -134,7 +134,7 @@ impl Producer {
             pipeline.doubt();
             return Err(ReserveError::TooLarge { bytes, limit });
         }
-        pipeline.books.budget.reserve(footprint(bytes)).await.map_err(|Closed| ReserveError::Closed)?;
+        pipeline.accounts.budget.reserve(footprint(bytes)).await.map_err(|Closed| ReserveError::Closed)?;
         Ok(Permit { producer: self, bytes })
     }
 
@@ -199,14 +199,14 @@ impl Producer {
     pub fn counts(&self) -> Counts {
         let pipeline = &self.handle.pipeline;
         // First what ended, so that it is never more than what began.
-        let Tally { written, not_written, unknown } = pipeline.books.ledger.ended();
-        let unwatched = pipeline.books.losses.so_far().records;
+        let Tally { written, not_written, unknown } = pipeline.accounts.ledger.ended();
+        let unwatched = pipeline.accounts.losses.so_far().records;
         Counts { admitted: pipeline.admitted(), written, not_written, unknown, unwatched }
     }
 
     /// The bytes that admitted records hold now, their buffers' whole capacity counted.
     pub fn buffered_bytes(&self) -> usize {
-        self.handle.pipeline.books.budget.held()
+        self.handle.pipeline.accounts.budget.held()
     }
 
     /// The largest record the stream takes, in bytes of data and partition key, as far as is known: it can be changed under a running producer,
@@ -260,7 +260,7 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.producer.handle.pipeline.books.budget.release(footprint(self.bytes));
+        self.producer.handle.pipeline.accounts.budget.release(footprint(self.bytes));
     }
 }
 

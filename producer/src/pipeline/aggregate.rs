@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kinesis_aggregation::Aggregator;
 
-use super::Books;
+use super::Accounts;
 use super::batch::Batch;
 use super::contents::Route;
 use super::tick::Tick;
@@ -26,7 +26,7 @@ impl Slot {
         record: &Record<'_>,
         route: &Route<'_>,
         now: impl FnOnce() -> Tick,
-        books: &Arc<Books>,
+        accounts: &Arc<Accounts>,
         max_aggregate_bytes: usize,
     ) -> Added {
         if let Some(open) = &mut self.open
@@ -36,8 +36,12 @@ impl Slot {
         }
         let now = now();
         let closed = self.close(now);
-        let mut batch =
-            Batch::open(books, books.spares.take(books, max_aggregate_bytes), now, record.partition_key.is_none());
+        let mut batch = Batch::open(
+            accounts,
+            accounts.spares.take(accounts, max_aggregate_bytes),
+            now,
+            record.partition_key.is_none(),
+        );
         let delivery = batch.try_add(record, route).expect("an empty aggregate takes any record");
         self.open = Some(batch);
         Added { delivery, opened: true, closed }
@@ -101,9 +105,9 @@ impl Spares {
     }
 
     /// An empty aggregator: a used one if there is one and room for its buffers, which are charged whole.
-    fn take(&self, books: &Books, max_aggregate_bytes: usize) -> Box<Aggregator> {
+    fn take(&self, accounts: &Accounts, max_aggregate_bytes: usize) -> Box<Aggregator> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.aggregators.last().is_some_and(|spare| books.budget.has_room(spare.capacity_bytes()))
+        if kept.aggregators.last().is_some_and(|spare| accounts.budget.has_room(spare.capacity_bytes()))
             && let Some(mut spare) = kept.aggregators.pop()
         {
             kept.bytes -= spare.capacity_bytes();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kinesis_aggregation::Aggregator;
 
-use super::Books;
+use super::Accounts;
 use super::admit::{BATCH_BYTES, CHARGE_STEP, RECORD_BYTES};
 use super::contents::{Contents, Plain, Route};
 use super::judge::Failed;
@@ -31,7 +31,7 @@ pub(crate) struct Batch {
     /// Length of the partition key that leaves with a record that stayed alone.
     first_key_len: usize,
     completion: Arc<Completion>,
-    books: Arc<Books>,
+    accounts: Arc<Accounts>,
     generation: u64,
     charged: usize,
     settled: bool,
@@ -52,28 +52,28 @@ enum Body {
 
 impl Batch {
     /// A batch for many records.
-    pub(crate) fn open(books: &Arc<Books>, aggregator: Box<Aggregator>, opened: Tick, keyless: bool) -> Self {
-        Self::new(books, Body::Open(aggregator), opened, keyless, books.ledger.enter())
+    pub(crate) fn open(accounts: &Arc<Accounts>, aggregator: Box<Aggregator>, opened: Tick, keyless: bool) -> Self {
+        Self::new(accounts, Body::Open(aggregator), opened, keyless, accounts.ledger.enter())
     }
 
     /// A batch of this one record, which leaves as it is.
-    pub(crate) fn plain(books: &Arc<Books>, plain: Plain, opened: Tick, keyless: bool) -> Self {
+    pub(crate) fn plain(accounts: &Arc<Accounts>, plain: Plain, opened: Tick, keyless: bool) -> Self {
         let body = Body::Built(Contents::Plain(plain));
-        let mut batch = Self::new(books, body, opened, keyless, books.ledger.enter());
+        let mut batch = Self::new(accounts, body, opened, keyless, accounts.ledger.enter());
         batch.recharge();
         batch
     }
 
     /// A batch that takes over records of this one, which must be [`forwarded`](Self::forwarded) to it.
     pub(crate) fn successor(&self, contents: Contents) -> Self {
-        self.books.ledger.join(self.generation);
-        let mut batch = Self::new(&self.books, Body::Built(contents), self.opened, self.keyless, self.generation);
+        self.accounts.ledger.join(self.generation);
+        let mut batch = Self::new(&self.accounts, Body::Built(contents), self.opened, self.keyless, self.generation);
         batch.history = self.history.clone();
         batch.recharge();
         batch
     }
 
-    fn new(books: &Arc<Books>, body: Body, opened: Tick, keyless: bool, generation: u64) -> Self {
+    fn new(accounts: &Arc<Accounts>, body: Body, opened: Tick, keyless: bool, generation: u64) -> Self {
         Self {
             opened,
             keyless,
@@ -82,7 +82,7 @@ impl Batch {
             body,
             first_key_len: 0,
             completion: Completion::new(),
-            books: Arc::clone(books),
+            accounts: Arc::clone(accounts),
             generation,
             charged: 0,
             settled: false,
@@ -126,7 +126,7 @@ impl Batch {
         self.body = match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Open(mut aggregator) | Body::Closed(mut aggregator) => {
                 let record = aggregator.take().expect("a batch is opened with a record");
-                self.books.spares.put(aggregator);
+                self.accounts.spares.put(aggregator);
                 Body::Built(Contents::Aggregate { record, keyless: self.keyless })
             }
             built => built,
@@ -202,9 +202,9 @@ impl Batch {
         };
         let history = std::mem::take(&mut self.history);
         let (outcome, count, records) = (history.outcome(), history.count(), contents.len() as u64);
-        let losses = Arc::clone(&self.books.losses);
+        let losses = Arc::clone(&self.accounts.losses);
         let attempts = history.into_attempts();
-        let origin = Arc::clone(&self.books.origin);
+        let origin = Arc::clone(&self.accounts.origin);
         let failure = Arc::new(Failure { kind, outcome, attempts, count, contents, origin, losses });
         failure.unwatched(self.completion.failed(Arc::clone(&failure)));
         self.settle(Tally::failed(outcome, records));
@@ -214,8 +214,8 @@ impl Batch {
     /// Deliveries first, then room and flush: who is woken by these finds the former resolved.
     fn settle(&mut self, tally: Tally) {
         self.settled = true;
-        self.books.budget.release(self.charged);
-        self.books.ledger.settle(self.generation, tally);
+        self.accounts.budget.release(self.charged);
+        self.accounts.ledger.settle(self.generation, tally);
     }
 
     /// Charges what the batch holds now: exactly once it is built, in steps while it grows.
@@ -225,8 +225,8 @@ impl Batch {
             Body::Built(contents) => BATCH_BYTES + contents.capacity_bytes() + contents.len() * RECORD_BYTES,
             Body::Gone => 0,
         };
-        self.books.budget.charge(held.saturating_sub(self.charged));
-        self.books.budget.release(self.charged.saturating_sub(held));
+        self.accounts.budget.charge(held.saturating_sub(self.charged));
+        self.accounts.budget.release(self.charged.saturating_sub(held));
         self.charged = held;
     }
 }

@@ -88,7 +88,7 @@ impl Dispatcher {
         while !self.is_over() {
             self.attend();
             self.launch();
-            if self.closing.is_some() && self.flights.is_empty() && self.pipeline.books.ledger.is_empty() {
+            if self.closing.is_some() && self.flights.is_empty() && self.pipeline.accounts.ledger.is_empty() {
                 break;
             }
             let deadline = self.closing.as_ref().and_then(|closing| closing.deadline);
@@ -291,7 +291,7 @@ impl Dispatcher {
                 self.end.send_replace(closing.deadline);
             }
         }
-        self.pipeline.books.budget.close();
+        self.pipeline.accounts.budget.close();
         let now = self.pipeline.clock.now();
         for queue in self.pipeline.map.load_full().queues() {
             let mut state = queue.state();
@@ -331,7 +331,7 @@ impl Dispatcher {
         let ttl = self.pipeline.settings.record_ttl;
         let undecided = self.undecided.iter().map(|undecided| undecided.opened() + ttl).min();
         // A producer that is not used asks nothing: it does when it is used again.
-        let is_used = !self.pipeline.books.ledger.is_empty();
+        let is_used = !self.pipeline.accounts.ledger.is_empty();
         let refresh = self.refresh.due_at(self.closing.is_some()).filter(|_| is_used);
         let others = [refresh, self.say.due_at()];
         let next = queue.into_iter().chain(launch).chain(undecided).chain(others.into_iter().flatten()).min()?;
@@ -342,7 +342,7 @@ impl Dispatcher {
 /// The runtime is going down, or the dispatcher panicked: nobody is left who would send anything. Dropping the batches tells their deliveries.
 impl Drop for Dispatcher {
     fn drop(&mut self) {
-        self.pipeline.books.budget.close();
+        self.pipeline.accounts.budget.close();
         drop(self.empty_queues());
     }
 }

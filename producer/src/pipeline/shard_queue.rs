@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 use kinesis_aggregation::{HashKeyRange, is_marked};
 
-use super::Books;
+use super::Accounts;
 use super::aggregate::Slot;
 use super::backoff;
 use super::batch::{Batch, TAKEN_BY_ALL};
@@ -137,7 +137,7 @@ impl QueueState {
         record: &Record<'_>,
         route: &Route<'_>,
         now: impl Fn() -> Tick,
-        books: &Arc<Books>,
+        accounts: &Arc<Accounts>,
         routed: bool,
     ) -> Put {
         self.admitted += 1;
@@ -145,7 +145,7 @@ impl QueueState {
         let (delivery, closed, news) = match self.rules.max_aggregate_bytes {
             Some(max_bytes) if record.data().len() < max_bytes || wants_envelope(record) => {
                 let slot = if keyless { &mut self.keyless } else { &mut self.keyed };
-                let added = slot.add(record, route, now, books, max_bytes);
+                let added = slot.add(record, route, now, accounts, max_bytes);
                 (added.delivery, added.closed, added.opened)
             }
             _ => {
@@ -155,7 +155,7 @@ impl QueueState {
                     keyless_to: (keyless && routed).then_some(route.hash_key),
                     data: record.data.to_bytes(),
                 };
-                let batch = Batch::plain(books, plain, now(), keyless);
+                let batch = Batch::plain(accounts, plain, now(), keyless);
                 (batch.delivery(0), Some(batch), true)
             }
         };

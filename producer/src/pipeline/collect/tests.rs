@@ -1,6 +1,6 @@
 use super::*;
 use crate::pipeline::contents::Plain;
-use crate::pipeline::fixture::{at, books, queue};
+use crate::pipeline::fixture::{accounts, at, queue};
 
 fn batch(data_len: usize, key_len: usize) -> Batch {
     let plain = Plain {
@@ -9,7 +9,7 @@ fn batch(data_len: usize, key_len: usize) -> Batch {
         keyless_to: None,
         data: vec![0; data_len].into(),
     };
-    Batch::plain(&books(), plain, at(0), false)
+    Batch::plain(&accounts(), plain, at(0), false)
 }
 
 fn fill(batches: impl IntoIterator<Item = Batch>) -> usize {

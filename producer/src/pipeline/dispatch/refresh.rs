@@ -191,7 +191,7 @@ impl Dispatcher {
         for queue in &retired {
             let mut state = queue.state();
             let left = state.retire(Access::Retired);
-            self.pipeline.books.admitted_before.fetch_add(state.admitted(), Ordering::Relaxed);
+            self.pipeline.accounts.admitted_before.fetch_add(state.admitted(), Ordering::Relaxed);
             drop(state);
             self.visit(queue);
             for (at, batch) in left {

@@ -49,7 +49,7 @@ impl Say {
 
     /// Records were lost whose deliveries nobody holds.
     pub(super) fn losses(&mut self, pipeline: &Pipeline, now: Tick) {
-        let lost = pipeline.books.losses.so_far();
+        let lost = pipeline.accounts.losses.so_far();
         let new = lost.records - std::mem::replace(&mut self.seen, lost.records);
         let due = if new > 0 { self.losses.happened(new, now) } else { self.losses.due(now) };
         if let Some(records) = due {
@@ -61,7 +61,7 @@ impl Say {
     pub(super) fn rest(&mut self, pipeline: &Pipeline) {
         self.losses(pipeline, pipeline.clock.now());
         if let Some(records) = self.losses.rest() {
-            warn(pipeline, records, &pipeline.books.losses.so_far());
+            warn(pipeline, records, &pipeline.accounts.losses.so_far());
         }
     }
 

@@ -8,9 +8,9 @@ use kinesis_aggregation::HashKey;
 
 use super::*;
 use crate::delivery::Delivery;
-use crate::pipeline::Books;
+use crate::pipeline::Accounts;
 use crate::pipeline::contents::Plain;
-use crate::pipeline::fixture::{at, books, queue};
+use crate::pipeline::fixture::{accounts, at, queue};
 use crate::pipeline::shard_map::Listing;
 use crate::record::Record;
 
@@ -36,8 +36,8 @@ fn map() -> ShardMap {
     ShardMap::next(None, listing, at(0), Duration::ZERO, new_queue).0
 }
 
-fn aggregate(books: &Arc<Books>, hash_keys: &[u128]) -> (Batch, Vec<Delivery>) {
-    let mut batch = Batch::open(books, Box::new(Aggregator::new(50_000)), at(3), false);
+fn aggregate(accounts: &Arc<Accounts>, hash_keys: &[u128]) -> (Batch, Vec<Delivery>) {
+    let mut batch = Batch::open(accounts, Box::new(Aggregator::new(50_000)), at(3), false);
     let deliveries = hash_keys.iter().map(|hash_key| {
         let data = hash_key.to_string();
         let hash_key = HashKey::new(*hash_key);
@@ -60,8 +60,8 @@ fn poll(delivery: &mut Delivery) -> Option<(String, u64)> {
 
 #[test]
 fn a_batch_of_one_shard_stays_as_it_is() {
-    let books = books();
-    let (mut batch, _deliveries) = aggregate(&books, &[HALF, HALF + 1]);
+    let accounts = accounts();
+    let (mut batch, _deliveries) = aggregate(&accounts, &[HALF, HALF + 1]);
     let before = batch.build().entry();
     let mut parts = reroute(batch, &map());
     assert_eq!(parts.len(), 1);
@@ -72,8 +72,8 @@ fn a_batch_of_one_shard_stays_as_it_is() {
 
 #[test]
 fn a_batch_of_two_shards_becomes_two_and_its_deliveries_follow() {
-    let books = books();
-    let (batch, mut deliveries) = aggregate(&books, &[HALF + 1, 5, HALF, 6, 7]);
+    let accounts = accounts();
+    let (batch, mut deliveries) = aggregate(&accounts, &[HALF + 1, 5, HALF, 6, 7]);
     let parts = reroute(batch, &map());
     let shards: Vec<u64> = parts.iter().map(|(queue, _)| queue.serial()).collect();
     assert_eq!(shards, [0, 1]);
@@ -92,16 +92,16 @@ fn a_batch_of_two_shards_becomes_two_and_its_deliveries_follow() {
     let ends: Vec<_> = deliveries.iter_mut().map(|delivery| poll(delivery).expect("both are written")).collect();
     let end = |number: &str, sub| (number.to_owned(), sub);
     assert_eq!(ends, [end("1", 0), end("0", 0), end("1", 1), end("0", 1), end("0", 2)]);
-    assert_eq!(books.budget.held(), 0);
-    assert!(books.ledger.is_empty());
+    assert_eq!(accounts.budget.held(), 0);
+    assert!(accounts.ledger.is_empty());
 }
 
 /// Q31: for a service that distributes the records, what was aggregated is taken apart.
 #[test]
 fn where_the_service_distributes_the_records_each_goes_by_itself() {
-    let books = books();
+    let accounts = accounts();
     let map = ShardMap::unrouted(queue(9, 0, u128::MAX), Some(&map()));
-    let (batch, mut deliveries) = aggregate(&books, &[5, HALF, 5]);
+    let (batch, mut deliveries) = aggregate(&accounts, &[5, HALF, 5]);
     let parts = reroute(batch, &map);
     assert_eq!(parts.len(), 3);
     for (n, (_, mut part)) in parts.into_iter().enumerate() {
@@ -111,15 +111,15 @@ fn where_the_service_distributes_the_records_each_goes_by_itself() {
     }
     let ends: Vec<_> = deliveries.iter_mut().map(poll).collect();
     assert_eq!(ends, ["0", "1", "2"].map(|number| Some((number.to_owned(), 0))));
-    assert!(books.ledger.is_empty());
+    assert!(accounts.ledger.is_empty());
 }
 
 #[test]
 fn keyless_records_are_made_anew_for_the_shard_with_room() {
-    let books = books();
+    let accounts = accounts();
     let map = map();
     let (low, high) = (&map.queues()[0], &map.queues()[1]);
-    let mut batch = Batch::open(&books, Box::new(Aggregator::new(50_000)), at(0), true);
+    let mut batch = Batch::open(&accounts, Box::new(Aggregator::new(50_000)), at(0), true);
     let mut deliveries: Vec<Delivery> = ["a", "b"]
         .map(|data| {
             let route = Route::keyless(low.range().start);
@@ -136,7 +136,7 @@ fn keyless_records_are_made_anew_for_the_shard_with_room() {
 
     let plain =
         Plain { partition_key: None, explicit_hash_key: None, keyless_to: Some(low.range().start), data: "c".into() };
-    let mut moved = rehome(Batch::plain(&books, plain, at(0), true), high);
+    let mut moved = rehome(Batch::plain(&accounts, plain, at(0), true), high);
     let entry = moved.build().entry();
     assert_eq!(entry.explicit_hash_key(), Some(HALF.to_string().as_str()));
     assert_eq!(entry.partition_key(), Some("a"));

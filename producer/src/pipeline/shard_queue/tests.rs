@@ -1,23 +1,23 @@
 use super::*;
 use crate::error::{DeliveryErrorKind, Outcome};
-use crate::pipeline::fixture::{at, books, queue, rules};
+use crate::pipeline::fixture::{accounts, at, queue, rules};
 use crate::pipeline::judge::{Class, Failed};
 
 /// One shard's queue and a hand to put with.
 struct Bench {
     queue: Arc<ShardQueue>,
-    books: Arc<Books>,
+    accounts: Arc<Accounts>,
 }
 
 impl Bench {
     fn new(rules: QueueRules) -> Self {
         let queue = ShardQueue::new(0, Some("shard-0".into()), HashKeyRange::FULL, rules, Access::Open, 7);
-        Self { queue, books: books() }
+        Self { queue, accounts: accounts() }
     }
 
     fn put(&self, now: u64, len: usize) -> Put {
         let data = vec![0; len];
-        self.queue.state().put(&Record::new("k", &data), &Route::keyed("k", None), || at(now), &self.books, true)
+        self.queue.state().put(&Record::new("k", &data), &Route::keyed("k", None), || at(now), &self.accounts, true)
     }
 
     /// Sizes of what can be sent now.
@@ -116,14 +116,14 @@ fn what_is_too_old_is_taken_out_queued_or_waiting_to_be_tried_again() {
     assert_eq!(expired(30_000), [Outcome::Unknown]);
     assert_eq!(expired(30_009), []);
     assert_eq!(expired(30_010), [Outcome::NotWritten]);
-    assert_eq!(bench.books.budget.held(), 0);
-    assert!(bench.books.ledger.is_empty());
+    assert_eq!(bench.accounts.budget.held(), 0);
+    assert!(bench.accounts.ledger.is_empty());
 }
 
 #[test]
 fn what_comes_from_elsewhere_takes_its_place_by_age() {
     let bench = Bench::new(plain());
-    let other = Bench { queue: queue(1, 0, 5), books: Arc::clone(&bench.books) };
+    let other = Bench { queue: queue(1, 0, 5), accounts: Arc::clone(&bench.accounts) };
     for (now, len) in [(0, 1), (20, 3)] {
         drop(bench.put(now, len).delivery);
     }
@@ -140,7 +140,7 @@ fn keyless_records_have_an_aggregate_of_their_own() {
     let bench = Bench::new(rules());
     let keyless = |now| {
         let record = Record::keyless("data");
-        bench.queue.state().put(&record, &Route::keyless(HashKeyRange::FULL.start), || at(now), &bench.books, true)
+        bench.queue.state().put(&record, &Route::keyless(HashKeyRange::FULL.start), || at(now), &bench.accounts, true)
     };
     assert!(bench.put(0, 4).notice);
     bench.queue.state().noticed = false;
