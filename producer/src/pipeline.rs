@@ -42,7 +42,7 @@ use tokio::sync::Notify;
 use self::admit::Budget;
 use self::aggregate::Spares;
 use self::contents::Route;
-use self::report::{Ledger, Losses, Tally};
+use self::report::{Losses, PendingBatches, Tally};
 use self::send::Stream;
 use self::shard_map::{Listing, ShardMap};
 use self::shard_queue::{Access, QueueRules, ShardQueue};
@@ -76,7 +76,7 @@ pub(crate) struct Pipeline {
 /// What a batch is entered in when it is opened, and struck from when it is settled.
 pub(crate) struct Accounts {
     pub(crate) budget: Budget,
-    pub(crate) ledger: Ledger,
+    pub(crate) pending: PendingBatches,
     pub(crate) losses: Arc<Losses>,
     origin: Arc<Origin>,
     spares: Spares,
@@ -184,9 +184,9 @@ impl Pipeline {
 
     /// Waits until everything admitted before is settled. Returns how it ended, as far as no flush before has told.
     pub(crate) async fn flush(&self) -> Tally {
-        let cut = self.accounts.ledger.cut();
+        let cut = self.accounts.pending.cut();
         self.close_open();
-        self.accounts.ledger.settled(cut).await
+        self.accounts.pending.settled(cut).await
     }
 
     /// Records admitted so far.
@@ -220,8 +220,8 @@ impl Accounts {
         let budget = Budget::new(settings.max_buffered_bytes);
         let origin = Arc::new(Origin { stream: stream.to_string(), record_ttl: settings.record_ttl });
         let spares = Spares::new(budget.spare_bytes());
-        let (ledger, losses, admitted_before) = (Ledger::default(), Arc::default(), AtomicU64::new(0));
-        Arc::new(Self { budget, ledger, losses, origin, spares, admitted_before })
+        let (pending, losses, admitted_before) = (PendingBatches::default(), Arc::default(), AtomicU64::new(0));
+        Arc::new(Self { budget, pending, losses, origin, spares, admitted_before })
     }
 }
 

@@ -199,7 +199,7 @@ impl Producer {
     pub fn counts(&self) -> Counts {
         let pipeline = &self.handle.pipeline;
         // First what ended, so that it is never more than what began.
-        let Tally { written, not_written, unknown } = pipeline.accounts.ledger.ended();
+        let Tally { written, not_written, unknown } = pipeline.accounts.pending.ended();
         let unwatched = pipeline.accounts.losses.so_far().records;
         Counts { admitted: pipeline.admitted(), written, not_written, unknown, unwatched }
     }

@@ -53,20 +53,20 @@ enum Body {
 impl Batch {
     /// A batch for many records.
     pub(crate) fn open(accounts: &Arc<Accounts>, aggregator: Box<Aggregator>, opened: Tick, keyless: bool) -> Self {
-        Self::new(accounts, Body::Open(aggregator), opened, keyless, accounts.ledger.enter())
+        Self::new(accounts, Body::Open(aggregator), opened, keyless, accounts.pending.enter())
     }
 
     /// A batch of this one record, which leaves as it is.
     pub(crate) fn plain(accounts: &Arc<Accounts>, plain: Plain, opened: Tick, keyless: bool) -> Self {
         let body = Body::Built(Contents::Plain(plain));
-        let mut batch = Self::new(accounts, body, opened, keyless, accounts.ledger.enter());
+        let mut batch = Self::new(accounts, body, opened, keyless, accounts.pending.enter());
         batch.recharge();
         batch
     }
 
     /// A batch that takes over records of this one, which must be [`forwarded`](Self::forwarded) to it.
     pub(crate) fn successor(&self, contents: Contents) -> Self {
-        self.accounts.ledger.join(self.generation);
+        self.accounts.pending.join(self.generation);
         let mut batch = Self::new(&self.accounts, Body::Built(contents), self.opened, self.keyless, self.generation);
         batch.history = self.history.clone();
         batch.recharge();
@@ -215,7 +215,7 @@ impl Batch {
     fn settle(&mut self, tally: Tally) {
         self.settled = true;
         self.accounts.budget.release(self.charged);
-        self.accounts.ledger.settle(self.generation, tally);
+        self.accounts.pending.settle(self.generation, tally);
     }
 
     /// Charges what the batch holds now: exactly once it is built, in steps while it grows.

@@ -88,7 +88,7 @@ impl Dispatcher {
         while !self.is_over() {
             self.attend();
             self.launch();
-            if self.closing.is_some() && self.flights.is_empty() && self.pipeline.accounts.ledger.is_empty() {
+            if self.closing.is_some() && self.flights.is_empty() && self.pipeline.accounts.pending.is_empty() {
                 break;
             }
             let deadline = self.closing.as_ref().and_then(|closing| closing.deadline);
@@ -331,7 +331,7 @@ impl Dispatcher {
         let ttl = self.pipeline.settings.record_ttl;
         let undecided = self.undecided.iter().map(|undecided| undecided.opened() + ttl).min();
         // A producer that is not used asks nothing: it does when it is used again.
-        let is_used = !self.pipeline.accounts.ledger.is_empty();
+        let is_used = !self.pipeline.accounts.pending.is_empty();
         let refresh = self.refresh.due_at(self.closing.is_some()).filter(|_| is_used);
         let others = [refresh, self.say.due_at()];
         let next = queue.into_iter().chain(launch).chain(undecided).chain(others.into_iter().flatten()).min()?;

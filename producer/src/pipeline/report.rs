@@ -118,7 +118,7 @@ impl Losses {
 /// Counts the batches that are not settled, by generation: a flush ends one generation and waits for all up to it, not for those that
 /// come later.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct PendingBatches {
     generations: Mutex<Generations>,
     ended: Notify,
 }
@@ -157,7 +157,7 @@ impl Default for Generations {
     }
 }
 
-impl Ledger {
+impl PendingBatches {
     /// Counts a new batch and tells its generation.
     pub(crate) fn enter(&self) -> u64 {
         let mut generations = self.generations();
@@ -289,27 +289,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flush_waits_for_what_was_before_it_only() {
-        let ledger = Arc::new(Ledger::default());
-        let before = ledger.enter();
-        let cut = ledger.cut();
-        let after = ledger.enter();
+        let pending = Arc::new(PendingBatches::default());
+        let before = pending.enter();
+        let cut = pending.cut();
+        let after = pending.enter();
         assert!(after > before);
-        ledger.join(before);
+        pending.join(before);
         let waiting = tokio::spawn({
-            let ledger = Arc::clone(&ledger);
-            async move { ledger.settled(cut).await }
+            let pending = Arc::clone(&pending);
+            async move { pending.settled(cut).await }
         });
         for _ in 0..2 {
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert!(!waiting.is_finished());
-            ledger.settle(before, tally(3, 1, 0));
+            pending.settle(before, tally(3, 1, 0));
         }
         assert_eq!(waiting.await.expect("no panic"), tally(6, 2, 0));
-        assert!(!ledger.is_empty());
-        ledger.settle(after, tally(0, 0, 5));
-        assert!(ledger.is_empty());
-        assert_eq!(ledger.settled(ledger.cut()).await, tally(0, 0, 5), "what one flush told, the next does not");
-        assert_eq!(ledger.ended(), tally(6, 2, 5));
+        assert!(!pending.is_empty());
+        pending.settle(after, tally(0, 0, 5));
+        assert!(pending.is_empty());
+        assert_eq!(pending.settled(pending.cut()).await, tally(0, 0, 5), "what one flush told, the next does not");
+        assert_eq!(pending.ended(), tally(6, 2, 5));
     }
 
     fn tally(written: u64, not_written: u64, unknown: u64) -> Tally {
@@ -319,15 +319,15 @@ mod tests {
     /// Two tasks flush at once: each is told of what it has put.
     #[tokio::test(start_paused = true)]
     async fn flushes_that_overlap_tell_of_all_that_was_before_them() {
-        let ledger = Ledger::default();
-        let first = ledger.enter();
-        let one = ledger.cut();
-        let second = ledger.enter();
-        let two = ledger.cut();
-        ledger.settle(second, tally(0, 2, 0));
-        ledger.settle(first, tally(0, 1, 0));
-        assert_eq!(ledger.settled(two).await, tally(0, 3, 0));
-        assert!(ledger.settled(one).await.not_written >= 1);
-        assert_eq!(ledger.settled(ledger.cut()).await, Tally::default());
+        let pending = PendingBatches::default();
+        let first = pending.enter();
+        let one = pending.cut();
+        let second = pending.enter();
+        let two = pending.cut();
+        pending.settle(second, tally(0, 2, 0));
+        pending.settle(first, tally(0, 1, 0));
+        assert_eq!(pending.settled(two).await, tally(0, 3, 0));
+        assert!(pending.settled(one).await.not_written >= 1);
+        assert_eq!(pending.settled(pending.cut()).await, Tally::default());
     }
 }

@@ -117,7 +117,7 @@ fn what_is_too_old_is_taken_out_queued_or_waiting_to_be_tried_again() {
     assert_eq!(expired(30_009), []);
     assert_eq!(expired(30_010), [Outcome::NotWritten]);
     assert_eq!(bench.accounts.budget.held(), 0);
-    assert!(bench.accounts.ledger.is_empty());
+    assert!(bench.accounts.pending.is_empty());
 }
 
 #[test]
