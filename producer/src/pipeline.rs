@@ -5,7 +5,7 @@
 //!  (the caller's task)                │
 //!       ┌─────────────────────────────┘
 //!     limit ─ collect ─ send ─ judge ─ report ─ Delivery
-//!       ▲   (dispatch)    (flight)  │
+//!       ▲   (dispatch)    (request)  │
 //!       └────── again ──────────────┘ the only way back: Dispatcher::back
 //! ```
 //!
@@ -19,10 +19,10 @@ mod batch;
 mod collect;
 pub(crate) mod contents;
 pub(crate) mod dispatch;
-mod flight;
 mod judge;
 mod limit;
 pub(crate) mod report;
+mod request;
 mod reroute;
 mod seldom;
 pub(crate) mod send;

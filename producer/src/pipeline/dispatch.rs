@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Pipeline;
 use super::batch::Batch;
 use super::collect::{Cargo, Request};
-use super::flight::{Cause, Landed, Undecided, fly};
+use super::request::{Cause, Landed, Undecided, send_request};
 use super::reroute::{divide, rehome, reroute};
 use super::shard_map::{Listing, ShardMap};
 use super::shard_queue::{Access, ShardQueue};
@@ -41,7 +41,7 @@ pub(crate) struct Dispatcher {
     alarms: BTreeMap<(Tick, u64), Arc<ShardQueue>>,
     /// Lanes with something to send, each at most once: they take turns.
     line: VecDeque<Arc<ShardQueue>>,
-    flights: JoinSet<Landed>,
+    requests: JoinSet<Landed>,
     /// When requests were sent last.
     launched: Option<Tick>,
     /// Written on shards that the map does not know.
@@ -71,7 +71,7 @@ impl Dispatcher {
             closes,
             alarms: BTreeMap::new(),
             line: VecDeque::new(),
-            flights: JoinSet::new(),
+            requests: JoinSet::new(),
             launched: None,
             undecided: Vec::new(),
             listing: None,
@@ -88,7 +88,7 @@ impl Dispatcher {
         while !self.is_over() {
             self.attend();
             self.launch();
-            if self.closing.is_some() && self.flights.is_empty() && self.pipeline.accounts.pending.is_empty() {
+            if self.closing.is_some() && self.requests.is_empty() && self.pipeline.accounts.pending.is_empty() {
                 break;
             }
             let deadline = self.closing.as_ref().and_then(|closing| closing.deadline);
@@ -98,7 +98,7 @@ impl Dispatcher {
                 // In this order: the deadline holds whatever else there is to do, and an answer frees a request and room for the rest.
                 biased;
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
-                Some(landed) = self.flights.join_next() => self.land(landed),
+                Some(landed) = self.requests.join_next() => self.land(landed),
                 listing = pending(&mut self.listing) => self.remap(listing),
                 summary = pending(&mut self.refresh.summary) => self.learn(summary),
                 close = self.closes.recv(), if !no_handles => self.close(close),
@@ -178,13 +178,13 @@ impl Dispatcher {
         if self.next_launch().is_some_and(|next| now < next) {
             return;
         }
-        while self.flights.len() < self.pipeline.settings.max_requests_in_flight {
+        while self.requests.len() < self.pipeline.settings.max_requests_in_flight {
             let request = self.collect();
             if request.is_empty() {
                 break;
             }
             self.launched = Some(now);
-            self.flights.spawn(fly(Arc::clone(&self.pipeline), request.into_cargo(), self.end.subscribe()));
+            self.requests.spawn(send_request(Arc::clone(&self.pipeline), request.into_cargo(), self.end.subscribe()));
         }
     }
 
@@ -306,7 +306,7 @@ impl Dispatcher {
     async fn give_up(&mut self) -> Vec<Arc<Failure>> {
         self.end.send_replace(Some(Instant::now()));
         let mut left: Vec<Batch> = Vec::new();
-        while let Some(landed) = self.flights.join_next().await {
+        while let Some(landed) = self.requests.join_next().await {
             if let Ok(landed) = landed {
                 left.extend(landed.again.into_iter().map(|(cargo, _)| cargo.batch));
                 self.undecided.extend(landed.undecided);
@@ -326,7 +326,7 @@ impl Dispatcher {
 
     fn next_alarm(&self) -> Option<Instant> {
         let queue = self.alarms.first_key_value().map(|((at, _), _)| *at);
-        let has_slots = self.flights.len() < self.pipeline.settings.max_requests_in_flight;
+        let has_slots = self.requests.len() < self.pipeline.settings.max_requests_in_flight;
         let launch = self.next_launch().filter(|_| has_slots);
         let ttl = self.pipeline.settings.record_ttl;
         let undecided = self.undecided.iter().map(|undecided| undecided.opened() + ttl).min();

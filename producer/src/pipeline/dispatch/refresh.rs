@@ -12,7 +12,7 @@ use tokio::time::sleep_until;
 use super::Dispatcher;
 use crate::foreign::{caught, log};
 use crate::pipeline::backoff;
-use crate::pipeline::flight::Landed;
+use crate::pipeline::request::Landed;
 use crate::pipeline::reroute::reroute;
 use crate::pipeline::seldom::Seldom;
 use crate::pipeline::send::said;

@@ -52,7 +52,7 @@ pub(crate) struct Undecided {
 
 /// Sends the batches in one request and judges each by its answer. Ends when the `end` has come and says so: what has left and has no answer
 /// then may have been written. At or after the end nothing is sent.
-pub(crate) async fn fly(
+pub(crate) async fn send_request(
     pipeline: Arc<Pipeline>,
     mut cargo: Vec<Cargo>,
     mut end: watch::Receiver<Option<Instant>>,
