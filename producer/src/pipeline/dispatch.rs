@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Pipeline;
 use super::batch::Batch;
 use super::collect::{Cargo, Request};
-use super::request::{Cause, Landed, Undecided, send_request};
+use super::request::{Cause, Completed, Undecided, send_request};
 use super::reroute::{divide, rehome, reroute};
 use super::shard_map::{Listing, ShardMap};
 use super::shard_queue::{Access, ShardQueue};
@@ -41,7 +41,7 @@ pub(crate) struct Dispatcher {
     alarms: BTreeMap<(Tick, u64), Arc<ShardQueue>>,
     /// Lanes with something to send, each at most once: they take turns.
     line: VecDeque<Arc<ShardQueue>>,
-    requests: JoinSet<Landed>,
+    requests: JoinSet<Completed>,
     /// When requests were sent last.
     launched: Option<Tick>,
     /// Written on shards that the map does not know.
@@ -98,7 +98,7 @@ impl Dispatcher {
                 // In this order: the deadline holds whatever else there is to do, and an answer frees a request and room for the rest.
                 biased;
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
-                Some(landed) = self.requests.join_next() => self.land(landed),
+                Some(completed) = self.requests.join_next() => self.on_completed(completed),
                 listing = pending(&mut self.listing) => self.remap(listing),
                 summary = pending(&mut self.refresh.summary) => self.learn(summary),
                 close = self.closes.recv(), if !no_handles => self.close(close),
@@ -219,16 +219,16 @@ impl Dispatcher {
         request
     }
 
-    fn land(&mut self, landed: Result<Landed, JoinError>) {
-        match landed {
-            Ok(landed) => self.take_over(landed),
+    fn on_completed(&mut self, completed: Result<Completed, JoinError>) {
+        match completed {
+            Ok(completed) => self.take_over(completed),
             // Its batches were dropped on the way, and so told as abandoned.
             Err(error) => log(|| tracing::error!(%error, "a request's task ended early")),
         }
     }
 
-    fn take_over(&mut self, landed: Landed) {
-        let Landed { again, undecided, surprise, unmended, gone, refused } = landed;
+    fn take_over(&mut self, completed: Completed) {
+        let Completed { again, undecided, surprise, unmended, gone, refused } = completed;
         if let Some((failed, batches)) = unmended {
             self.say.unmended(&self.pipeline, &failed, batches);
         }
@@ -306,10 +306,10 @@ impl Dispatcher {
     async fn give_up(&mut self) -> Vec<Arc<Failure>> {
         self.end.send_replace(Some(Instant::now()));
         let mut left: Vec<Batch> = Vec::new();
-        while let Some(landed) = self.requests.join_next().await {
-            if let Ok(landed) = landed {
-                left.extend(landed.again.into_iter().map(|(cargo, _)| cargo.batch));
-                self.undecided.extend(landed.undecided);
+        while let Some(completed) = self.requests.join_next().await {
+            if let Ok(completed) = completed {
+                left.extend(completed.again.into_iter().map(|(cargo, _)| cargo.batch));
+                self.undecided.extend(completed.undecided);
             }
         }
         let undecided = std::mem::take(&mut self.undecided);

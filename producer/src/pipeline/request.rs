@@ -16,7 +16,7 @@ use crate::error::{DeliveryErrorKind, Outcome, code};
 
 /// What a request leaves to be done. What was written where it belongs, and what was refused, has been told already.
 #[derive(Default)]
-pub(crate) struct Landed {
+pub(crate) struct Completed {
     /// To be sent again.
     pub(crate) again: Vec<(Cargo, Cause)>,
     /// Written on shards that the map does not know.
@@ -56,11 +56,11 @@ pub(crate) async fn send_request(
     pipeline: Arc<Pipeline>,
     mut cargo: Vec<Cargo>,
     mut end: watch::Receiver<Option<Instant>>,
-) -> Landed {
+) -> Completed {
     let is_over = |end: &Option<Instant>| end.is_some_and(|end| end <= Instant::now());
     if is_over(&end.borrow()) {
         let again = cargo.into_iter().map(|cargo| (cargo, Cause::Other)).collect();
-        return Landed { again, ..Landed::default() };
+        return Completed { again, ..Completed::default() };
     }
     let now = pipeline.clock.now();
     let departure = Departure::new();
@@ -80,15 +80,15 @@ pub(crate) async fn send_request(
     };
     let had_company = cargo.len() > 1;
     let map = pipeline.map.load_full();
-    let mut landed = Landed::default();
+    let mut completed = Completed::default();
     for (cargo, answer) in cargo.into_iter().zip(answers) {
-        landed.surprise |= is_surprise(&answer, cargo.queue.shard()) && map.has(&cargo.queue);
-        landed.settle(&pipeline, &map, cargo, answer, had_company);
+        completed.surprise |= is_surprise(&answer, cargo.queue.shard()) && map.has(&cargo.queue);
+        completed.settle(&pipeline, &map, cargo, answer, had_company);
     }
-    landed
+    completed
 }
 
-impl Landed {
+impl Completed {
     /// Judges again what could not be judged by an older map.
     pub(crate) fn decide(&mut self, pipeline: &Pipeline, map: &ShardMap, undecided: Vec<Undecided>) {
         for Undecided { cargo, answer } in undecided {
@@ -138,7 +138,7 @@ impl Landed {
     }
 }
 
-impl Landed {
+impl Completed {
     fn count_unmended(&mut self, failed: &Failed) {
         self.gone |= Kind::of_code(&failed.code, None) == Kind::NotFound;
         match &mut self.unmended {

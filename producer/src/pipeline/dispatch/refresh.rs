@@ -12,7 +12,7 @@ use tokio::time::sleep_until;
 use super::Dispatcher;
 use crate::foreign::{caught, log};
 use crate::pipeline::backoff;
-use crate::pipeline::request::Landed;
+use crate::pipeline::request::Completed;
 use crate::pipeline::reroute::reroute;
 use crate::pipeline::seldom::Seldom;
 use crate::pipeline::send::said;
@@ -209,9 +209,9 @@ impl Dispatcher {
             let (stream, open) = (&self.pipeline.stream, map.queues().len());
             log(|| tracing::info!(%stream, gone, open, "the stream was resharded"));
         }
-        let mut landed = Landed::default();
-        landed.decide(&self.pipeline, &map, std::mem::take(&mut self.undecided));
-        self.take_over(landed);
+        let mut completed = Completed::default();
+        completed.decide(&self.pipeline, &map, std::mem::take(&mut self.undecided));
+        self.take_over(completed);
     }
 }
 
