@@ -8,12 +8,12 @@ use super::shard_queue::ShardQueue;
 /// A request being put together. It may carry batches of several shards.
 #[derive(Default)]
 pub(crate) struct Request {
-    cargo: Vec<Cargo>,
+    entries: Vec<Entry>,
     bytes: usize,
 }
 
 /// A batch on its way, and the queue that predicted where to.
-pub(crate) struct Cargo {
+pub(crate) struct Entry {
     pub(crate) queue: Arc<ShardQueue>,
     pub(crate) batch: Batch,
 }
@@ -21,24 +21,24 @@ pub(crate) struct Cargo {
 impl Request {
     /// Whether the batch may join. The first always may: a record larger than the rest of this limit goes in a request of its own.
     pub(crate) fn has_room(&self, batch: &Batch) -> bool {
-        let Some(first) = self.cargo.first() else { return true };
+        let Some(first) = self.entries.first() else { return true };
         !first.batch.alone
             && !batch.alone
-            && self.cargo.len() < MAX_ENTRIES
+            && self.entries.len() < MAX_ENTRIES
             && self.bytes + batch.wire_len() <= MAX_BYTES
     }
 
     pub(crate) fn push(&mut self, queue: &Arc<ShardQueue>, batch: Batch) {
         self.bytes += batch.wire_len();
-        self.cargo.push(Cargo { queue: Arc::clone(queue), batch });
+        self.entries.push(Entry { queue: Arc::clone(queue), batch });
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
-        self.cargo.is_empty()
+        self.entries.is_empty()
     }
 
-    pub(crate) fn into_cargo(self) -> Vec<Cargo> {
-        self.cargo
+    pub(crate) fn into_entries(self) -> Vec<Entry> {
+        self.entries
     }
 }
 

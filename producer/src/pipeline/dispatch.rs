@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Pipeline;
 use super::batch::Batch;
-use super::collect::{Cargo, Request};
+use super::collect::{Entry, Request};
 use super::request::{Cause, Completed, Undecided, send_request};
 use super::reroute::{divide, rehome, reroute};
 use super::shard_map::{Listing, ShardMap};
@@ -184,7 +184,7 @@ impl Dispatcher {
                 break;
             }
             self.launched = Some(now);
-            self.requests.spawn(send_request(Arc::clone(&self.pipeline), request.into_cargo(), self.end.subscribe()));
+            self.requests.spawn(send_request(Arc::clone(&self.pipeline), request.into_entries(), self.end.subscribe()));
         }
     }
 
@@ -240,14 +240,14 @@ impl Dispatcher {
             self.ask_for_shards();
         }
         self.undecided.extend(undecided);
-        for (cargo, cause) in again {
-            self.back(cargo, cause);
+        for (entry, cause) in again {
+            self.back(entry, cause);
         }
     }
 
     /// The way back: a batch is put where it is to be sent from again.
-    fn back(&mut self, cargo: Cargo, cause: Cause) {
-        let Cargo { queue, batch } = cargo;
+    fn back(&mut self, entry: Entry, cause: Cause) {
+        let Entry { queue, batch } = entry;
         let now = self.pipeline.clock.now();
         let map = self.pipeline.map.load_full();
         if !map.has(&queue) {
@@ -308,7 +308,7 @@ impl Dispatcher {
         let mut left: Vec<Batch> = Vec::new();
         while let Some(completed) = self.requests.join_next().await {
             if let Ok(completed) = completed {
-                left.extend(completed.again.into_iter().map(|(cargo, _)| cargo.batch));
+                left.extend(completed.again.into_iter().map(|(entry, _)| entry.batch));
                 self.undecided.extend(completed.undecided);
             }
         }

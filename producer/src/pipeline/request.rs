@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Pipeline;
-use super::collect::Cargo;
+use super::collect::Entry;
 use super::judge::{Answer, Class, Failed, Sent, Verdict, is_surprise, judge};
 use super::send;
 use super::shard_map::ShardMap;
@@ -18,7 +18,7 @@ use crate::error::{DeliveryErrorKind, Outcome, code};
 #[derive(Default)]
 pub(crate) struct Completed {
     /// To be sent again.
-    pub(crate) again: Vec<(Cargo, Cause)>,
+    pub(crate) again: Vec<(Entry, Cause)>,
     /// Written on shards that the map does not know.
     pub(crate) undecided: Vec<Undecided>,
     /// Something was written on another shard than the map says.
@@ -46,7 +46,7 @@ pub(crate) enum Cause {
 
 /// A batch of which it is known where it was written, but not whether it belongs there.
 pub(crate) struct Undecided {
-    cargo: Cargo,
+    entry: Entry,
     answer: Answer,
 }
 
@@ -54,36 +54,36 @@ pub(crate) struct Undecided {
 /// then may have been written. At or after the end nothing is sent.
 pub(crate) async fn send_request(
     pipeline: Arc<Pipeline>,
-    mut cargo: Vec<Cargo>,
+    mut entries: Vec<Entry>,
     mut end: watch::Receiver<Option<Instant>>,
 ) -> Completed {
     let is_over = |end: &Option<Instant>| end.is_some_and(|end| end <= Instant::now());
     if is_over(&end.borrow()) {
-        let again = cargo.into_iter().map(|cargo| (cargo, Cause::Other)).collect();
+        let again = entries.into_iter().map(|entry| (entry, Cause::Other)).collect();
         return Completed { again, ..Completed::default() };
     }
     let now = pipeline.clock.now();
     let departure = Departure::new();
-    let entries = cargo
+    let records = entries
         .iter_mut()
-        .map(|Cargo { batch, .. }| {
-            let entry = batch.build().entry();
+        .map(|Entry { batch, .. }| {
+            let record = batch.build().entry();
             batch.sent(now);
-            entry
+            record
         })
         .collect();
     let answers = tokio::select! {
         biased;
         // First: an answer that is there is worth more than the wish to go.
-        answers = send::send(&pipeline.client, &pipeline.stream, entries, &departure) => answers,
-        _ = end.wait_for(is_over) => vec![Answer::Failed(aborted(departure.so_far())); cargo.len()],
+        answers = send::send(&pipeline.client, &pipeline.stream, records, &departure) => answers,
+        _ = end.wait_for(is_over) => vec![Answer::Failed(aborted(departure.so_far())); entries.len()],
     };
-    let had_company = cargo.len() > 1;
+    let had_company = entries.len() > 1;
     let map = pipeline.map.load_full();
     let mut completed = Completed::default();
-    for (cargo, answer) in cargo.into_iter().zip(answers) {
-        completed.surprise |= is_surprise(&answer, cargo.queue.shard()) && map.has(&cargo.queue);
-        completed.settle(&pipeline, &map, cargo, answer, had_company);
+    for (entry, answer) in entries.into_iter().zip(answers) {
+        completed.surprise |= is_surprise(&answer, entry.queue.shard()) && map.has(&entry.queue);
+        completed.settle(&pipeline, &map, entry, answer, had_company);
     }
     completed
 }
@@ -91,13 +91,13 @@ pub(crate) async fn send_request(
 impl Completed {
     /// Judges again what could not be judged by an older map.
     pub(crate) fn decide(&mut self, pipeline: &Pipeline, map: &ShardMap, undecided: Vec<Undecided>) {
-        for Undecided { cargo, answer } in undecided {
-            self.settle(pipeline, map, cargo, answer, false);
+        for Undecided { entry, answer } in undecided {
+            self.settle(pipeline, map, entry, answer, false);
         }
     }
 
-    fn settle(&mut self, pipeline: &Pipeline, map: &ShardMap, cargo: Cargo, answer: Answer, had_company: bool) {
-        let Cargo { queue, mut batch } = cargo;
+    fn settle(&mut self, pipeline: &Pipeline, map: &ShardMap, entry: Entry, answer: Answer, had_company: bool) {
+        let Entry { queue, mut batch } = entry;
         let hash_keys = batch.build().range().unwrap_or(HashKeyRange::FULL);
         let fail_fast = pipeline.settings.fail_fast;
         let sent = Sent { predicted: queue.shard(), hash_keys, had_company, fail_fast };
@@ -105,15 +105,15 @@ impl Completed {
         let now = pipeline.clock.now();
         match (verdict, answer) {
             (Verdict::Done, Answer::Written { shard, sequence_number }) => batch.written(shard, sequence_number),
-            (Verdict::AskMap, answer) => self.undecided.push(Undecided { cargo: Cargo { queue, batch }, answer }),
+            (Verdict::AskMap, answer) => self.undecided.push(Undecided { entry: Entry { queue, batch }, answer }),
             (_, Answer::Written { shard, sequence_number }) => {
                 batch.attempted(now, misrouted(&shard, &sequence_number, hash_keys));
-                self.again.push((Cargo { queue, batch }, Cause::Misrouted));
+                self.again.push((Entry { queue, batch }, Cause::Misrouted));
             }
             (Verdict::Refused, Answer::Failed(failed)) if batch.is_divisible() => {
                 self.refused = true;
                 batch.attempted(now, failed);
-                self.again.push((Cargo { queue, batch }, Cause::TooLarge));
+                self.again.push((Entry { queue, batch }, Cause::TooLarge));
             }
             (Verdict::Refused, Answer::Failed(failed)) => {
                 self.refused = true;
@@ -132,7 +132,7 @@ impl Completed {
                 }
                 batch.alone |= verdict == Verdict::Alone;
                 batch.attempted(now, failed);
-                self.again.push((Cargo { queue, batch }, cause));
+                self.again.push((Entry { queue, batch }, cause));
             }
         }
     }
@@ -151,12 +151,12 @@ impl Completed {
 impl Undecided {
     /// When its first record was admitted.
     pub(crate) const fn opened(&self) -> super::tick::Tick {
-        self.cargo.batch.opened
+        self.entry.batch.opened
     }
 
     /// Gives up asking.
     pub(crate) fn into_batch(self, pipeline: &Pipeline) -> super::batch::Batch {
-        let Cargo { mut batch, .. } = self.cargo;
+        let Entry { mut batch, .. } = self.entry;
         if let Answer::Written { shard, sequence_number } = self.answer {
             let message = format!("written on {shard} as {sequence_number}, and no listing says what that shard holds");
             let failed = Failed {

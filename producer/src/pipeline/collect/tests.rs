@@ -21,7 +21,7 @@ fn fill(batches: impl IntoIterator<Item = Batch>) -> usize {
         }
         request.push(&queue, batch);
     }
-    request.into_cargo().len()
+    request.into_entries().len()
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Bench {
         assert!(state.advance(at(now)).is_empty());
         state.fill(&self.queue, at(now), &mut request);
         drop(state);
-        request.into_cargo().into_iter().map(|cargo| cargo.batch.wire_len()).collect()
+        request.into_entries().into_iter().map(|entry| entry.batch.wire_len()).collect()
     }
 }
 
@@ -83,8 +83,8 @@ fn a_retry_waits_its_back_off_and_then_goes_before_younger_ones() {
     drop(bench.put(0, 1).delivery);
     let mut request = Request::default();
     bench.queue.state().fill(&bench.queue, at(0), &mut request);
-    let mut cargo = request.into_cargo();
-    let mut batch = cargo.pop().expect("one").batch;
+    let mut entries = request.into_entries();
+    let mut batch = entries.pop().expect("one").batch;
     batch.sent(at(0));
     batch.attempted(at(3), failed(Outcome::NotWritten));
     bench.queue.state().retry(at(3), batch);
@@ -102,7 +102,7 @@ fn what_is_too_old_is_taken_out_queued_or_waiting_to_be_tried_again() {
     let mut request = Request::default();
     bench.queue.state().fill(&bench.queue, at(0), &mut request);
     drop(bench.put(10, 2).delivery);
-    let mut batch = request.into_cargo().pop().expect("one").batch;
+    let mut batch = request.into_entries().pop().expect("one").batch;
     for _ in 0..10 {
         batch.sent(at(29_000));
         batch.attempted(at(29_999), failed(Outcome::Unknown));
