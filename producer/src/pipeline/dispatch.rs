@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Pipeline;
 use super::batch::Batch;
 use super::collect::{Entry, Request};
-use super::request::{Cause, Completed, Undecided, send_request};
+use super::request::{Cause, Completed, UnknownShard, send_request};
 use super::reroute::{divide, rehome, reroute};
 use super::shard_map::{Listing, ShardMap};
 use super::shard_queue::{Access, ShardQueue};
@@ -45,7 +45,7 @@ pub(crate) struct Dispatcher {
     /// When requests were sent last.
     launched: Option<Tick>,
     /// Written on shards that the map does not know.
-    undecided: Vec<Undecided>,
+    unknown_shards: Vec<UnknownShard>,
     /// A listing of shards under way: one at a time.
     listing: Option<Pin<Box<dyn Future<Output = Listing> + Send>>>,
     refresh: Refresh,
@@ -73,7 +73,7 @@ impl Dispatcher {
             line: VecDeque::new(),
             requests: JoinSet::new(),
             launched: None,
-            undecided: Vec::new(),
+            unknown_shards: Vec::new(),
             listing: None,
             refresh,
             say: Say::default(),
@@ -134,10 +134,10 @@ impl Dispatcher {
         }
         let ttl = self.pipeline.settings.record_ttl;
         let (expired, still): (Vec<_>, _) =
-            std::mem::take(&mut self.undecided).into_iter().partition(|undecided| undecided.opened() + ttl <= now);
-        self.undecided = still;
-        for undecided in expired {
-            undecided.into_batch(&self.pipeline).failed(DeliveryErrorKind::Expired);
+            std::mem::take(&mut self.unknown_shards).into_iter().partition(|unknown| unknown.opened() + ttl <= now);
+        self.unknown_shards = still;
+        for unknown in expired {
+            unknown.into_batch(&self.pipeline).failed(DeliveryErrorKind::Expired);
         }
         self.refresh_if_due(now);
         self.say.losses(&self.pipeline, now);
@@ -228,18 +228,18 @@ impl Dispatcher {
     }
 
     fn take_over(&mut self, completed: Completed) {
-        let Completed { again, undecided, surprise, unmended, gone, refused } = completed;
+        let Completed { again, unknown_shards, surprise, unmended, gone, refused } = completed;
         if let Some((failed, batches)) = unmended {
             self.say.unmended(&self.pipeline, &failed, batches);
         }
         if surprise || refused {
             self.refresh.surprises += 1;
         }
-        if surprise || gone || !undecided.is_empty() {
+        if surprise || gone || !unknown_shards.is_empty() {
             // Where the stream is gone this goes on until there is one.
             self.ask_for_shards();
         }
-        self.undecided.extend(undecided);
+        self.unknown_shards.extend(unknown_shards);
         for (entry, cause) in again {
             self.back(entry, cause);
         }
@@ -309,11 +309,11 @@ impl Dispatcher {
         while let Some(completed) = self.requests.join_next().await {
             if let Ok(completed) = completed {
                 left.extend(completed.again.into_iter().map(|(entry, _)| entry.batch));
-                self.undecided.extend(completed.undecided);
+                self.unknown_shards.extend(completed.unknown_shards);
             }
         }
-        let undecided = std::mem::take(&mut self.undecided);
-        left.extend(undecided.into_iter().map(|undecided| undecided.into_batch(&self.pipeline)));
+        let unknown_shards = std::mem::take(&mut self.unknown_shards);
+        left.extend(unknown_shards.into_iter().map(|unknown| unknown.into_batch(&self.pipeline)));
         left.extend(self.empty_queues());
         left.into_iter().map(|batch| batch.failed(DeliveryErrorKind::Closed)).collect()
     }
@@ -329,12 +329,12 @@ impl Dispatcher {
         let has_slots = self.requests.len() < self.pipeline.settings.max_requests_in_flight;
         let launch = self.next_launch().filter(|_| has_slots);
         let ttl = self.pipeline.settings.record_ttl;
-        let undecided = self.undecided.iter().map(|undecided| undecided.opened() + ttl).min();
+        let unknown_shards = self.unknown_shards.iter().map(|unknown| unknown.opened() + ttl).min();
         // A producer that is not used asks nothing: it does when it is used again.
         let is_used = !self.pipeline.accounts.pending.is_empty();
         let refresh = self.refresh.due_at(self.closing.is_some()).filter(|_| is_used);
         let others = [refresh, self.say.due_at()];
-        let next = queue.into_iter().chain(launch).chain(undecided).chain(others.into_iter().flatten()).min()?;
+        let next = queue.into_iter().chain(launch).chain(unknown_shards).chain(others.into_iter().flatten()).min()?;
         Some(self.pipeline.clock.instant(next))
     }
 }

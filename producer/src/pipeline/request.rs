@@ -20,7 +20,7 @@ pub(crate) struct Completed {
     /// To be sent again.
     pub(crate) again: Vec<(Entry, Cause)>,
     /// Written on shards that the map does not know.
-    pub(crate) undecided: Vec<Undecided>,
+    pub(crate) unknown_shards: Vec<UnknownShard>,
     /// Something was written on another shard than the map says.
     pub(crate) surprise: bool,
     /// The latest refusal that somebody could mend, and how many batches were refused so.
@@ -45,7 +45,7 @@ pub(crate) enum Cause {
 }
 
 /// A batch of which it is known where it was written, but not whether it belongs there.
-pub(crate) struct Undecided {
+pub(crate) struct UnknownShard {
     entry: Entry,
     answer: Answer,
 }
@@ -90,8 +90,8 @@ pub(crate) async fn send_request(
 
 impl Completed {
     /// Judges again what could not be judged by an older map.
-    pub(crate) fn decide(&mut self, pipeline: &Pipeline, map: &ShardMap, undecided: Vec<Undecided>) {
-        for Undecided { entry, answer } in undecided {
+    pub(crate) fn decide(&mut self, pipeline: &Pipeline, map: &ShardMap, unknown_shards: Vec<UnknownShard>) {
+        for UnknownShard { entry, answer } in unknown_shards {
             self.settle(pipeline, map, entry, answer, false);
         }
     }
@@ -105,7 +105,9 @@ impl Completed {
         let now = pipeline.clock.now();
         match (verdict, answer) {
             (Verdict::Done, Answer::Written { shard, sequence_number }) => batch.written(shard, sequence_number),
-            (Verdict::AskMap, answer) => self.undecided.push(Undecided { entry: Entry { queue, batch }, answer }),
+            (Verdict::AskMap, answer) => {
+                self.unknown_shards.push(UnknownShard { entry: Entry { queue, batch }, answer })
+            }
             (_, Answer::Written { shard, sequence_number }) => {
                 batch.attempted(now, misrouted(&shard, &sequence_number, hash_keys));
                 self.again.push((Entry { queue, batch }, Cause::Misrouted));
@@ -148,7 +150,7 @@ impl Completed {
     }
 }
 
-impl Undecided {
+impl UnknownShard {
     /// When its first record was admitted.
     pub(crate) const fn opened(&self) -> super::tick::Tick {
         self.entry.batch.opened

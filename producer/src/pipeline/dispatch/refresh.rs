@@ -210,7 +210,7 @@ impl Dispatcher {
             log(|| tracing::info!(%stream, gone, open, "the stream was resharded"));
         }
         let mut completed = Completed::default();
-        completed.decide(&self.pipeline, &map, std::mem::take(&mut self.undecided));
+        completed.decide(&self.pipeline, &map, std::mem::take(&mut self.unknown_shards));
         self.take_over(completed);
     }
 }
