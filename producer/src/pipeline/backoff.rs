@@ -23,7 +23,7 @@ pub(crate) const LISTINGS: ExponentialBuilder = bounds(Duration::from_millis(500
 /// For the question about the stream at the start, where other producers of the account may be starting too.
 pub(crate) const SUMMARIES: ExponentialBuilder = bounds(Duration::from_millis(500), Duration::from_secs(4));
 
-/// Between two listings of shards that surprises asked for.
+/// Between two listings of shards of a running producer.
 pub(crate) const LISTING_GAP: Duration = Duration::from_secs(1);
 
 const fn bounds(first: Duration, most: Duration) -> ExponentialBuilder {

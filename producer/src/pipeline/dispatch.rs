@@ -228,14 +228,14 @@ impl Dispatcher {
     }
 
     fn take_over(&mut self, completed: Completed) {
-        let Completed { again, unknown_shards, surprise, unmended, gone, refused } = completed;
+        let Completed { again, unknown_shards, map_is_stale, unmended, gone, refused } = completed;
         if let Some((failed, batches)) = unmended {
             self.say.unmended(&self.pipeline, &failed, batches);
         }
-        if surprise || refused {
-            self.refresh.surprises += 1;
+        if map_is_stale || refused {
+            self.refresh.unexpected += 1;
         }
-        if surprise || gone || !unknown_shards.is_empty() {
+        if map_is_stale || gone || !unknown_shards.is_empty() {
             // Where the stream is gone this goes on until there is one.
             self.ask_for_shards();
         }

@@ -97,7 +97,7 @@ pub(crate) fn judge(answer: &Answer, sent: &Sent<'_>, range_of: impl FnOnce(&str
 }
 
 /// Whether the answer shows that the shard map is out of date.
-pub(crate) fn is_surprise(answer: &Answer, predicted: Option<&str>) -> bool {
+pub(crate) fn shows_stale_map(answer: &Answer, predicted: Option<&str>) -> bool {
     match (answer, predicted) {
         (Answer::Written { shard, .. }, Some(predicted)) => &**shard != predicted,
         _ => false,

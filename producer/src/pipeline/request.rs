@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Pipeline;
 use super::collect::Entry;
-use super::judge::{Answer, Class, Failed, Sent, Verdict, is_surprise, judge};
+use super::judge::{Answer, Class, Failed, Sent, Verdict, judge, shows_stale_map};
 use super::send;
 use super::shard_map::ShardMap;
 use crate::error::{DeliveryErrorKind, Outcome, code};
@@ -22,7 +22,7 @@ pub(crate) struct Completed {
     /// Written on shards that the map does not know.
     pub(crate) unknown_shards: Vec<UnknownShard>,
     /// Something was written on another shard than the map says.
-    pub(crate) surprise: bool,
+    pub(crate) map_is_stale: bool,
     /// The latest refusal that somebody could mend, and how many batches were refused so.
     pub(crate) unmended: Option<(Failed, u64)>,
     /// The service knows no stream of this name: the next one of this name may have other shards.
@@ -82,7 +82,7 @@ pub(crate) async fn send_request(
     let map = pipeline.map.load_full();
     let mut completed = Completed::default();
     for (entry, answer) in entries.into_iter().zip(answers) {
-        completed.surprise |= is_surprise(&answer, entry.queue.shard()) && map.has(&entry.queue);
+        completed.map_is_stale |= shows_stale_map(&answer, entry.queue.shard()) && map.has(&entry.queue);
         completed.settle(&pipeline, &map, entry, answer, had_company);
     }
     completed

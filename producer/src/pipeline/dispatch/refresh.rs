@@ -35,7 +35,7 @@ pub(super) struct Refresh {
     /// When to ask again.
     next: Tick,
     /// Answers since the last question that a stream of the known kind does not give.
-    pub(super) surprises: u32,
+    pub(super) unexpected: u32,
     last_listed: Tick,
     rng: fastrand::Rng,
 }
@@ -46,7 +46,7 @@ impl Refresh {
         let mut rng = fastrand::Rng::with_seed(pipeline.seed);
         let next = now + spread(EVERY, &mut rng);
         let traits = pipeline.first_traits;
-        Self { traits, summary: None, last_asked: now, next, surprises: 0, last_listed: now, rng }
+        Self { traits, summary: None, last_asked: now, next, unexpected: 0, last_listed: now, rng }
     }
 
     /// When to ask what kind of stream it is. `None`: it is being asked, or is of no interest any more.
@@ -54,7 +54,7 @@ impl Refresh {
         if closing || self.summary.is_some() {
             return None;
         }
-        let soon = (self.surprises >= FEW).then(|| self.last_asked + GAP);
+        let soon = (self.unexpected >= FEW).then(|| self.last_asked + GAP);
         Some(soon.map_or(self.next, |soon| soon.min(self.next)))
     }
 }
@@ -65,7 +65,7 @@ impl Dispatcher {
             return;
         }
         self.refresh.last_asked = now;
-        self.refresh.surprises = 0;
+        self.refresh.unexpected = 0;
         let pipeline = Arc::clone(&self.pipeline);
         self.refresh.summary = Some(Box::pin(async move {
             let address = Address::new();
@@ -120,7 +120,7 @@ impl Dispatcher {
         }
         let pipeline = Arc::clone(&self.pipeline);
         let mut rng = self.refresh.rng.fork();
-        // A fleet is surprised by a reshard in one moment.
+        // All producers of a fleet notice a reshard in the same moment.
         let first = backoff::full_jitter(backoff::LISTINGS, 1, &mut rng);
         let start =
             pipeline.clock.instant((self.refresh.last_listed + backoff::LISTING_GAP).max(pipeline.clock.now() + first));

@@ -73,10 +73,10 @@ fn every_answer_has_its_verdict() {
 
 #[test]
 fn only_another_shard_than_the_predicted_is_a_surprise() {
-    assert!(is_surprise(&written(LOW), Some(PARENT)));
-    assert!(!is_surprise(&written(PARENT), Some(PARENT)));
-    assert!(!is_surprise(&written(PARENT), None));
-    assert!(!is_surprise(&failed(Class::Throttled), Some(PARENT)));
+    assert!(shows_stale_map(&written(LOW), Some(PARENT)));
+    assert!(!shows_stale_map(&written(PARENT), Some(PARENT)));
+    assert!(!shows_stale_map(&written(PARENT), None));
+    assert!(!shows_stale_map(&failed(Class::Throttled), Some(PARENT)));
 }
 
 proptest! {
