@@ -184,8 +184,8 @@ impl Dispatcher {
         // Where the service distributes the records there are no rates to inherit.
         for queue in retired.iter().filter(|_| map.is_routed()) {
             let limiter = queue.state().limiter();
-            for heir in map.queues().iter().filter(|heir| heir.range().overlaps(&queue.range())) {
-                heir.state().inherit(now, &limiter);
+            for child in map.queues().iter().filter(|child| child.range().overlaps(&queue.range())) {
+                child.state().inherit(now, &limiter);
             }
         }
         for queue in &retired {
