@@ -13,7 +13,7 @@ use super::Pipeline;
 use super::batch::Batch;
 use super::collect::{Entry, Request};
 use super::request::{Cause, Completed, UnknownShard, send_request};
-use super::reroute::{divide, rehome, reroute};
+use super::reroute::{divide, move_to_shard, reroute};
 use super::shard_map::{Listing, ShardMap};
 use super::shard_queue::{Access, ShardQueue};
 use super::tick::Tick;
@@ -271,7 +271,7 @@ impl Dispatcher {
             let from = map.queues().iter().position(|other| Arc::ptr_eq(other, &queue)).unwrap_or_default();
             let roomier = &map.queues()[self.pipeline.roomy(&map, from)];
             if !Arc::ptr_eq(roomier, &queue) {
-                roomier.state().retry(now, rehome(batch, roomier));
+                roomier.state().retry(now, move_to_shard(batch, roomier));
                 self.visit(roomier);
                 return;
             }

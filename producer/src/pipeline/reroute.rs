@@ -20,7 +20,7 @@ pub(crate) fn reroute(mut batch: Batch, map: &ShardMap) -> Vec<(Arc<ShardQueue>,
     let Some(range) = contents.range() else {
         // Keyless, and made for a service that wanted no key: from now on it needs one.
         let queue = &map.queues()[0];
-        return vec![(Arc::clone(queue), rehome(batch, queue))];
+        return vec![(Arc::clone(queue), move_to_shard(batch, queue))];
     };
     let queue = map.queue(range.start);
     let (true, Contents::Aggregate { record, .. }) = (!queue.range().covers(&range), contents) else {
@@ -87,7 +87,7 @@ fn scatter(mut batch: Batch, contents: Contents, queue: &Arc<ShardQueue>) -> Vec
 }
 
 /// The keyless batch, made anew for another shard: each of its records names a hash key of the shard it is for.
-pub(crate) fn rehome(mut batch: Batch, queue: &Arc<ShardQueue>) -> Batch {
+pub(crate) fn move_to_shard(mut batch: Batch, queue: &Arc<ShardQueue>) -> Batch {
     let hash_key = queue.range().start;
     let mut contents = batch.build().clone();
     match &mut contents {

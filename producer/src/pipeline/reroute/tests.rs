@@ -126,7 +126,7 @@ fn keyless_records_are_made_anew_for_the_shard_with_room() {
             batch.try_add(&Record::keyless(data), &route).expect("there is room")
         })
         .into();
-    batch = rehome(batch, high);
+    batch = move_to_shard(batch, high);
     let contents = batch.build().clone();
     assert!(high.range().covers(&contents.range().expect("routed by us")));
     assert_eq!(contents.owned_record(1), Record::keyless("b").to_owned());
@@ -136,7 +136,7 @@ fn keyless_records_are_made_anew_for_the_shard_with_room() {
 
     let plain =
         Plain { partition_key: None, explicit_hash_key: None, keyless_to: Some(low.range().start), data: "c".into() };
-    let mut moved = rehome(Batch::plain(&accounts, plain, at(0), true), high);
+    let mut moved = move_to_shard(Batch::plain(&accounts, plain, at(0), true), high);
     let entry = moved.build().entry();
     assert_eq!(entry.explicit_hash_key(), Some(HALF.to_string().as_str()));
     assert_eq!(entry.partition_key(), Some("a"));
