@@ -20,10 +20,10 @@ use super::tick::Tick;
 use crate::error::{DeliveryErrorKind, Failure};
 use crate::foreign::log;
 
-use self::refresh::Refresh;
+use self::monitor::StreamMonitor;
 use self::say::Say;
 
-mod refresh;
+mod monitor;
 mod say;
 
 /// Stop after delivering what is there, at the latest at this instant.
@@ -48,7 +48,7 @@ pub(crate) struct Dispatcher {
     unknown_shards: Vec<UnknownShard>,
     /// A listing of shards under way: one at a time.
     listing: Option<Pin<Box<dyn Future<Output = Listing> + Send>>>,
-    refresh: Refresh,
+    monitor: StreamMonitor,
     say: Say,
     closing: Option<Closing>,
     /// From when on nothing is sent.
@@ -65,7 +65,7 @@ struct Closing {
 
 impl Dispatcher {
     pub(crate) fn new(pipeline: Arc<Pipeline>, closes: mpsc::Receiver<Close>) -> Self {
-        let refresh = Refresh::new(&pipeline);
+        let monitor = StreamMonitor::new(&pipeline);
         Self {
             pipeline,
             closes,
@@ -75,7 +75,7 @@ impl Dispatcher {
             launched: None,
             unknown_shards: Vec::new(),
             listing: None,
-            refresh,
+            monitor,
             say: Say::default(),
             closing: None,
             end: watch::Sender::new(None),
@@ -100,7 +100,7 @@ impl Dispatcher {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
                 Some(completed) = self.requests.join_next() => self.on_completed(completed),
                 listing = pending(&mut self.listing) => self.remap(listing),
-                summary = pending(&mut self.refresh.summary) => self.learn(summary),
+                summary = pending(&mut self.monitor.summary) => self.learn(summary),
                 close = self.closes.recv(), if !no_handles => self.close(close),
                 () = self.pipeline.attention.wake.notified() => {}
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {}
@@ -139,7 +139,7 @@ impl Dispatcher {
         for unknown in expired {
             unknown.into_batch(&self.pipeline).failed(DeliveryErrorKind::Expired);
         }
-        self.refresh_if_due(now);
+        self.ask_if_due(now);
         self.say.losses(&self.pipeline, now);
     }
 
@@ -233,7 +233,7 @@ impl Dispatcher {
             self.say.unmended(&self.pipeline, &failed, batches);
         }
         if map_is_stale || refused {
-            self.refresh.unexpected += 1;
+            self.monitor.unexpected += 1;
         }
         if map_is_stale || gone || !unknown_shards.is_empty() {
             // Where the stream is gone this goes on until there is one.
@@ -332,8 +332,8 @@ impl Dispatcher {
         let unknown_shards = self.unknown_shards.iter().map(|unknown| unknown.opened() + ttl).min();
         // A producer that is not used asks nothing: it does when it is used again.
         let is_used = !self.pipeline.accounts.pending.is_empty();
-        let refresh = self.refresh.due_at(self.closing.is_some()).filter(|_| is_used);
-        let others = [refresh, self.say.due_at()];
+        let monitor = self.monitor.due_at(self.closing.is_some()).filter(|_| is_used);
+        let others = [monitor, self.say.due_at()];
         let next = queue.into_iter().chain(launch).chain(unknown_shards).chain(others.into_iter().flatten()).min()?;
         Some(self.pipeline.clock.instant(next))
     }

@@ -27,7 +27,7 @@ use crate::settings::Settings;
 type Question = Pin<Box<dyn Future<Output = Result<Summary, Recovery>> + Send>>;
 
 /// What is known of the stream, how fresh it is, and the question under way.
-pub(super) struct Refresh {
+pub(super) struct StreamMonitor {
     pub(super) traits: Traits,
     /// `Err`: not learned; whether and how soon the question makes sense again.
     pub(super) summary: Option<Question>,
@@ -40,7 +40,7 @@ pub(super) struct Refresh {
     rng: fastrand::Rng,
 }
 
-impl Refresh {
+impl StreamMonitor {
     pub(super) fn new(pipeline: &Pipeline) -> Self {
         let now = pipeline.clock.now();
         let mut rng = fastrand::Rng::with_seed(pipeline.seed);
@@ -60,14 +60,14 @@ impl Refresh {
 }
 
 impl Dispatcher {
-    pub(super) fn refresh_if_due(&mut self, now: Tick) {
-        if self.refresh.due_at(self.closing.is_some()).is_none_or(|due| due > now) {
+    pub(super) fn ask_if_due(&mut self, now: Tick) {
+        if self.monitor.due_at(self.closing.is_some()).is_none_or(|due| due > now) {
             return;
         }
-        self.refresh.last_asked = now;
-        self.refresh.unexpected = 0;
+        self.monitor.last_asked = now;
+        self.monitor.unexpected = 0;
         let pipeline = Arc::clone(&self.pipeline);
-        self.refresh.summary = Some(Box::pin(async move {
+        self.monitor.summary = Some(Box::pin(async move {
             let address = Address::new();
             let (recovery, error) = match caught(Summary::ask(&pipeline.client, &pipeline.stream, &address)).await {
                 Ok(Ok(summary)) => return Ok(summary),
@@ -81,11 +81,11 @@ impl Dispatcher {
 
     /// Takes over what kind of stream it is now.
     pub(super) fn learn(&mut self, summary: Result<Summary, Recovery>) {
-        self.refresh.summary = None;
+        self.monitor.summary = None;
         let pause = if summary == Err(Recovery::Soon) { SOON } else { EVERY };
-        self.refresh.next = self.pipeline.clock.now() + spread(pause, &mut self.refresh.rng);
+        self.monitor.next = self.pipeline.clock.now() + spread(pause, &mut self.monitor.rng);
         let Ok(Summary { traits, is_creating: false }) = summary else { return };
-        let before = std::mem::replace(&mut self.refresh.traits, traits);
+        let before = std::mem::replace(&mut self.monitor.traits, traits);
         if traits == before {
             return;
         }
@@ -119,11 +119,11 @@ impl Dispatcher {
             return;
         }
         let pipeline = Arc::clone(&self.pipeline);
-        let mut rng = self.refresh.rng.fork();
+        let mut rng = self.monitor.rng.fork();
         // All producers of a fleet notice a reshard in the same moment.
         let first = backoff::full_jitter(backoff::LISTINGS, 1, &mut rng);
         let start =
-            pipeline.clock.instant((self.refresh.last_listed + backoff::LISTING_GAP).max(pipeline.clock.now() + first));
+            pipeline.clock.instant((self.monitor.last_listed + backoff::LISTING_GAP).max(pipeline.clock.now() + first));
         self.listing = Some(Box::pin(async move {
             sleep_until(start).await;
             let mut pages = Pages::since(oldest_of_interest(&pipeline));
@@ -150,9 +150,9 @@ impl Dispatcher {
     pub(super) fn remap(&mut self, listing: Listing) {
         self.listing = None;
         let now = self.pipeline.clock.now();
-        self.refresh.last_listed = now;
+        self.monitor.last_listed = now;
         let previous = self.pipeline.map.load_full();
-        let (map, retired) = if self.refresh.traits.routed_by_us {
+        let (map, retired) = if self.monitor.traits.routed_by_us {
             // A request of a shard's last moment may be answered this much later.
             let remember = lasting(&self.pipeline.settings);
             ShardMap::next(Some(&previous), listing, now, remember, |id, range| self.new_queue(Some(id), range))
@@ -171,7 +171,7 @@ impl Dispatcher {
 
     fn new_queue(&self, shard: Option<Arc<str>>, range: HashKeyRange) -> Arc<ShardQueue> {
         let access = if self.closing.is_some() { Access::Closed } else { Access::Open };
-        let rules = queue_rules(&self.pipeline.settings, &self.refresh.traits);
+        let rules = queue_rules(&self.pipeline.settings, &self.monitor.traits);
         let serial = self.pipeline.queues_made.fetch_add(1, Ordering::Relaxed);
         ShardQueue::new(serial, shard, range, rules, access, self.pipeline.seed)
     }
