@@ -40,7 +40,7 @@ pub(crate) struct Dispatcher {
     /// When to look at which queue; a queue has at most one place here, the one in its state.
     alarms: BTreeMap<(Tick, u64), Arc<ShardQueue>>,
     /// Lanes with something to send, each at most once: they take turns.
-    line: VecDeque<Arc<ShardQueue>>,
+    ready: VecDeque<Arc<ShardQueue>>,
     requests: JoinSet<Completed>,
     /// When requests were sent last.
     launched: Option<Tick>,
@@ -70,7 +70,7 @@ impl Dispatcher {
             pipeline,
             closes,
             alarms: BTreeMap::new(),
-            line: VecDeque::new(),
+            ready: VecDeque::new(),
             requests: JoinSet::new(),
             launched: None,
             unknown_shards: Vec::new(),
@@ -149,7 +149,7 @@ impl Dispatcher {
         let mut state = queue.state();
         state.noticed = false;
         let expired = state.advance(now);
-        let joins = state.is_ready(now) && !std::mem::replace(&mut state.in_line, true);
+        let joins = state.is_ready(now) && !std::mem::replace(&mut state.in_ready, true);
         let wake_at = state.wake_at(now);
         let alarm = std::mem::replace(&mut state.alarm, wake_at);
         drop(state);
@@ -157,7 +157,7 @@ impl Dispatcher {
             batch.failed(DeliveryErrorKind::Expired);
         }
         if joins {
-            self.line.push_back(Arc::clone(queue));
+            self.ready.push_back(Arc::clone(queue));
         }
         if alarm != wake_at {
             if let Some(at) = alarm {
@@ -188,21 +188,21 @@ impl Dispatcher {
         }
     }
 
-    /// When what is in line may be sent; `None`: at once, or nothing is.
+    /// When what is ready may be sent; `None`: at once, or nothing is.
     fn next_launch(&self) -> Option<Tick> {
-        let is_paced = !self.line.is_empty() && self.closing.is_none();
+        let is_paced = !self.ready.is_empty() && self.closing.is_none();
         let pause = self.pipeline.settings.linger.duration() / COMPANY;
         self.launched.filter(|_| is_paced).map(|launched| launched + pause.min(LONGEST_COMPANY))
     }
 
     fn collect(&mut self) -> Request {
         let mut request = Request::default();
-        while let Some(queue) = self.line.pop_front() {
+        while let Some(queue) = self.ready.pop_front() {
             let had_company = !request.is_empty();
             let now = self.pipeline.clock.now();
             let mut state = queue.state();
             if state.fill(&queue, now, &mut request) {
-                state.in_line = false;
+                state.in_ready = false;
                 drop(state);
                 self.visit(&queue);
                 continue;
@@ -210,9 +210,9 @@ impl Dispatcher {
             drop(state);
             // The request is full. Whoever filled it alone goes to the end of the line, whoever found it nearly full is the next one's first.
             if had_company {
-                self.line.push_front(queue);
+                self.ready.push_front(queue);
             } else {
-                self.line.push_back(queue);
+                self.ready.push_back(queue);
             }
             break;
         }

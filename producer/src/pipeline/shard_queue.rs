@@ -58,7 +58,7 @@ pub(crate) struct QueueState {
     /// The dispatcher has been told to look here and has not yet.
     pub(crate) noticed: bool,
     /// The dispatcher's: it waits for a free request to send what is ready here.
-    pub(crate) in_line: bool,
+    pub(crate) in_ready: bool,
     /// The dispatcher's: the time at which it looks here next.
     pub(crate) alarm: Option<Tick>,
 }
@@ -94,7 +94,7 @@ impl ShardQueue {
             rng: fastrand::Rng::with_seed(seed ^ serial),
             admitted: 0,
             noticed: false,
-            in_line: false,
+            in_ready: false,
             alarm: None,
         };
         Arc::new(Self { serial, shard, range, state: Mutex::new(state) })
