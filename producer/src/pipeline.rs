@@ -66,7 +66,7 @@ pub(crate) struct Pipeline {
     queues_made: AtomicU64,
     seed: u64,
     pub(crate) accounts: Arc<Accounts>,
-    attention: Attention,
+    wake_list: WakeList,
     client: Client,
     stream: Stream,
     /// What the stream was at the start; what it is now the dispatcher knows.
@@ -119,7 +119,7 @@ impl Pipeline {
             queues_made,
             seed,
             accounts: Accounts::new(&settings, &stream),
-            attention: Attention::default(),
+            wake_list: WakeList::default(),
             client,
             stream,
             first_traits: traits,
@@ -157,8 +157,8 @@ impl Pipeline {
             }
             let put = state.put(record, &route, || self.clock.now(), &self.accounts, map.is_routed());
             drop(state);
-            if put.notice {
-                self.attention.notice(queue);
+            if put.wake {
+                self.wake_list.add(queue);
             }
             if put.closed && record.partition_key.is_none() {
                 self.move_keyless(&map);
@@ -169,7 +169,7 @@ impl Pipeline {
 
     /// A record was too large for what is known of the stream, which may have changed: the dispatcher looks whether to ask.
     pub(crate) fn doubt(&self) {
-        self.attention.wake.notify_one();
+        self.wake_list.wake.notify_one();
     }
 
     /// Closes all open aggregates now.
@@ -177,7 +177,7 @@ impl Pipeline {
         let now = self.clock.now();
         for queue in self.map.load().queues() {
             if queue.state().close_now(now) {
-                self.attention.notice(queue);
+                self.wake_list.add(queue);
             }
         }
     }
@@ -237,13 +237,13 @@ fn queue_rules(settings: &Settings, traits: &Traits) -> QueueRules {
 
 /// The queues the dispatcher is to look at. No longer than there are queues: each is in it at most once.
 #[derive(Default)]
-struct Attention {
+struct WakeList {
     queues: Mutex<Vec<Arc<ShardQueue>>>,
     wake: Notify,
 }
 
-impl Attention {
-    fn notice(&self, queue: &Arc<ShardQueue>) {
+impl WakeList {
+    fn add(&self, queue: &Arc<ShardQueue>) {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(queue));
         self.wake.notify_one();
     }

@@ -86,7 +86,7 @@ impl Dispatcher {
     pub(crate) async fn run(mut self) {
         // At the deadline nothing is launched any more.
         while !self.is_over() {
-            self.attend();
+            self.refresh_due();
             self.launch();
             if self.closing.is_some() && self.requests.is_empty() && self.pipeline.accounts.pending.is_empty() {
                 break;
@@ -102,7 +102,7 @@ impl Dispatcher {
                 listing = pending(&mut self.listing) => self.remap(listing),
                 summary = pending(&mut self.monitor.summary) => self.learn(summary),
                 close = self.closes.recv(), if !no_handles => self.close(close),
-                () = self.pipeline.attention.wake.notified() => {}
+                () = self.pipeline.wake_list.wake.notified() => {}
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {}
             }
         }
@@ -120,9 +120,9 @@ impl Dispatcher {
     }
 
     /// Looks at every queue that asked for it, or whose time has come.
-    fn attend(&mut self) {
-        for queue in self.pipeline.attention.take() {
-            self.visit(&queue);
+    fn refresh_due(&mut self) {
+        for queue in self.pipeline.wake_list.take() {
+            self.refresh(&queue);
         }
         let now = self.pipeline.clock.now();
         while let Some(alarm) = self.alarms.first_entry()
@@ -130,7 +130,7 @@ impl Dispatcher {
         {
             let queue = alarm.remove();
             queue.state().alarm = None;
-            self.visit(&queue);
+            self.refresh(&queue);
         }
         let ttl = self.pipeline.settings.record_ttl;
         let (expired, still): (Vec<_>, _) =
@@ -144,10 +144,10 @@ impl Dispatcher {
     }
 
     /// Brings a queue up to now, sets its alarm, and puts it in line if it has something to send.
-    fn visit(&mut self, queue: &Arc<ShardQueue>) {
+    fn refresh(&mut self, queue: &Arc<ShardQueue>) {
         let now = self.pipeline.clock.now();
         let mut state = queue.state();
-        state.noticed = false;
+        state.in_wake_list = false;
         let expired = state.advance(now);
         let joins = state.is_ready(now) && !std::mem::replace(&mut state.in_ready, true);
         let wake_at = state.wake_at(now);
@@ -204,7 +204,7 @@ impl Dispatcher {
             if state.fill(&queue, now, &mut request) {
                 state.in_ready = false;
                 drop(state);
-                self.visit(&queue);
+                self.refresh(&queue);
                 continue;
             }
             drop(state);
@@ -258,13 +258,13 @@ impl Dispatcher {
                 } else {
                     queue.state().retry(now, batch)
                 }
-                self.visit(&queue);
+                self.refresh(&queue);
             }
             return;
         }
         if cause == Cause::TooLarge {
             divide(batch).into_iter().for_each(|part| queue.state().enqueue(part));
-            self.visit(&queue);
+            self.refresh(&queue);
             return;
         }
         if batch.keyless && cause == Cause::Throttled && queue.shard().is_some() {
@@ -272,12 +272,12 @@ impl Dispatcher {
             let roomier = &map.queues()[self.pipeline.roomy(&map, from)];
             if !Arc::ptr_eq(roomier, &queue) {
                 roomier.state().retry(now, move_to_shard(batch, roomier));
-                self.visit(roomier);
+                self.refresh(roomier);
                 return;
             }
         }
         queue.state().retry(now, batch);
-        self.visit(&queue);
+        self.refresh(&queue);
     }
 
     /// Lets no more records in and sends what is there. `None`: the last handle was dropped.
@@ -298,7 +298,7 @@ impl Dispatcher {
             state.shut();
             state.close_now(now);
             drop(state);
-            self.visit(queue);
+            self.refresh(queue);
         }
     }
 

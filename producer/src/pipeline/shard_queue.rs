@@ -56,7 +56,7 @@ pub(crate) struct QueueState {
     /// Records put here. Counted under the queue's lock, which a counter of all queues would make dear.
     admitted: u64,
     /// The dispatcher has been told to look here and has not yet.
-    pub(crate) noticed: bool,
+    pub(crate) in_wake_list: bool,
     /// The dispatcher's: it waits for a free request to send what is ready here.
     pub(crate) in_ready: bool,
     /// The dispatcher's: the time at which it looks here next.
@@ -93,7 +93,7 @@ impl ShardQueue {
             limiter: Limiter::new(rules.rate_limit),
             rng: fastrand::Rng::with_seed(seed ^ serial),
             admitted: 0,
-            noticed: false,
+            in_wake_list: false,
             in_ready: false,
             alarm: None,
         };
@@ -122,7 +122,7 @@ impl ShardQueue {
 pub(crate) struct Put {
     pub(crate) delivery: Delivery,
     /// The dispatcher must look here: a batch waits to be sent, or to be closed at some time.
-    pub(crate) notice: bool,
+    pub(crate) wake: bool,
     /// An aggregate was full.
     pub(crate) closed: bool,
 }
@@ -163,7 +163,7 @@ impl QueueState {
         if let Some(batch) = closed {
             self.enqueue(batch);
         }
-        Put { delivery, notice: news && !std::mem::replace(&mut self.noticed, true), closed: is_closed }
+        Put { delivery, wake: news && !std::mem::replace(&mut self.in_wake_list, true), closed: is_closed }
     }
 
     /// Puts a closed batch in line. The line is in order of age, so the head is the first to expire.
@@ -193,7 +193,7 @@ impl QueueState {
         let open = [self.keyed.close(now), self.keyless.close(now)];
         let any = open.iter().any(Option::is_some);
         open.into_iter().flatten().for_each(|batch| self.enqueue(batch));
-        any && !std::mem::replace(&mut self.noticed, true)
+        any && !std::mem::replace(&mut self.in_wake_list, true)
     }
 
     /// Brings the queue up to now: closes open aggregates whose time has come, puts retries in line whose back-off is over, and takes out

@@ -109,7 +109,7 @@ impl Dispatcher {
         let map = self.pipeline.map.load_full();
         for queue in map.queues().iter().filter(|queue| queue.shard().is_some()) {
             queue.state().aggregate_to(now, max_aggregate_bytes);
-            self.visit(queue);
+            self.refresh(queue);
         }
     }
 
@@ -193,14 +193,14 @@ impl Dispatcher {
             let left = state.retire(Access::Retired);
             self.pipeline.accounts.admitted_before.fetch_add(state.admitted(), Ordering::Relaxed);
             drop(state);
-            self.visit(queue);
+            self.refresh(queue);
             for (at, batch) in left {
                 for (queue, batch) in reroute(batch, &map) {
                     match at {
                         Some(at) => queue.state().retry_at(at, batch),
                         None => queue.state().enqueue(batch),
                     }
-                    self.visit(&queue);
+                    self.refresh(&queue);
                 }
             }
         }

@@ -42,12 +42,12 @@ fn failed(outcome: Outcome) -> Failed {
 #[test]
 fn the_dispatcher_is_told_once_until_it_has_looked() {
     let bench = Bench::new(rules());
-    assert!(bench.put(0, 10).notice, "a new aggregate needs an alarm");
-    assert!(!bench.put(0, 10).notice);
-    bench.queue.state().noticed = false;
-    assert!(!bench.put(0, 10).notice, "nothing has changed for the dispatcher");
-    assert!(bench.put(0, 49_990).notice, "one is full and another open");
-    assert!(!bench.put(0, 49_990).notice, "not looked yet");
+    assert!(bench.put(0, 10).wake, "a new aggregate needs an alarm");
+    assert!(!bench.put(0, 10).wake);
+    bench.queue.state().in_wake_list = false;
+    assert!(!bench.put(0, 10).wake, "nothing has changed for the dispatcher");
+    assert!(bench.put(0, 49_990).wake, "one is full and another open");
+    assert!(!bench.put(0, 49_990).wake, "not looked yet");
 }
 
 #[test]
@@ -142,8 +142,8 @@ fn keyless_records_have_an_aggregate_of_their_own() {
         let record = Record::keyless("data");
         bench.queue.state().put(&record, &Route::keyless(HashKeyRange::FULL.start), || at(now), &bench.accounts, true)
     };
-    assert!(bench.put(0, 4).notice);
-    bench.queue.state().noticed = false;
-    assert!(keyless(0).notice);
+    assert!(bench.put(0, 4).wake);
+    bench.queue.state().in_wake_list = false;
+    assert!(keyless(0).wake);
     assert_eq!(bench.fill(0).len(), 2);
 }
