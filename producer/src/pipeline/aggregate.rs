@@ -14,12 +14,12 @@ use crate::settings::Linger;
 
 /// A shard's place for one open aggregate.
 #[derive(Default)]
-pub(crate) struct Slot {
+pub(crate) struct OpenAggregate {
     open: Option<Batch>,
     last_close: Option<Tick>,
 }
 
-impl Slot {
+impl OpenAggregate {
     /// Adds a record. What was closed to make room for it comes back beside its delivery.
     pub(crate) fn add(
         &mut self,

@@ -8,7 +8,7 @@ use bytestring::ByteString;
 use kinesis_aggregation::{HashKeyRange, is_marked};
 
 use super::Accounts;
-use super::aggregate::Slot;
+use super::aggregate::OpenAggregate;
 use super::backoff;
 use super::batch::{Batch, TAKEN_BY_ALL};
 use super::collect::Request;
@@ -43,9 +43,9 @@ pub(crate) struct QueueRules {
 pub(crate) struct QueueState {
     rules: QueueRules,
     access: Access,
-    keyed: Slot,
+    keyed: OpenAggregate,
     /// Apart from the others, so that they can move to another shard together.
-    keyless: Slot,
+    keyless: OpenAggregate,
     /// Closed and not sent yet, oldest first.
     batches: VecDeque<Batch>,
     /// To be sent again, by when; the number keeps apart those of the same time.
@@ -85,8 +85,8 @@ impl ShardQueue {
         let state = QueueState {
             rules,
             access,
-            keyed: Slot::default(),
-            keyless: Slot::default(),
+            keyed: OpenAggregate::default(),
+            keyless: OpenAggregate::default(),
             batches: VecDeque::new(),
             retries: BTreeMap::new(),
             retry_serial: 0,
@@ -144,8 +144,8 @@ impl QueueState {
         let keyless = record.partition_key.is_none();
         let (delivery, closed, news) = match self.rules.max_aggregate_bytes {
             Some(max_bytes) if record.data().len() < max_bytes || wants_envelope(record) => {
-                let slot = if keyless { &mut self.keyless } else { &mut self.keyed };
-                let added = slot.add(record, route, now, accounts, max_bytes);
+                let aggregate = if keyless { &mut self.keyless } else { &mut self.keyed };
+                let added = aggregate.add(record, route, now, accounts, max_bytes);
                 (added.delivery, added.closed, added.opened)
             }
             _ => {
