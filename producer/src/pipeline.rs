@@ -40,7 +40,7 @@ use kinesis_aggregation::{HashKey, HashKeyRange};
 use tokio::sync::Notify;
 
 use self::admit::Budget;
-use self::aggregate::Spares;
+use self::aggregate::AggregatorPool;
 use self::contents::Route;
 use self::report::{Losses, PendingBatches, Tally};
 use self::send::Stream;
@@ -79,7 +79,7 @@ pub(crate) struct Accounts {
     pub(crate) pending: PendingBatches,
     pub(crate) losses: Arc<Losses>,
     origin: Arc<Origin>,
-    spares: Spares,
+    pool: AggregatorPool,
     /// Records admitted to queues that are gone.
     admitted_before: AtomicU64,
 }
@@ -219,9 +219,9 @@ impl Accounts {
     fn new(settings: &Settings, stream: &Stream) -> Arc<Self> {
         let budget = Budget::new(settings.max_buffered_bytes);
         let origin = Arc::new(Origin { stream: stream.to_string(), record_ttl: settings.record_ttl });
-        let spares = Spares::new(budget.spare_bytes());
+        let pool = AggregatorPool::new(budget.spare_bytes());
         let (pending, losses, admitted_before) = (PendingBatches::default(), Arc::default(), AtomicU64::new(0));
-        Arc::new(Self { budget, pending, losses, origin, spares, admitted_before })
+        Arc::new(Self { budget, pending, losses, origin, pool, admitted_before })
     }
 }
 

@@ -38,7 +38,7 @@ impl OpenAggregate {
         let closed = self.close(now);
         let mut batch = Batch::open(
             accounts,
-            accounts.spares.take(accounts, max_aggregate_bytes),
+            accounts.pool.take(accounts, max_aggregate_bytes),
             now,
             record.partition_key.is_none(),
         );
@@ -87,7 +87,7 @@ pub(crate) struct Added {
 /// Aggregators with buffers that have grown, waiting to be used again: a busy producer then allocates per aggregate what leaves with it,
 /// and nothing else.
 #[derive(Debug)]
-pub(crate) struct Spares {
+pub(crate) struct AggregatorPool {
     kept: Mutex<Kept>,
     max_bytes: usize,
 }
@@ -99,7 +99,7 @@ struct Kept {
     bytes: usize,
 }
 
-impl Spares {
+impl AggregatorPool {
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self { kept: Mutex::default(), max_bytes }
     }

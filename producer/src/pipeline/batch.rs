@@ -126,7 +126,7 @@ impl Batch {
         self.body = match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Open(mut aggregator) | Body::Closed(mut aggregator) => {
                 let record = aggregator.take().expect("a batch is opened with a record");
-                self.accounts.spares.put(aggregator);
+                self.accounts.pool.put(aggregator);
                 Body::Built(Contents::Aggregate { record, keyless: self.keyless })
             }
             built => built,
