@@ -121,8 +121,8 @@ impl Builder {
         let client = send::client(&client, &settings);
         let target = Stream::new(stream);
         let seed = seed.unwrap_or_else(|| fastrand::Rng::new().u64(..));
-        let (traits, listing) = Start::new(client.clone(), target.clone(), seed).ask().await?;
-        let pipeline = Pipeline::new(Plan { settings, traits, listing, client, stream: target, seed });
+        let (info, listing) = Start::new(client.clone(), target.clone(), seed).ask().await?;
+        let pipeline = Pipeline::new(Plan { settings, info, listing, client, stream: target, seed });
         Ok(Producer::start(pipeline))
     }
 }

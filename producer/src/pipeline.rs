@@ -28,8 +28,8 @@ mod seldom;
 pub(crate) mod send;
 pub(crate) mod shard_map;
 mod shard_queue;
+pub(crate) mod stream_info;
 mod tick;
-pub(crate) mod traits;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,8 +46,8 @@ use self::report::{Losses, PendingBatches, Tally};
 use self::send::Stream;
 use self::shard_map::{Listing, ShardMap};
 use self::shard_queue::{Access, QueueRules, ShardQueue};
+use self::stream_info::StreamInfo;
 use self::tick::Clock;
-use self::traits::Traits;
 use crate::delivery::Delivery;
 use crate::error::{Closed, Origin};
 use crate::record::Record;
@@ -70,7 +70,7 @@ pub(crate) struct Pipeline {
     client: Client,
     stream: Stream,
     /// What the stream was at the start; what it is now the dispatcher knows.
-    first_traits: Traits,
+    first_info: StreamInfo,
 }
 
 /// What a batch is entered in when it is opened, and struck from when it is settled.
@@ -87,7 +87,7 @@ pub(crate) struct Accounts {
 /// How a pipeline is to be made.
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
-    pub(crate) traits: Traits,
+    pub(crate) info: StreamInfo,
     /// `None`: the service routes the records.
     pub(crate) listing: Option<Listing>,
     pub(crate) client: Client,
@@ -97,8 +97,8 @@ pub(crate) struct Plan {
 
 impl Pipeline {
     pub(crate) fn new(plan: Plan) -> Arc<Self> {
-        let Plan { settings, traits, listing, client, stream, seed } = plan;
-        let rules = queue_rules(&settings, &traits);
+        let Plan { settings, info, listing, client, stream, seed } = plan;
+        let rules = queue_rules(&settings, &info);
         let queues_made = AtomicU64::new(0);
         let serial = || queues_made.fetch_add(1, Ordering::Relaxed);
         let clock = Clock::start();
@@ -112,7 +112,7 @@ impl Pipeline {
             }
         };
         Arc::new(Self {
-            max_record_bytes: AtomicUsize::new(traits.max_record_bytes),
+            max_record_bytes: AtomicUsize::new(info.max_record_bytes),
             clock,
             map: ArcSwap::from_pointee(map),
             keyless: AtomicUsize::new(0),
@@ -122,7 +122,7 @@ impl Pipeline {
             wake_list: WakeList::default(),
             client,
             stream,
-            first_traits: traits,
+            first_info: info,
             settings,
         })
     }
@@ -225,13 +225,13 @@ impl Accounts {
     }
 }
 
-fn queue_rules(settings: &Settings, traits: &Traits) -> QueueRules {
+fn queue_rules(settings: &Settings, info: &StreamInfo) -> QueueRules {
     QueueRules {
         linger: settings.linger,
         record_ttl: settings.record_ttl,
         // Where the service distributes the records, nobody knows which shard's limit one counts against.
-        rate_limit: if traits.routed_by_us { settings.rate_limit } else { RateLimit::UNLIMITED },
-        max_aggregate_bytes: traits.max_aggregate_bytes(settings),
+        rate_limit: if info.routed_by_us { settings.rate_limit } else { RateLimit::UNLIMITED },
+        max_aggregate_bytes: info.max_aggregate_bytes(settings),
     }
 }
 
@@ -275,7 +275,7 @@ mod fixture {
     }
 
     pub(super) fn rules() -> QueueRules {
-        queue_rules(&Settings::default(), &Traits::default())
+        queue_rules(&Settings::default(), &StreamInfo::default())
     }
 
     pub(super) fn queue(serial: u64, start: u128, end: u128) -> Arc<ShardQueue> {

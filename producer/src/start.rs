@@ -14,7 +14,7 @@ use crate::error::{BuildError, CallError, ShardMapError, Sought};
 use crate::pipeline::backoff::{SUMMARIES, full_jitter};
 use crate::pipeline::send::{Stream, code_of, said};
 use crate::pipeline::shard_map::{Listing, Pages};
-use crate::pipeline::traits::{Summary, SummaryError, Traits};
+use crate::pipeline::stream_info::{StreamInfo, Summary, SummaryError};
 
 /// The start of a producer: patient with what passes, [`PATIENCE`] in all, and quick where there is no such stream.
 pub(crate) struct Start {
@@ -36,16 +36,16 @@ impl Start {
     }
 
     /// What kind of stream it is, and its shards where we route the records.
-    pub(crate) async fn ask(mut self) -> Result<(Traits, Option<Listing>), BuildError> {
-        let traits = self.traits().await?;
-        if let Some(remark) = traits.remark() {
+    pub(crate) async fn ask(mut self) -> Result<(StreamInfo, Option<Listing>), BuildError> {
+        let info = self.info().await?;
+        if let Some(remark) = info.remark() {
             tracing::info!(stream = %self.target, "{remark}");
         }
-        let listing = if traits.routed_by_us { Some(self.listing().await?) } else { None };
-        Ok((traits, listing))
+        let listing = if info.routed_by_us { Some(self.listing().await?) } else { None };
+        Ok((info, listing))
     }
 
-    async fn traits(&mut self) -> Result<Traits, BuildError> {
+    async fn info(&mut self) -> Result<StreamInfo, BuildError> {
         let mut retry = 0;
         loop {
             let asked = Box::pin(Summary::ask(&self.client, &self.target, &self.address));
@@ -54,7 +54,7 @@ impl Start {
                     self.wait_until_made().await?;
                     continue;
                 }
-                Ok(summary) => return Ok(summary.traits),
+                Ok(summary) => return Ok(summary.info),
                 Err(error) => error,
             };
             retry += 1;
@@ -74,7 +74,7 @@ impl Start {
                         error = said(&error),
                         "DescribeStreamSummary failed: assuming records of up to 1 MiB, distributed by partition key",
                     );
-                    return Ok(Traits::default());
+                    return Ok(StreamInfo::default());
                 }
                 _ => return Err(self.unreachable(error)),
             }

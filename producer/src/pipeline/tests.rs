@@ -15,7 +15,7 @@ async fn where_the_service_routes_every_record_is_its_own_and_welcome_anywhere()
     let settings = Settings::default();
     let client = send::client(&cloud.connect("a").await.kinesis, &settings);
     let pipeline = Pipeline::new(Plan {
-        traits: Traits { routed_by_us: false, ..Traits::default() },
+        info: StreamInfo { routed_by_us: false, ..StreamInfo::default() },
         listing: None,
         client,
         stream: Stream::new("clicks".into()),

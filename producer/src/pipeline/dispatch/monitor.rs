@@ -18,8 +18,8 @@ use crate::pipeline::seldom::Seldom;
 use crate::pipeline::send::said;
 use crate::pipeline::shard_map::{Listing, Pages, ShardMap};
 use crate::pipeline::shard_queue::{Access, ShardQueue};
+use crate::pipeline::stream_info::{StreamInfo, Summary};
 use crate::pipeline::tick::Tick;
-use crate::pipeline::traits::{Summary, Traits};
 use crate::pipeline::{Pipeline, queue_rules};
 use crate::settings::Settings;
 
@@ -28,7 +28,7 @@ type Question = Pin<Box<dyn Future<Output = Result<Summary, Recovery>> + Send>>;
 
 /// What is known of the stream, how fresh it is, and the question under way.
 pub(super) struct StreamMonitor {
-    pub(super) traits: Traits,
+    pub(super) info: StreamInfo,
     /// `Err`: not learned; whether and how soon the question makes sense again.
     pub(super) summary: Option<Question>,
     last_asked: Tick,
@@ -45,8 +45,8 @@ impl StreamMonitor {
         let now = pipeline.clock.now();
         let mut rng = fastrand::Rng::with_seed(pipeline.seed);
         let next = now + spread(EVERY, &mut rng);
-        let traits = pipeline.first_traits;
-        Self { traits, summary: None, last_asked: now, next, unexpected: 0, last_listed: now, rng }
+        let info = pipeline.first_info;
+        Self { info, summary: None, last_asked: now, next, unexpected: 0, last_listed: now, rng }
     }
 
     /// When to ask what kind of stream it is. `None`: it is being asked, or is of no interest any more.
@@ -84,28 +84,28 @@ impl Dispatcher {
         self.monitor.summary = None;
         let pause = if summary == Err(Recovery::Soon) { SOON } else { EVERY };
         self.monitor.next = self.pipeline.clock.now() + spread(pause, &mut self.monitor.rng);
-        let Ok(Summary { traits, is_creating: false }) = summary else { return };
-        let before = std::mem::replace(&mut self.monitor.traits, traits);
-        if traits == before {
+        let Ok(Summary { info, is_creating: false }) = summary else { return };
+        let before = std::mem::replace(&mut self.monitor.info, info);
+        if info == before {
             return;
         }
         log(|| {
             tracing::info!(
                 stream = %self.pipeline.stream,
-                max_record_bytes = traits.max_record_bytes,
-                remark = traits.remark().as_deref().unwrap_or("records go by their partition keys"),
+                max_record_bytes = info.max_record_bytes,
+                remark = info.remark().as_deref().unwrap_or("records go by their partition keys"),
                 "the stream has changed",
             );
         });
-        self.pipeline.max_record_bytes.store(traits.max_record_bytes, Ordering::Relaxed);
-        if before.routed_by_us && !traits.routed_by_us {
+        self.pipeline.max_record_bytes.store(info.max_record_bytes, Ordering::Relaxed);
+        if before.routed_by_us && !info.routed_by_us {
             self.unroute();
-        } else if traits.routed_by_us && (!before.routed_by_us || traits.made != before.made) {
+        } else if info.routed_by_us && (!before.routed_by_us || info.made != before.made) {
             // Until the shards are known the service distributes on, as it did; or what is known of another stream of this name serves on.
             self.ask_for_shards();
         }
         let now = self.pipeline.clock.now();
-        let max_aggregate_bytes = traits.max_aggregate_bytes(&self.pipeline.settings);
+        let max_aggregate_bytes = info.max_aggregate_bytes(&self.pipeline.settings);
         let map = self.pipeline.map.load_full();
         for queue in map.queues().iter().filter(|queue| queue.shard().is_some()) {
             queue.state().aggregate_to(now, max_aggregate_bytes);
@@ -152,7 +152,7 @@ impl Dispatcher {
         let now = self.pipeline.clock.now();
         self.monitor.last_listed = now;
         let previous = self.pipeline.map.load_full();
-        let (map, retired) = if self.monitor.traits.routed_by_us {
+        let (map, retired) = if self.monitor.info.routed_by_us {
             // A request of a shard's last moment may be answered this much later.
             let remember = lasting(&self.pipeline.settings);
             ShardMap::next(Some(&previous), listing, now, remember, |id, range| self.new_queue(Some(id), range))
@@ -171,7 +171,7 @@ impl Dispatcher {
 
     fn new_queue(&self, shard: Option<Arc<str>>, range: HashKeyRange) -> Arc<ShardQueue> {
         let access = if self.closing.is_some() { Access::Closed } else { Access::Open };
-        let rules = queue_rules(&self.pipeline.settings, &self.monitor.traits);
+        let rules = queue_rules(&self.pipeline.settings, &self.monitor.info);
         let serial = self.pipeline.queues_made.fetch_add(1, Ordering::Relaxed);
         ShardQueue::new(serial, shard, range, rules, access, self.pipeline.seed)
     }

@@ -14,7 +14,7 @@ use crate::settings::{Aggregation, Settings};
 
 /// What must be known of a stream to put into it. It can change under a running producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Traits {
+pub(crate) struct StreamInfo {
     pub(crate) max_record_bytes: usize,
     /// Whether partition keys decide the shard; if not, the service distributes the records itself and ignores keys.
     pub(crate) routed_by_us: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Traits {
     pub(crate) made: Option<i128>,
 }
 
-impl Default for Traits {
+impl Default for StreamInfo {
     /// What the service had for every stream before there was a choice.
     fn default() -> Self {
         Self { max_record_bytes: 1 << 20, routed_by_us: true, takes_aggregates: true, made: None }
@@ -35,7 +35,7 @@ pub(crate) type SummaryError = SdkError<DescribeStreamSummaryError, HttpResponse
 /// What DescribeStreamSummary says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
-    pub(crate) traits: Traits,
+    pub(crate) info: StreamInfo,
     /// The stream takes no records yet.
     pub(crate) is_creating: bool,
 }
@@ -46,7 +46,7 @@ impl Summary {
         let answer = call.customize().interceptor(address.clone()).send().await?;
         // Without a summary in it the answer says no more than that the stream is there.
         let summary = answer.stream_description_summary.as_ref();
-        Ok(summary.map_or_else(|| Self { traits: Traits::default(), is_creating: false }, Self::read))
+        Ok(summary.map_or_else(|| Self { info: StreamInfo::default(), is_creating: false }, Self::read))
     }
 
     fn read(summary: &StreamDescriptionSummary) -> Self {
@@ -54,17 +54,17 @@ impl Summary {
         let by_key = summary
             .record_distribution_strategy()
             .is_none_or(|strategy| *strategy == RecordDistributionStrategy::UserPartitionKey);
-        let traits = Traits {
-            max_record_bytes: kib.map_or_else(|| Traits::default().max_record_bytes, |kib| kib << 10),
+        let info = StreamInfo {
+            max_record_bytes: kib.map_or_else(|| StreamInfo::default().max_record_bytes, |kib| kib << 10),
             routed_by_us: by_key,
             takes_aggregates: summary.channel_count().is_none_or(|channels| channels <= 0),
             made: Some(summary.stream_creation_timestamp().as_nanos()),
         };
-        Self { traits, is_creating: *summary.stream_status() == StreamStatus::Creating }
+        Self { info, is_creating: *summary.stream_status() == StreamStatus::Creating }
     }
 }
 
-impl Traits {
+impl StreamInfo {
     /// The largest aggregate without its partition key. `None`: no aggregation.
     pub(crate) fn max_aggregate_bytes(&self, settings: &Settings) -> Option<usize> {
         let aggregates = settings.aggregation == Aggregation::On && self.takes_aggregates && self.routed_by_us;
@@ -102,8 +102,8 @@ mod tests {
             .stream_creation_timestamp(DateTime::from_secs(0))
             .set_enhanced_monitoring(Some(Vec::new()))
             .open_shard_count(1);
-        let Traits { max_record_bytes, routed_by_us, takes_aggregates, .. } =
-            Summary::read(&more(summary).build().expect("all that is required")).traits;
+        let StreamInfo { max_record_bytes, routed_by_us, takes_aggregates, .. } =
+            Summary::read(&more(summary).build().expect("all that is required")).info;
         (max_record_bytes, routed_by_us, takes_aggregates)
     }
 
