@@ -6,7 +6,7 @@ use aws_sdk_kinesis::Client;
 
 use crate::error::BuildError;
 use crate::pipeline::send::{self, Stream};
-use crate::pipeline::{Pipeline, Plan};
+use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::producer::Producer;
 use crate::settings::{Aggregation, Linger, RateLimit, Settings};
 use crate::start::Start;
@@ -122,7 +122,7 @@ impl Builder {
         let target = Stream::new(stream);
         let seed = seed.unwrap_or_else(|| fastrand::Rng::new().u64(..));
         let (info, listing) = Start::new(client.clone(), target.clone(), seed).ask().await?;
-        let pipeline = Pipeline::new(Plan { settings, info, listing, client, stream: target, seed });
+        let pipeline = Pipeline::new(PipelineConfig { settings, info, listing, client, stream: target, seed });
         Ok(Producer::start(pipeline))
     }
 }

@@ -85,7 +85,7 @@ pub(crate) struct Accounts {
 }
 
 /// How a pipeline is to be made.
-pub(crate) struct Plan {
+pub(crate) struct PipelineConfig {
     pub(crate) settings: Settings,
     pub(crate) info: StreamInfo,
     /// `None`: the service routes the records.
@@ -96,8 +96,8 @@ pub(crate) struct Plan {
 }
 
 impl Pipeline {
-    pub(crate) fn new(plan: Plan) -> Arc<Self> {
-        let Plan { settings, info, listing, client, stream, seed } = plan;
+    pub(crate) fn new(config: PipelineConfig) -> Arc<Self> {
+        let PipelineConfig { settings, info, listing, client, stream, seed } = config;
         let rules = queue_rules(&settings, &info);
         let queues_made = AtomicU64::new(0);
         let serial = || queues_made.fetch_add(1, Ordering::Relaxed);

@@ -14,7 +14,7 @@ async fn where_the_service_routes_every_record_is_its_own_and_welcome_anywhere()
     let stream = cloud.create_stream("clicks", 3).await;
     let settings = Settings::default();
     let client = send::client(&cloud.connect("a").await.kinesis, &settings);
-    let pipeline = Pipeline::new(Plan {
+    let pipeline = Pipeline::new(PipelineConfig {
         info: StreamInfo { routed_by_us: false, ..StreamInfo::default() },
         listing: None,
         client,
