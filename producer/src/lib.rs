@@ -99,15 +99,19 @@
 
 mod builder;
 mod producer;
-mod settings;
 mod start;
 
-mod record;
+mod pipeline;
 
 mod delivery;
 mod error;
+mod record;
+mod settings;
+
+mod backoff;
+mod clock;
+mod contents;
 mod foreign;
-mod pipeline;
 
 pub use kinesis_aggregation::{HashKey, ParseHashKeyError};
 

@@ -14,10 +14,8 @@
 
 pub(crate) mod admit;
 mod aggregate;
-pub(crate) mod backoff;
 mod batch;
 mod collect;
-pub(crate) mod contents;
 pub(crate) mod dispatch;
 mod judge;
 mod limit;
@@ -29,7 +27,6 @@ pub(crate) mod send;
 pub(crate) mod shard_map;
 mod shard_queue;
 pub(crate) mod stream_info;
-mod tick;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,13 +38,13 @@ use tokio::sync::Notify;
 
 use self::admit::Budget;
 use self::aggregate::AggregatorPool;
-use self::contents::Route;
 use self::report::{Losses, PendingBatches, Tally};
 use self::send::Stream;
 use self::shard_map::{Listing, ShardMap};
 use self::shard_queue::{Access, QueueRules, ShardQueue};
 use self::stream_info::StreamInfo;
-use self::tick::Clock;
+use crate::clock::Clock;
+use crate::contents::Route;
 use crate::delivery::Delivery;
 use crate::error::{Closed, Origin};
 use crate::record::Record;
@@ -263,8 +260,8 @@ mod tests;
 mod fixture {
     use std::time::Duration;
 
-    use super::tick::Tick;
     use super::*;
+    use crate::clock::Tick;
 
     pub(super) fn accounts() -> Arc<Accounts> {
         Accounts::new(&Settings::default(), &Stream::new("clicks".into()))

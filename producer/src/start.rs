@@ -10,8 +10,8 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use kinesis_service_errors::{Address, Causes, Kind, Recovery};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::backoff::{SUMMARIES, full_jitter};
 use crate::error::{BuildError, CallError, ShardMapError, Sought};
-use crate::pipeline::backoff::{SUMMARIES, full_jitter};
 use crate::pipeline::send::{Stream, code_of, said};
 use crate::pipeline::shard_map::{Listing, Pages};
 use crate::pipeline::stream_info::{StreamInfo, Summary, SummaryError};

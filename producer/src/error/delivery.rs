@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::pipeline::contents::Contents;
+use crate::contents::Contents;
 use crate::pipeline::report::Losses;
 use crate::pipeline::send::with_code;
 use crate::record::OwnedRecord;

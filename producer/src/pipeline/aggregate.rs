@@ -6,8 +6,8 @@ use kinesis_aggregation::Aggregator;
 
 use super::Accounts;
 use super::batch::Batch;
-use super::contents::Route;
-use super::tick::Tick;
+use crate::clock::Tick;
+use crate::contents::Route;
 use crate::delivery::Delivery;
 use crate::record::Record;
 use crate::settings::Linger;

@@ -7,10 +7,10 @@ use kinesis_aggregation::Aggregator;
 
 use super::Accounts;
 use super::admit::{BATCH_BYTES, CHARGE_STEP, RECORD_BYTES};
-use super::contents::{Contents, Plain, Route};
 use super::judge::Failed;
 use super::report::{History, Tally};
-use super::tick::Tick;
+use crate::clock::Tick;
+use crate::contents::{Contents, Plain, Route};
 use crate::delivery::{Completion, Delivery, Written};
 use crate::error::{Attempt, DeliveryErrorKind, Failure, Outcome, code};
 use crate::record::Record;

@@ -16,7 +16,7 @@ use super::request::{Cause, Completed, UnknownShard, send_request};
 use super::reroute::{divide, move_to_shard, reroute};
 use super::shard_map::{Listing, ShardMap};
 use super::shard_queue::{Access, ShardQueue};
-use super::tick::Tick;
+use crate::clock::Tick;
 use crate::error::{DeliveryErrorKind, Failure};
 use crate::foreign::log;
 

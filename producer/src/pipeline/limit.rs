@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tick::Tick;
+use crate::clock::Tick;
 use crate::settings::RateLimit;
 
 /// The token buckets of one shard. Both must have enough for a Kinesis record.

@@ -152,7 +152,7 @@ impl Completed {
 
 impl UnknownShard {
     /// When its first record was admitted.
-    pub(crate) const fn opened(&self) -> super::tick::Tick {
+    pub(crate) const fn opened(&self) -> crate::clock::Tick {
         self.entry.batch.opened
     }
 

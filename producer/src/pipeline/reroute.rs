@@ -6,9 +6,9 @@ use std::sync::Arc;
 use kinesis_aggregation::{Aggregator, UserRecord};
 
 use super::batch::{Batch, OUTER_KEY_LEN, TAKEN_BY_ALL};
-use super::contents::{Contents, Plain, Route};
 use super::shard_map::ShardMap;
 use super::shard_queue::ShardQueue;
+use crate::contents::{Contents, Plain, Route};
 
 /// Where the batch belongs by this map: whole where all its records belong to one shard, else as several batches of the same age and
 /// history, to which the deliveries are forwarded. Where the service distributes the records, each for itself.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tick::Tick;
+use crate::clock::Tick;
 
 /// Something that happens again and again: said when it happens first, and then at most once a [`PAUSE`] with how often it did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -15,7 +15,7 @@ use kinesis_service_errors::{Address, Kind};
 
 use super::send::Stream;
 use super::shard_queue::ShardQueue;
-use super::tick::Tick;
+use crate::clock::Tick;
 use crate::error::{CallError, ShardMapError};
 
 /// The shards of the stream at one time. Never changed: a newer one takes its place whole, and until it does this one serves.

@@ -9,12 +9,12 @@ use kinesis_aggregation::{HashKeyRange, is_marked};
 
 use super::Accounts;
 use super::aggregate::OpenAggregate;
-use super::backoff;
 use super::batch::{Batch, TAKEN_BY_ALL};
 use super::collect::Request;
-use super::contents::{Plain, Route};
 use super::limit::Limiter;
-use super::tick::Tick;
+use crate::backoff;
+use crate::clock::Tick;
+use crate::contents::{Plain, Route};
 use crate::delivery::Delivery;
 use crate::record::Record;
 use crate::settings::{Linger, RateLimit};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::pipeline::contents::Plain;
+use crate::contents::Plain;
 use crate::pipeline::fixture::{accounts, at, queue};
 
 fn batch(data_len: usize, key_len: usize) -> Batch {

@@ -10,8 +10,9 @@ use kinesis_service_errors::{Address, Causes, Kind, Recovery};
 use tokio::time::sleep_until;
 
 use super::Dispatcher;
+use crate::backoff;
+use crate::clock::Tick;
 use crate::foreign::{caught, log};
-use crate::pipeline::backoff;
 use crate::pipeline::request::Completed;
 use crate::pipeline::reroute::reroute;
 use crate::pipeline::seldom::Seldom;
@@ -19,7 +20,6 @@ use crate::pipeline::send::said;
 use crate::pipeline::shard_map::{Listing, Pages, ShardMap};
 use crate::pipeline::shard_queue::{Access, ShardQueue};
 use crate::pipeline::stream_info::{StreamInfo, Summary};
-use crate::pipeline::tick::Tick;
 use crate::pipeline::{Pipeline, queue_rules};
 use crate::settings::Settings;
 

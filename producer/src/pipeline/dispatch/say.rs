@@ -1,11 +1,11 @@
 //! What people are told of refusals and losses: at once, and then seldom.
 
+use crate::clock::Tick;
 use crate::foreign::log;
 use crate::pipeline::Pipeline;
 use crate::pipeline::judge::Failed;
 use crate::pipeline::report::Lost;
 use crate::pipeline::seldom::Seldom;
-use crate::pipeline::tick::Tick;
 
 /// What has been said.
 #[derive(Debug, Default)]
