@@ -7,7 +7,7 @@ mod put;
 
 pub use build::{BuildError, ShardMapError, Sought};
 pub use call::CallError;
-pub use delivery::{Attempt, DeliveryError, DeliveryErrorKind, Outcome};
-pub(crate) use delivery::{Failure, Origin, code};
+pub use delivery::DeliveryError;
+pub(crate) use delivery::{Failure, Origin};
 pub(crate) use put::Closed;
 pub use put::{FailedRecord, PutError, Refusal, ReserveError, TryPutError};

@@ -111,16 +111,19 @@ mod settings;
 mod backoff;
 mod clock;
 mod contents;
+mod failed_call;
 mod foreign;
+mod outcome;
 
 pub use kinesis_aggregation::{HashKey, ParseHashKeyError};
 
 pub use self::builder::Builder;
 pub use self::delivery::{Delivery, Receipt};
 pub use self::error::{
-    Attempt, BuildError, CallError, DeliveryError, DeliveryErrorKind, FailedRecord, Outcome, PutError, Refusal,
-    ReserveError, ShardMapError, Sought, TryPutError,
+    BuildError, CallError, DeliveryError, FailedRecord, PutError, Refusal, ReserveError, ShardMapError, Sought,
+    TryPutError,
 };
+pub use self::outcome::{Attempt, DeliveryErrorKind, Outcome};
 pub use self::producer::{CloseReport, Counts, FlushReport, Permit, Producer};
 pub use self::record::{Data, OwnedRecord, Record};
 pub use self::settings::{Aggregation, Linger, RateLimit, SettingError, Settings};

@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::{SUMMARIES, full_jitter};
 use crate::error::{BuildError, CallError, ShardMapError, Sought};
-use crate::pipeline::send::{Stream, code_of, said};
+use crate::failed_call::{code_of, said};
+use crate::pipeline::send::Stream;
 use crate::pipeline::shard_map::{Listing, Pages};
 use crate::pipeline::stream_info::{StreamInfo, Summary, SummaryError};
 

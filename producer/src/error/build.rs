@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError;
 use aws_sdk_kinesis::operation::list_shards::ListShardsError;
 
-use super::CallError;
+use super::call::CallError;
 use crate::settings::SettingError;
 
 /// A producer could not be made. Nothing was started and nothing written.
@@ -67,7 +67,7 @@ pub struct Sought {
     pub endpoint: Option<String>,
     /// From the beginning of the build to its end.
     pub spent: Duration,
-    /// The service's latest error code, one of those that an [`Attempt`](super::Attempt) has, or `NoRegion`, `TornListing`,
+    /// The service's latest error code, one of those that an [`Attempt`](crate::Attempt) has, or `NoRegion`, `TornListing`,
     /// `UnreadableListing` or `CREATING`.
     pub code: Cow<'static, str>,
 }

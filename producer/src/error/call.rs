@@ -4,7 +4,7 @@ use std::fmt;
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
-use crate::pipeline::send::said;
+use crate::failed_call::said;
 
 /// A call that failed, in one line.
 ///

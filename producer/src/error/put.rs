@@ -1,4 +1,5 @@
-use super::{DeliveryError, Outcome};
+use super::delivery::DeliveryError;
+use crate::outcome::Outcome;
 use crate::record::{OwnedRecord, Record};
 
 /// A record was not admitted: nothing of it was sent, and nothing will be. The record comes back.

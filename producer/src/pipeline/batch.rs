@@ -8,11 +8,12 @@ use kinesis_aggregation::Aggregator;
 use super::Accounts;
 use super::admit::{BATCH_BYTES, CHARGE_STEP, RECORD_BYTES};
 use super::judge::Failed;
-use super::report::{History, Tally};
+use super::report::Tally;
 use crate::clock::Tick;
 use crate::contents::{Contents, Plain, Route};
 use crate::delivery::{Completion, Delivery, Written};
-use crate::error::{Attempt, DeliveryErrorKind, Failure, Outcome, code};
+use crate::error::Failure;
+use crate::outcome::{Attempt, DeliveryErrorKind, History, Outcome, code};
 use crate::record::Record;
 
 /// The records of one Kinesis record, from the first put until all their deliveries are told.

@@ -17,8 +17,9 @@ use super::reroute::{divide, move_to_shard, reroute};
 use super::shard_map::{Listing, ShardMap};
 use super::shard_queue::{Access, ShardQueue};
 use crate::clock::Tick;
-use crate::error::{DeliveryErrorKind, Failure};
+use crate::error::Failure;
 use crate::foreign::log;
+use crate::outcome::DeliveryErrorKind;
 
 use self::monitor::StreamMonitor;
 use self::say::Say;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kinesis_aggregation::HashKeyRange;
 
-use crate::error::Outcome;
+use crate::outcome::Outcome;
 
 /// What an attempt said of one batch.
 #[derive(Clone, Debug, PartialEq, Eq)]

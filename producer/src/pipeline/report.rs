@@ -7,42 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::error::{Attempt, DeliveryErrorKind, Outcome};
 use crate::foreign::guarded;
-
-/// What was tried with a batch and did not succeed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct History {
-    attempts: Vec<Attempt>,
-    count: u32,
-    ambiguous: bool,
-}
-
-impl History {
-    pub(crate) fn add(&mut self, attempt: Attempt) {
-        self.count += 1;
-        self.ambiguous |= attempt.outcome == Outcome::Unknown;
-        if self.attempts.len() == MAX_ATTEMPTS_KEPT {
-            // The first says how it began and the latest how it is now; those in between are the least missed.
-            self.attempts.remove(1);
-        }
-        self.attempts.push(attempt);
-    }
-
-    /// How many attempts failed.
-    pub(crate) const fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// Whether one of them can have written the records.
-    pub(crate) const fn outcome(&self) -> Outcome {
-        if self.ambiguous { Outcome::Unknown } else { Outcome::NotWritten }
-    }
-
-    pub(crate) fn into_attempts(self) -> Vec<Attempt> {
-        self.attempts
-    }
-}
+use crate::outcome::{DeliveryErrorKind, Outcome};
 
 /// How records ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -252,40 +218,12 @@ impl Generations {
     }
 }
 
-/// With the default time to live and back-off there are some twenty attempts; what matters is that there is a bound.
-const MAX_ATTEMPTS_KEPT: usize = 32;
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
-
-    fn attempt(n: u32, outcome: Outcome) -> Attempt {
-        let after = Duration::from_secs(u64::from(n));
-        Attempt { after, took: Duration::ZERO, code: "X".into(), message: "".into(), outcome }
-    }
-
-    #[test]
-    fn history_keeps_the_first_and_the_latest_attempts_and_counts_all() {
-        let mut history = History::default();
-        for n in 0..100 {
-            history.add(attempt(n, Outcome::NotWritten));
-        }
-        assert_eq!((history.count(), history.outcome()), (100, Outcome::NotWritten));
-        let after: Vec<u64> = history.into_attempts().iter().map(|attempt| attempt.after.as_secs()).collect();
-        assert_eq!(after, [0].into_iter().chain(69..100).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn one_ambiguous_attempt_makes_the_outcome_unknown_for_good() {
-        let mut history = History::default();
-        for n in 0..100 {
-            history.add(attempt(n, if n == 1 { Outcome::Unknown } else { Outcome::NotWritten }));
-        }
-        assert_eq!(history.outcome(), Outcome::Unknown);
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_flush_waits_for_what_was_before_it_only() {

@@ -12,7 +12,7 @@ use super::collect::Entry;
 use super::judge::{Answer, Class, Failed, Sent, Verdict, judge, shows_stale_map};
 use super::send;
 use super::shard_map::ShardMap;
-use crate::error::{DeliveryErrorKind, Outcome, code};
+use crate::outcome::{DeliveryErrorKind, Outcome, code};
 
 /// What a request leaves to be done. What was written where it belongs, and what was refused, has been told already.
 #[derive(Default)]

@@ -1,11 +1,7 @@
 //! One PutRecords call: what goes out, and what its answer says of each entry.
 
-use std::borrow::Cow;
-use std::error::Error;
 use std::fmt;
-use std::iter;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::config::retry::RetryConfig;
@@ -16,8 +12,9 @@ use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use kinesis_service_errors::{Causes, Departure, Foreign, Kind, Recovery, Transmission};
 
 use super::judge::{Answer, Class, Failed};
-use crate::error::{Outcome, code};
+use crate::failed_call::code_of;
 use crate::foreign::caught;
+use crate::outcome::{Outcome, code};
 use crate::settings::Settings;
 
 /// The stream, by the name or ARN it was given as.
@@ -157,45 +154,6 @@ fn request_failed(error: &CallError, transmission: Transmission) -> Failed {
     // Without a region or an endpoint no request can be made, and none ever will.
     let class = if matches!(error, SdkError::ConstructionFailure(_)) { Class::Invalid } else { Class::Transient };
     Failed { class, code: code_of(error), message: Causes(error).to_string().into(), outcome: unanswered(transmission) }
-}
-
-/// What is said of a failed call in one line: by the service, or else of what was in the way.
-pub(crate) fn said<E>(error: &SdkError<E, HttpResponse>) -> String
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    let SdkError::ServiceError(refusal) = error else { return Causes(error).to_string() };
-    let message = Foreign(refusal.err().message().unwrap_or_default()).to_string();
-    with_code(&code_of(error), &message).to_string()
-}
-
-/// Code and message, each where it says something.
-pub(crate) fn with_code<'a>(code: &'a str, message: &'a str) -> Cow<'a, str> {
-    if message.is_empty() || message == code { code.into() } else { format!("{code}: {message}").into() }
-}
-
-/// The service's code, else its status; one of [`code`] if it did not answer.
-pub(crate) fn code_of<E>(error: &SdkError<E, HttpResponse>) -> Cow<'static, str>
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    let no_credentials =
-        || iter::successors(error.source(), |cause| (**cause).source()).any(<dyn Error>::is::<CredentialsError>);
-    match error {
-        SdkError::ServiceError(refusal) => match refusal.err().code().unwrap_or_default() {
-            "" => refusal.raw().status().to_string().into(),
-            code => Foreign(code).to_string().into(),
-        },
-        SdkError::TimeoutError(_) => code::TIMEOUT.into(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => code::TIMEOUT.into(),
-        SdkError::DispatchFailure(_) if no_credentials() => code::NO_CREDENTIALS.into(),
-        // Of somebody between us and the service, who speaks another language.
-        SdkError::ResponseError(answer) if !answer.raw().status().is_success() => {
-            answer.raw().status().to_string().into()
-        }
-        SdkError::ResponseError(_) => code::UNREADABLE.into(),
-        _ => code::CONNECTION.into(),
-    }
 }
 
 impl Class {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::error::{DeliveryErrorKind, Outcome};
+use crate::outcome::{DeliveryErrorKind, Outcome};
 use crate::pipeline::fixture::{accounts, at, queue, rules};
 use crate::pipeline::judge::{Class, Failed};
 
