@@ -13,11 +13,6 @@ impl Tick {
     /// The start.
     pub(crate) const ZERO: Self = Self(Duration::ZERO);
 
-    #[cfg(test)]
-    pub(crate) const fn new(since_start: Duration) -> Self {
-        Self(since_start)
-    }
-
     /// How much later this is than `earlier`, zero if it is not.
     pub(crate) const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
@@ -60,3 +55,9 @@ impl Clock {
 
 /// Ten years: as good as never, and no overflow of the platform's instants.
 const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// The tick that lies this long after the start.
+#[cfg(test)]
+pub(crate) const fn at(millis: u64) -> Tick {
+    Tick(Duration::from_millis(millis))
+}

@@ -103,6 +103,7 @@ mod start;
 
 mod pipeline;
 
+mod accounts;
 mod delivery;
 mod error;
 mod record;
@@ -114,6 +115,7 @@ mod contents;
 mod failed_call;
 mod foreign;
 mod outcome;
+mod watch;
 
 pub use kinesis_aggregation::{HashKey, ParseHashKeyError};
 

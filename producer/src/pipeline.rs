@@ -19,10 +19,8 @@ mod collect;
 pub(crate) mod dispatch;
 mod judge;
 mod limit;
-pub(crate) mod report;
 mod request;
 mod reroute;
-mod seldom;
 pub(crate) mod send;
 pub(crate) mod shard_map;
 mod shard_queue;
@@ -36,19 +34,18 @@ use aws_sdk_kinesis::Client;
 use kinesis_aggregation::{HashKey, HashKeyRange};
 use tokio::sync::Notify;
 
-use self::admit::Budget;
-use self::aggregate::AggregatorPool;
-use self::report::{Losses, PendingBatches, Tally};
 use self::send::Stream;
 use self::shard_map::{Listing, ShardMap};
 use self::shard_queue::{Access, QueueRules, ShardQueue};
 use self::stream_info::StreamInfo;
+use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::contents::Route;
 use crate::delivery::Delivery;
-use crate::error::{Closed, Origin};
+use crate::error::Closed;
 use crate::record::Record;
 use crate::settings::{RateLimit, Settings};
+use crate::watch::tally::Tally;
 
 /// What the producer's handles, its dispatcher and its requests share.
 pub(crate) struct Pipeline {
@@ -63,22 +60,13 @@ pub(crate) struct Pipeline {
     queues_made: AtomicU64,
     seed: u64,
     pub(crate) accounts: Arc<Accounts>,
+    /// Records admitted to queues that are gone.
+    admitted_before: AtomicU64,
     wake_list: WakeList,
     client: Client,
     stream: Stream,
     /// What the stream was at the start; what it is now the dispatcher knows.
     first_info: StreamInfo,
-}
-
-/// What a batch is entered in when it is opened, and struck from when it is settled.
-pub(crate) struct Accounts {
-    pub(crate) budget: Budget,
-    pub(crate) pending: PendingBatches,
-    pub(crate) losses: Arc<Losses>,
-    origin: Arc<Origin>,
-    pool: AggregatorPool,
-    /// Records admitted to queues that are gone.
-    admitted_before: AtomicU64,
 }
 
 /// How a pipeline is to be made.
@@ -115,7 +103,8 @@ impl Pipeline {
             keyless: AtomicUsize::new(0),
             queues_made,
             seed,
-            accounts: Accounts::new(&settings, &stream),
+            accounts: Accounts::new(&settings, stream.to_string()),
+            admitted_before: AtomicU64::new(0),
             wake_list: WakeList::default(),
             client,
             stream,
@@ -189,7 +178,7 @@ impl Pipeline {
     /// Records admitted so far.
     pub(crate) fn admitted(&self) -> u64 {
         let here: u64 = self.map.load().queues().iter().map(|queue| queue.state().admitted()).sum();
-        here + self.accounts.admitted_before.load(Ordering::Relaxed)
+        here + self.admitted_before.load(Ordering::Relaxed)
     }
 
     /// The stream's maximum record size, as far as is known.
@@ -209,16 +198,6 @@ impl Pipeline {
         let now = self.clock.now();
         let mut places = (1..=queues.len().min(MOST_ASKED)).map(|step| (from + step) % queues.len());
         places.find(|place| queues[*place].state().has_room(now)).unwrap_or((from + 1) % queues.len())
-    }
-}
-
-impl Accounts {
-    fn new(settings: &Settings, stream: &Stream) -> Arc<Self> {
-        let budget = Budget::new(settings.max_buffered_bytes);
-        let origin = Arc::new(Origin { stream: stream.to_string(), record_ttl: settings.record_ttl });
-        let pool = AggregatorPool::new(budget.spare_bytes());
-        let (pending, losses, admitted_before) = (PendingBatches::default(), Arc::default(), AtomicU64::new(0));
-        Arc::new(Self { budget, pending, losses, origin, pool, admitted_before })
     }
 }
 
@@ -257,26 +236,4 @@ const MOST_ASKED: usize = 8;
 mod tests;
 
 #[cfg(test)]
-mod fixture {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::clock::Tick;
-
-    pub(super) fn accounts() -> Arc<Accounts> {
-        Accounts::new(&Settings::default(), &Stream::new("clicks".into()))
-    }
-
-    pub(super) fn at(millis: u64) -> Tick {
-        Tick::new(Duration::from_millis(millis))
-    }
-
-    pub(super) fn rules() -> QueueRules {
-        queue_rules(&Settings::default(), &StreamInfo::default())
-    }
-
-    pub(super) fn queue(serial: u64, start: u128, end: u128) -> Arc<ShardQueue> {
-        let range = HashKeyRange::new(HashKey::new(start), HashKey::new(end));
-        ShardQueue::new(serial, Some(format!("shard-{serial}").into()), range, rules(), Access::Open, 7)
-    }
-}
+mod fixture;

@@ -9,16 +9,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::consume_budget;
 use tokio::time::Instant;
 
+use crate::accounts::budget::footprint;
 use crate::builder::Builder;
 use crate::delivery::Delivery;
 use crate::error::{Closed, DeliveryError, FailedRecord, PutError, Refusal, ReserveError, TryPutError};
 use crate::foreign::guarded;
 use crate::pipeline::Pipeline;
-use crate::pipeline::admit::{RecordLimits, footprint};
+use crate::pipeline::admit::RecordLimits;
 use crate::pipeline::dispatch::{Close, Dispatcher};
-use crate::pipeline::report::Tally;
 use crate::record::Record;
 use crate::settings::Settings;
+use crate::watch::tally::Tally;
 
 /// Puts records into one stream: aggregated, at the rate its shards take, tried again until written, each with a receipt.
 ///

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::contents::Contents;
 use crate::failed_call::with_code;
 use crate::outcome::{Attempt, DeliveryErrorKind, Outcome};
-use crate::pipeline::report::Losses;
 use crate::record::OwnedRecord;
+use crate::watch::losses::Losses;
 
 /// An admitted record was not delivered. It comes back, with each attempt.
 #[derive(Clone)]

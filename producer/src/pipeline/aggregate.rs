@@ -1,11 +1,9 @@
 //! The open aggregate of a shard, and when it is closed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use kinesis_aggregation::Aggregator;
-
-use super::Accounts;
 use super::batch::Batch;
+use crate::accounts::Accounts;
 use crate::clock::Tick;
 use crate::contents::Route;
 use crate::delivery::Delivery;
@@ -38,7 +36,7 @@ impl OpenAggregate {
         let closed = self.close(now);
         let mut batch = Batch::open(
             accounts,
-            accounts.pool.take(accounts, max_aggregate_bytes),
+            accounts.pool.take(&accounts.budget, max_aggregate_bytes),
             now,
             record.partition_key.is_none(),
         );
@@ -82,50 +80,6 @@ pub(crate) struct Added {
     pub(crate) opened: bool,
     /// The aggregate before it was full.
     pub(crate) closed: Option<Batch>,
-}
-
-/// Aggregators with buffers that have grown, waiting to be used again: a busy producer then allocates per aggregate what leaves with it,
-/// and nothing else.
-#[derive(Debug)]
-pub(crate) struct AggregatorPool {
-    kept: Mutex<Kept>,
-    max_bytes: usize,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    #[expect(clippy::vec_box, reason = "the boxes are what moves from batch to batch")]
-    aggregators: Vec<Box<Aggregator>>,
-    bytes: usize,
-}
-
-impl AggregatorPool {
-    pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { kept: Mutex::default(), max_bytes }
-    }
-
-    /// An empty aggregator: a used one if there is one and room for its buffers, which are charged whole.
-    fn take(&self, accounts: &Accounts, max_aggregate_bytes: usize) -> Box<Aggregator> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.aggregators.last().is_some_and(|spare| accounts.budget.has_room(spare.capacity_bytes()))
-            && let Some(mut spare) = kept.aggregators.pop()
-        {
-            kept.bytes -= spare.capacity_bytes();
-            drop(kept);
-            spare.set_max_bytes(max_aggregate_bytes);
-            return spare;
-        }
-        Box::new(Aggregator::new(max_aggregate_bytes))
-    }
-
-    pub(crate) fn put(&self, aggregator: Box<Aggregator>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = kept.bytes + aggregator.capacity_bytes();
-        if bytes <= self.max_bytes {
-            kept.bytes = bytes;
-            kept.aggregators.push(aggregator);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use kinesis_aggregation::Aggregator;
 
-use super::Accounts;
-use super::admit::{BATCH_BYTES, CHARGE_STEP, RECORD_BYTES};
 use super::judge::Failed;
-use super::report::Tally;
+use crate::accounts::Accounts;
+use crate::accounts::budget::{BATCH_BYTES, CHARGE_STEP, RECORD_BYTES};
 use crate::clock::Tick;
 use crate::contents::{Contents, Plain, Route};
 use crate::delivery::{Completion, Delivery, Written};
 use crate::error::Failure;
 use crate::outcome::{Attempt, DeliveryErrorKind, History, Outcome, code};
 use crate::record::Record;
+use crate::watch::tally::Tally;
 
 /// The records of one Kinesis record, from the first put until all their deliveries are told.
 ///

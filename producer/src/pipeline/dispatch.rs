@@ -20,12 +20,11 @@ use crate::clock::Tick;
 use crate::error::Failure;
 use crate::foreign::log;
 use crate::outcome::DeliveryErrorKind;
+use crate::watch::operator_log::OperatorLog;
 
 use self::monitor::StreamMonitor;
-use self::say::Say;
 
 mod monitor;
-mod say;
 
 /// Stop after delivering what is there, at the latest at this instant.
 pub(crate) struct Close {
@@ -50,7 +49,7 @@ pub(crate) struct Dispatcher {
     /// A listing of shards under way: one at a time.
     listing: Option<Pin<Box<dyn Future<Output = Listing> + Send>>>,
     monitor: StreamMonitor,
-    say: Say,
+    log: OperatorLog,
     closing: Option<Closing>,
     /// From when on nothing is sent.
     end: watch::Sender<Option<Instant>>,
@@ -67,6 +66,8 @@ struct Closing {
 impl Dispatcher {
     pub(crate) fn new(pipeline: Arc<Pipeline>, closes: mpsc::Receiver<Close>) -> Self {
         let monitor = StreamMonitor::new(&pipeline);
+        let (stream, losses) = (pipeline.stream.to_string(), Arc::clone(&pipeline.accounts.losses));
+        let fail_fast = pipeline.settings.fail_fast;
         Self {
             pipeline,
             closes,
@@ -77,7 +78,7 @@ impl Dispatcher {
             unknown_shards: Vec::new(),
             listing: None,
             monitor,
-            say: Say::default(),
+            log: OperatorLog::new(stream, fail_fast, losses),
             closing: None,
             end: watch::Sender::new(None),
         }
@@ -108,7 +109,7 @@ impl Dispatcher {
             }
         }
         let left = self.give_up().await;
-        self.say.rest(&self.pipeline);
+        self.log.rest(self.pipeline.clock.now());
         for reply in self.closing.take().unwrap_or_default().replies {
             // The caller of the close may have gone: the deliveries have been told all the same.
             drop(reply.send(left.clone()));
@@ -141,7 +142,7 @@ impl Dispatcher {
             unknown.into_batch(&self.pipeline).failed(DeliveryErrorKind::Expired);
         }
         self.ask_if_due(now);
-        self.say.losses(&self.pipeline, now);
+        self.log.losses(now);
     }
 
     /// Brings a queue up to now, sets its alarm, and puts it in line if it has something to send.
@@ -231,7 +232,7 @@ impl Dispatcher {
     fn take_over(&mut self, completed: Completed) {
         let Completed { again, unknown_shards, map_is_stale, unmended, gone, refused } = completed;
         if let Some((failed, batches)) = unmended {
-            self.say.unmended(&self.pipeline, &failed, batches);
+            self.log.refused(self.pipeline.clock.now(), &failed.code, &failed.message, batches);
         }
         if map_is_stale || refused {
             self.monitor.unexpected += 1;
@@ -334,7 +335,7 @@ impl Dispatcher {
         // A producer that is not used asks nothing: it does when it is used again.
         let is_used = !self.pipeline.accounts.pending.is_empty();
         let monitor = self.monitor.due_at(self.closing.is_some()).filter(|_| is_used);
-        let others = [monitor, self.say.due_at()];
+        let others = [monitor, self.log.due_at()];
         let next = queue.into_iter().chain(launch).chain(unknown_shards).chain(others.into_iter().flatten()).min()?;
         Some(self.pipeline.clock.instant(next))
     }

@@ -77,12 +77,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::at;
 
     const SHARD: RateLimit = RateLimit { records_per_second: 1000, bytes_per_second: 1 << 20 };
-
-    fn at(millis: u64) -> Tick {
-        Tick::new(Duration::from_millis(millis))
-    }
 
     #[test]
     fn a_burst_of_one_second_then_the_rate() {

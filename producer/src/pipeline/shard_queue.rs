@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytestring::ByteString;
 use kinesis_aggregation::{HashKeyRange, is_marked};
 
-use super::Accounts;
 use super::aggregate::OpenAggregate;
 use super::batch::{Batch, TAKEN_BY_ALL};
 use super::collect::Request;
 use super::limit::Limiter;
+use crate::accounts::Accounts;
 use crate::backoff;
 use crate::clock::Tick;
 use crate::contents::{Plain, Route};

@@ -73,7 +73,7 @@ fn used_buffers_come_back_and_all_room_is_given_back() {
         assert!(held >= 900, "capacity counts: {held}");
         let mut batch = aggregate.close(at(round)).expect("open");
         batch.build();
-        assert_eq!(accounts.pool.kept.lock().expect("not poisoned").aggregators.len(), 1, "round {round}");
+        assert_eq!(accounts.pool.kept(), 1, "round {round}");
         batch.written("shard-0".into(), "1".into());
         assert_eq!(accounts.budget.held(), 0);
     }

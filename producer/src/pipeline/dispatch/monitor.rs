@@ -16,12 +16,12 @@ use crate::failed_call::said;
 use crate::foreign::{caught, log};
 use crate::pipeline::request::Completed;
 use crate::pipeline::reroute::reroute;
-use crate::pipeline::seldom::Seldom;
 use crate::pipeline::shard_map::{Listing, Pages, ShardMap};
 use crate::pipeline::shard_queue::{Access, ShardQueue};
 use crate::pipeline::stream_info::{StreamInfo, Summary};
 use crate::pipeline::{Pipeline, queue_rules};
 use crate::settings::Settings;
+use crate::watch::log_limiter::LogLimiter;
 
 /// What kind of stream it is.
 type Question = Pin<Box<dyn Future<Output = Result<Summary, Recovery>> + Send>>;
@@ -127,7 +127,7 @@ impl Dispatcher {
         self.listing = Some(Box::pin(async move {
             sleep_until(start).await;
             let mut pages = Pages::since(oldest_of_interest(&pipeline));
-            let mut warned = Seldom::default();
+            let mut warned = LogLimiter::default();
             for retry in 1.. {
                 let address = Address::new();
                 let error = match caught(pages.fetch(&pipeline.client, &pipeline.stream, &address)).await {
@@ -191,7 +191,7 @@ impl Dispatcher {
         for queue in &retired {
             let mut state = queue.state();
             let left = state.retire(Access::Retired);
-            self.pipeline.accounts.admitted_before.fetch_add(state.admitted(), Ordering::Relaxed);
+            self.pipeline.admitted_before.fetch_add(state.admitted(), Ordering::Relaxed);
             drop(state);
             self.refresh(queue);
             for (at, batch) in left {

@@ -7,9 +7,9 @@ use aws_sdk_kinesis::types::{HashKeyRange as ListedRange, Shard};
 use kinesis_aggregation::HashKey;
 
 use super::*;
+use crate::accounts::Accounts;
 use crate::contents::Plain;
 use crate::delivery::Delivery;
-use crate::pipeline::Accounts;
 use crate::pipeline::fixture::{accounts, at, queue};
 use crate::pipeline::shard_map::Listing;
 use crate::record::Record;

@@ -1,4 +1,4 @@
-//! What is said once, and then seldom.
+//! What is said once, and then limiter.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use crate::clock::Tick;
 
 /// Something that happens again and again: said when it happens first, and then at most once a [`PAUSE`] with how often it did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Seldom {
+pub(crate) struct LogLimiter {
     last: Option<Tick>,
     waiting: u64,
 }
 
-impl Seldom {
+impl LogLimiter {
     /// It happened. How often it did is returned when it is to be said now.
     pub(crate) fn happened(&mut self, times: u64, now: Tick) -> Option<u64> {
         self.waiting += times;
@@ -38,24 +38,24 @@ impl Seldom {
     }
 }
 
-/// Often enough to be seen, and seldom enough for a log.
+/// Often enough to be seen, and limiter enough for a log.
 const PAUSE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::fixture::at;
+    use crate::clock::at;
 
     #[test]
     fn the_first_time_at_once_and_then_once_a_minute_with_the_count() {
-        let mut seldom = Seldom::default();
-        assert_eq!(seldom.due(at(0)), None);
-        assert_eq!(seldom.happened(3, at(1000)), Some(3));
-        assert_eq!((seldom.happened(1, at(2000)), seldom.happened(4, at(60_999))), (None, None));
-        assert_eq!(seldom.due_at(), Some(at(61_000)));
-        assert_eq!(seldom.due(at(61_000)), Some(5));
-        assert_eq!((seldom.due(at(200_000)), seldom.due_at()), (None, None), "nothing happened since");
-        assert_eq!(seldom.happened(1, at(200_000)), Some(1));
-        assert_eq!((seldom.happened(2, at(200_001)), seldom.rest(), seldom.rest()), (None, Some(2), None));
+        let mut limiter = LogLimiter::default();
+        assert_eq!(limiter.due(at(0)), None);
+        assert_eq!(limiter.happened(3, at(1000)), Some(3));
+        assert_eq!((limiter.happened(1, at(2000)), limiter.happened(4, at(60_999))), (None, None));
+        assert_eq!(limiter.due_at(), Some(at(61_000)));
+        assert_eq!(limiter.due(at(61_000)), Some(5));
+        assert_eq!((limiter.due(at(200_000)), limiter.due_at()), (None, None), "nothing happened since");
+        assert_eq!(limiter.happened(1, at(200_000)), Some(1));
+        assert_eq!((limiter.happened(2, at(200_001)), limiter.rest(), limiter.rest()), (None, Some(2), None));
     }
 }

@@ -1,85 +1,12 @@
-//! The way out: what became of a batch reaches its deliveries, and whoever waits for all of them.
+//! A barrier for flushes: counts the batches that are not settled.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::ops::{Add, Sub};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::foreign::guarded;
-use crate::outcome::{DeliveryErrorKind, Outcome};
-
-/// How records ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Tally {
-    pub(crate) written: u64,
-    pub(crate) not_written: u64,
-    pub(crate) unknown: u64,
-}
-
-impl Tally {
-    pub(crate) fn failed(outcome: Outcome, records: u64) -> Self {
-        match outcome {
-            Outcome::NotWritten => Self { not_written: records, ..Self::default() },
-            Outcome::Unknown => Self { unknown: records, ..Self::default() },
-        }
-    }
-}
-
-impl Add for Tally {
-    type Output = Self;
-
-    fn add(self, more: Self) -> Self {
-        Self {
-            written: self.written + more.written,
-            not_written: self.not_written + more.not_written,
-            unknown: self.unknown + more.unknown,
-        }
-    }
-}
-
-impl Sub for Tally {
-    type Output = Self;
-
-    fn sub(self, less: Self) -> Self {
-        Self {
-            written: self.written - less.written,
-            not_written: self.not_written - less.not_written,
-            unknown: self.unknown - less.unknown,
-        }
-    }
-}
-
-/// Records that failed and whose deliveries were dropped: nobody but a log tells of them.
-#[derive(Debug, Default)]
-pub(crate) struct Losses {
-    state: Mutex<Lost>,
-}
-
-/// All there were, and what is known of the latest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lost {
-    pub(crate) records: u64,
-    pub(crate) kind: Option<DeliveryErrorKind>,
-    pub(crate) code: Option<Cow<'static, str>>,
-}
-
-impl Losses {
-    pub(crate) fn add(&self, records: u64, kind: DeliveryErrorKind, code: Option<&Cow<'static, str>>) {
-        if records == 0 {
-            return;
-        }
-        let mut lost = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        lost.records += records;
-        lost.kind = Some(kind);
-        lost.code = code.cloned();
-    }
-
-    pub(crate) fn so_far(&self) -> Lost {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
+use crate::watch::tally::Tally;
 
 /// Counts the batches that are not settled, by generation: a flush ends one generation and waits for all up to it, not for those that
 /// come later.
