@@ -5,11 +5,11 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 
 use crate::error::BuildError;
-use crate::pipeline::send::{self, Stream};
 use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::producer::Producer;
 use crate::settings::{Aggregation, Linger, RateLimit, Settings};
 use crate::start::Start;
+use crate::stream::{self, Stream};
 
 /// Builds a [`Producer`].
 #[derive(Clone, Debug)]
@@ -118,7 +118,7 @@ impl Builder {
         let Self { client, stream, settings, seed } = self;
         settings.check()?;
         // One client for all: what it learns of the difference between this machine's clock and the service's stays with it.
-        let client = send::client(&client, &settings);
+        let client = stream::client(&client, &settings);
         let target = Stream::new(stream);
         let seed = seed.unwrap_or_else(|| fastrand::Rng::new().u64(..));
         let (info, listing) = Start::new(client.clone(), target.clone(), seed).ask().await?;

@@ -108,6 +108,7 @@ mod delivery;
 mod error;
 mod record;
 mod settings;
+mod stream;
 
 mod backoff;
 mod clock;

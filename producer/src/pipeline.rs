@@ -24,7 +24,6 @@ mod reroute;
 pub(crate) mod send;
 pub(crate) mod shard_map;
 mod shard_queue;
-pub(crate) mod stream_info;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,10 +33,8 @@ use aws_sdk_kinesis::Client;
 use kinesis_aggregation::{HashKey, HashKeyRange};
 use tokio::sync::Notify;
 
-use self::send::Stream;
-use self::shard_map::{Listing, ShardMap};
+use self::shard_map::ShardMap;
 use self::shard_queue::{Access, QueueRules, ShardQueue};
-use self::stream_info::StreamInfo;
 use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::contents::Route;
@@ -45,6 +42,9 @@ use crate::delivery::Delivery;
 use crate::error::Closed;
 use crate::record::Record;
 use crate::settings::{RateLimit, Settings};
+use crate::stream::Stream;
+use crate::stream::info::StreamInfo;
+use crate::stream::listing::Listing;
 use crate::watch::tally::Tally;
 
 /// What the producer's handles, its dispatcher and its requests share.

@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::backoff::{SUMMARIES, full_jitter};
 use crate::error::{BuildError, CallError, ShardMapError, Sought};
 use crate::failed_call::{code_of, said};
-use crate::pipeline::send::Stream;
-use crate::pipeline::shard_map::{Listing, Pages};
-use crate::pipeline::stream_info::{StreamInfo, Summary, SummaryError};
+use crate::stream::Stream;
+use crate::stream::info::{StreamInfo, Summary, SummaryError};
+use crate::stream::listing::{Listing, Pages};
 
 /// The start of a producer: patient with what passes, [`PATIENCE`] in all, and quick where there is no such stream.
 pub(crate) struct Start {

@@ -14,12 +14,13 @@ use super::batch::Batch;
 use super::collect::{Entry, Request};
 use super::request::{Cause, Completed, UnknownShard, send_request};
 use super::reroute::{divide, move_to_shard, reroute};
-use super::shard_map::{Listing, ShardMap};
+use super::shard_map::ShardMap;
 use super::shard_queue::{Access, ShardQueue};
 use crate::clock::Tick;
 use crate::error::Failure;
 use crate::foreign::log;
 use crate::outcome::DeliveryErrorKind;
+use crate::stream::listing::Listing;
 use crate::watch::operator_log::OperatorLog;
 
 use self::monitor::StreamMonitor;

@@ -6,9 +6,9 @@ use kinesis_aggregation::{HashKey, HashKeyRange};
 
 use super::queue_rules;
 use super::shard_queue::{Access, QueueRules, ShardQueue};
-use super::stream_info::StreamInfo;
 use crate::accounts::Accounts;
 use crate::settings::Settings;
+use crate::stream::info::StreamInfo;
 
 pub(super) use crate::clock::at;
 

@@ -16,11 +16,12 @@ use crate::failed_call::said;
 use crate::foreign::{caught, log};
 use crate::pipeline::request::Completed;
 use crate::pipeline::reroute::reroute;
-use crate::pipeline::shard_map::{Listing, Pages, ShardMap};
+use crate::pipeline::shard_map::ShardMap;
 use crate::pipeline::shard_queue::{Access, ShardQueue};
-use crate::pipeline::stream_info::{StreamInfo, Summary};
 use crate::pipeline::{Pipeline, queue_rules};
 use crate::settings::Settings;
+use crate::stream::info::{StreamInfo, Summary};
+use crate::stream::listing::{Listing, Pages};
 use crate::watch::log_limiter::LogLimiter;
 
 /// What kind of stream it is.

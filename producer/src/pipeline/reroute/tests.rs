@@ -11,8 +11,8 @@ use crate::accounts::Accounts;
 use crate::contents::Plain;
 use crate::delivery::Delivery;
 use crate::pipeline::fixture::{accounts, at, queue};
-use crate::pipeline::shard_map::Listing;
 use crate::record::Record;
+use crate::stream::listing::Listing;
 
 const HALF: u128 = 1 << 127;
 

@@ -1,4 +1,4 @@
-use aws_sdk_kinesis::types::{HashKeyRange as ListedRange, SequenceNumberRange};
+use aws_sdk_kinesis::types::{HashKeyRange as ListedRange, SequenceNumberRange, Shard};
 
 use super::*;
 use crate::pipeline::fixture::{at, queue};

@@ -9,7 +9,7 @@ use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryEr
 use aws_sdk_kinesis::types::{RecordDistributionStrategy, StreamDescriptionSummary, StreamStatus};
 use kinesis_service_errors::Address;
 
-use super::send::Stream;
+use super::Stream;
 use crate::settings::{Aggregation, Settings};
 
 /// What must be known of a stream to put into it. It can change under a running producer.
