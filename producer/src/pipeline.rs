@@ -1,16 +1,16 @@
 //! The order of the stages, and what they share.
 //!
 //! ```text
-//! put ─ admit ─ shard map ─ aggregate ┐ closed by size, or by time
-//!  (the caller's task)                │
-//!       ┌─────────────────────────────┘
-//!     limit ─ collect ─ send ─ judge ─ report ─ Delivery
-//!       ▲   (dispatch)    (request)  │
-//!       └────── again ──────────────┘ the only way back: Dispatcher::back
+//! put ─ admit ─ route ─ aggregate ┐ closed by size, or by time
+//!  (the caller's task)            │
+//!       ┌─────────────────────────┘
+//!     limit ─ collect ─ send ─ judge ─ settle ─ Delivery
+//!       ▲   (dispatch)   (request)  │
+//!       └────── again ──────────────┘ the only way back: Router::take_back
 //! ```
 //!
-//! The front half, [`Pipeline::submit`], runs in the task of whoever puts; the back half is one [dispatcher](dispatch) a producer and one task a
-//! request in flight. Between them lie the queues, one a shard.
+//! The front half, [`Pipeline::submit`], runs in the task of the caller that puts. The back half is one [dispatcher](dispatch) per producer and
+//! one task per request in flight. Between them lie the queues, one per shard.
 
 pub(crate) mod admit;
 mod aggregate;
@@ -21,27 +21,27 @@ mod judge;
 mod limit;
 mod request;
 mod reroute;
-pub(crate) mod send;
-pub(crate) mod shard_map;
+mod router;
+mod send;
+mod settle;
+mod shard_map;
 mod shard_queue;
+mod wake_list;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arc_swap::ArcSwap;
 use aws_sdk_kinesis::Client;
-use kinesis_aggregation::{HashKey, HashKeyRange};
-use tokio::sync::Notify;
 
-use self::shard_map::ShardMap;
-use self::shard_queue::{Access, QueueRules, ShardQueue};
+use self::router::Router;
+use self::shard_queue::{Access, QueueRules};
+use self::wake_list::WakeList;
 use crate::accounts::Accounts;
 use crate::clock::Clock;
-use crate::contents::Route;
 use crate::delivery::Delivery;
 use crate::error::Closed;
 use crate::record::Record;
-use crate::settings::{RateLimit, Settings};
+use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::stream::info::StreamInfo;
 use crate::stream::listing::Listing;
@@ -53,20 +53,14 @@ pub(crate) struct Pipeline {
     /// The stream's maximum record size, as far as is known.
     max_record_bytes: AtomicUsize,
     clock: Clock,
-    /// Read for each record without a lock, and swapped whole.
-    map: ArcSwap<ShardMap>,
-    /// The place in the map where keyless records go now.
-    keyless: AtomicUsize,
-    queues_made: AtomicU64,
-    seed: u64,
+    router: Router,
     pub(crate) accounts: Arc<Accounts>,
-    /// Records admitted to queues that are gone.
-    admitted_before: AtomicU64,
     wake_list: WakeList,
     client: Client,
     stream: Stream,
     /// What the stream was at the start; what it is now the dispatcher knows.
     first_info: StreamInfo,
+    seed: u64,
 }
 
 /// How a pipeline is to be made.
@@ -83,57 +77,27 @@ pub(crate) struct PipelineConfig {
 impl Pipeline {
     pub(crate) fn new(config: PipelineConfig) -> Arc<Self> {
         let PipelineConfig { settings, info, listing, client, stream, seed } = config;
-        let rules = queue_rules(&settings, &info);
-        let queues_made = AtomicU64::new(0);
-        let serial = || queues_made.fetch_add(1, Ordering::Relaxed);
         let clock = Clock::start();
-        let map = match listing {
-            None => {
-                ShardMap::unrouted(ShardQueue::new(serial(), None, HashKeyRange::FULL, rules, Access::Open, seed), None)
-            }
-            Some(listing) => {
-                let queue = |id, range| ShardQueue::new(serial(), Some(id), range, rules, Access::Open, seed);
-                ShardMap::next(None, listing, clock.now(), settings.record_ttl, queue).0
-            }
-        };
         Arc::new(Self {
             max_record_bytes: AtomicUsize::new(info.max_record_bytes),
+            router: Router::new(listing, QueueRules::new(&settings, &info), clock.now(), seed),
             clock,
-            map: ArcSwap::from_pointee(map),
-            keyless: AtomicUsize::new(0),
-            queues_made,
-            seed,
             accounts: Accounts::new(&settings, stream.to_string()),
-            admitted_before: AtomicU64::new(0),
             wake_list: WakeList::default(),
             client,
             stream,
             first_info: info,
+            seed,
             settings,
         })
     }
 
     /// Puts a record that has been checked into its shard's open aggregate. There is room for it: the caller has seen to that.
     pub(crate) fn submit(&self, record: &Record<'_>) -> Result<Delivery, Closed> {
-        // Hashed once, whatever happens to the map.
-        let mut hashed = None;
+        let mut keyed = None;
         loop {
-            let map = self.map.load();
-            let (queue, route) = match record.partition_key {
-                Some(key) if map.is_routed() => {
-                    let route = *hashed.get_or_insert_with(|| Route::keyed(key, record.explicit_hash_key));
-                    (map.queue(route.hash_key), route)
-                }
-                Some(key) => {
-                    let route = Route { hash_key: HashKey::MIN, partition_key: key, explicit_hash_key: None };
-                    (map.queue(route.hash_key), route)
-                }
-                None => {
-                    let queues = map.queues();
-                    let queue = &queues[self.keyless.load(Ordering::Relaxed) % queues.len()];
-                    (queue, Route::keyless(queue.range().start))
-                }
-            };
+            let map = self.router.map();
+            let (queue, route) = self.router.route(&map, record, &mut keyed);
             let mut state = queue.state();
             match state.access() {
                 Access::Open => {}
@@ -147,7 +111,7 @@ impl Pipeline {
                 self.wake_list.add(queue);
             }
             if put.closed && record.partition_key.is_none() {
-                self.move_keyless(&map);
+                self.router.move_keyless(&map, self.clock.now());
             }
             return Ok(put.delivery);
         }
@@ -155,13 +119,13 @@ impl Pipeline {
 
     /// A record was too large for what is known of the stream, which may have changed: the dispatcher looks whether to ask.
     pub(crate) fn doubt(&self) {
-        self.wake_list.wake.notify_one();
+        self.wake_list.wake();
     }
 
     /// Closes all open aggregates now.
     pub(crate) fn close_open(&self) {
         let now = self.clock.now();
-        for queue in self.map.load().queues() {
+        for queue in self.router.map().queues() {
             if queue.state().close_now(now) {
                 self.wake_list.add(queue);
             }
@@ -177,60 +141,14 @@ impl Pipeline {
 
     /// Records admitted so far.
     pub(crate) fn admitted(&self) -> u64 {
-        let here: u64 = self.map.load().queues().iter().map(|queue| queue.state().admitted()).sum();
-        here + self.admitted_before.load(Ordering::Relaxed)
+        self.router.admitted()
     }
 
     /// The stream's maximum record size, as far as is known.
     pub(crate) fn max_record_bytes(&self) -> usize {
         self.max_record_bytes.load(Ordering::Relaxed)
     }
-
-    /// Has keyless records go to another shard from now on, one with room if there is one near.
-    fn move_keyless(&self, map: &ShardMap) {
-        let from = self.keyless.load(Ordering::Relaxed);
-        self.keyless.store(self.roomy(map, from), Ordering::Relaxed);
-    }
-
-    /// The next place in the map with room, else just the next.
-    fn roomy(&self, map: &ShardMap, from: usize) -> usize {
-        let queues = map.queues();
-        let now = self.clock.now();
-        let mut places = (1..=queues.len().min(MOST_ASKED)).map(|step| (from + step) % queues.len());
-        places.find(|place| queues[*place].state().has_room(now)).unwrap_or((from + 1) % queues.len())
-    }
 }
-
-fn queue_rules(settings: &Settings, info: &StreamInfo) -> QueueRules {
-    QueueRules {
-        linger: settings.linger,
-        record_ttl: settings.record_ttl,
-        // Where the service distributes the records, nobody knows which shard's limit one counts against.
-        rate_limit: if info.routed_by_us { settings.rate_limit } else { RateLimit::UNLIMITED },
-        max_aggregate_bytes: info.max_aggregate_bytes(settings),
-    }
-}
-
-/// The queues the dispatcher is to look at. No longer than there are queues: each is in it at most once.
-#[derive(Default)]
-struct WakeList {
-    queues: Mutex<Vec<Arc<ShardQueue>>>,
-    wake: Notify,
-}
-
-impl WakeList {
-    fn add(&self, queue: &Arc<ShardQueue>) {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(queue));
-        self.wake.notify_one();
-    }
-
-    fn take(&self) -> Vec<Arc<ShardQueue>> {
-        std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Looking for room is not worth more than a few locks.
-const MOST_ASKED: usize = 8;
 
 #[cfg(test)]
 mod tests;

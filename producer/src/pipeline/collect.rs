@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+
 use super::batch::Batch;
 use super::shard_queue::ShardQueue;
+use crate::clock::Tick;
 
 /// A request being put together. It may carry batches of several shards.
 #[derive(Default)]
@@ -14,8 +17,23 @@ pub(crate) struct Request {
 
 /// A batch on its way, and the queue that predicted where to.
 pub(crate) struct Entry {
-    pub(crate) queue: Arc<ShardQueue>,
-    pub(crate) batch: Batch,
+    queue: Arc<ShardQueue>,
+    batch: Batch,
+}
+
+impl Entry {
+    /// Begins an attempt and returns what the request carries for it.
+    pub(crate) fn begin(&mut self, now: Tick) -> PutRecordsRequestEntry {
+        let record = self.batch.build().entry();
+        self.batch.sent(now);
+        record
+    }
+
+    /// Tells the queue that the batch has its answer. There is no other way to the batch, so no answer passes the queue by.
+    pub(crate) fn answered(self) -> (Arc<ShardQueue>, Batch) {
+        self.queue.state().answered();
+        (self.queue, self.batch)
+    }
 }
 
 impl Request {

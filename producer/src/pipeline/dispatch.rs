@@ -1,31 +1,33 @@
 //! The back half of the pipeline: one task a producer, woken only when there is something to do.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kinesis_aggregation::HashKeyRange;
+use kinesis_service_errors::Recovery;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::Pipeline;
-use super::batch::Batch;
-use super::collect::{Entry, Request};
-use super::request::{Cause, Completed, UnknownShard, send_request};
-use super::reroute::{divide, move_to_shard, reroute};
+use super::request::send_request;
+use super::settle::{self, Completed, Rules, UnknownShard};
 use super::shard_map::ShardMap;
-use super::shard_queue::{Access, ShardQueue};
+use super::shard_queue::{Access, QueueRules, ShardQueue};
 use crate::clock::Tick;
 use crate::error::Failure;
 use crate::foreign::log;
-use crate::outcome::DeliveryErrorKind;
+use crate::stream::info::Summary;
 use crate::stream::listing::Listing;
 use crate::watch::operator_log::OperatorLog;
 
-use self::monitor::StreamMonitor;
+use self::monitor::{StreamMonitor, lasting};
+use self::schedule::Schedule;
 
 mod monitor;
+mod schedule;
 
 /// Stop after delivering what is there, at the latest at this instant.
 pub(crate) struct Close {
@@ -38,17 +40,12 @@ pub(crate) struct Close {
 pub(crate) struct Dispatcher {
     pipeline: Arc<Pipeline>,
     closes: mpsc::Receiver<Close>,
-    /// When to look at which queue; a queue has at most one place here, the one in its state.
-    alarms: BTreeMap<(Tick, u64), Arc<ShardQueue>>,
-    /// Lanes with something to send, each at most once: they take turns.
-    ready: VecDeque<Arc<ShardQueue>>,
+    schedule: Schedule,
     requests: JoinSet<Completed>,
     /// When requests were sent last.
     launched: Option<Tick>,
     /// Written on shards that the map does not know.
     unknown_shards: Vec<UnknownShard>,
-    /// A listing of shards under way: one at a time.
-    listing: Option<Pin<Box<dyn Future<Output = Listing> + Send>>>,
     monitor: StreamMonitor,
     log: OperatorLog,
     closing: Option<Closing>,
@@ -68,18 +65,16 @@ impl Dispatcher {
     pub(crate) fn new(pipeline: Arc<Pipeline>, closes: mpsc::Receiver<Close>) -> Self {
         let monitor = StreamMonitor::new(&pipeline);
         let (stream, losses) = (pipeline.stream.to_string(), Arc::clone(&pipeline.accounts.losses));
-        let fail_fast = pipeline.settings.fail_fast;
+        let log = OperatorLog::new(stream, pipeline.settings.fail_fast, losses);
         Self {
             pipeline,
             closes,
-            alarms: BTreeMap::new(),
-            ready: VecDeque::new(),
+            schedule: Schedule::default(),
             requests: JoinSet::new(),
             launched: None,
             unknown_shards: Vec::new(),
-            listing: None,
             monitor,
-            log: OperatorLog::new(stream, fail_fast, losses),
+            log,
             closing: None,
             end: watch::Sender::new(None),
         }
@@ -102,10 +97,10 @@ impl Dispatcher {
                 biased;
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
                 Some(completed) = self.requests.join_next() => self.on_completed(completed),
-                listing = pending(&mut self.listing) => self.remap(listing),
+                listing = pending(&mut self.monitor.listing) => self.remap(listing),
                 summary = pending(&mut self.monitor.summary) => self.learn(summary),
                 close = self.closes.recv(), if !no_handles => self.close(close),
-                () = self.pipeline.wake_list.wake.notified() => {}
+                () = self.pipeline.wake_list.woken() => {}
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {}
             }
         }
@@ -122,54 +117,21 @@ impl Dispatcher {
         deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Looks at every queue that asked for it, or whose time has come.
+    /// Refreshes every queue that asked for it, or whose time has come, and does what else has become due.
     fn refresh_due(&mut self) {
-        for queue in self.pipeline.wake_list.take() {
-            self.refresh(&queue);
-        }
+        self.refresh(&self.pipeline.wake_list.take());
         let now = self.pipeline.clock.now();
-        while let Some(alarm) = self.alarms.first_entry()
-            && alarm.key().0 <= now
-        {
-            let queue = alarm.remove();
-            queue.state().alarm = None;
-            self.refresh(&queue);
-        }
+        self.schedule.refresh_due(now);
         let ttl = self.pipeline.settings.record_ttl;
-        let (expired, still): (Vec<_>, _) =
-            std::mem::take(&mut self.unknown_shards).into_iter().partition(|unknown| unknown.opened() + ttl <= now);
-        self.unknown_shards = still;
-        for unknown in expired {
-            unknown.into_batch(&self.pipeline).failed(DeliveryErrorKind::Expired);
-        }
-        self.ask_if_due(now);
+        let expired = self.unknown_shards.extract_if(.., |unknown| unknown.opened() + ttl <= now).collect();
+        settle::expired_unknown(expired, now);
+        self.monitor.ask_if_due(&self.pipeline, self.closing.is_some(), now);
         self.log.losses(now);
     }
 
-    /// Brings a queue up to now, sets its alarm, and puts it in line if it has something to send.
-    fn refresh(&mut self, queue: &Arc<ShardQueue>) {
+    fn refresh(&mut self, queues: &[Arc<ShardQueue>]) {
         let now = self.pipeline.clock.now();
-        let mut state = queue.state();
-        state.in_wake_list = false;
-        let expired = state.advance(now);
-        let joins = state.is_ready(now) && !std::mem::replace(&mut state.in_ready, true);
-        let wake_at = state.wake_at(now);
-        let alarm = std::mem::replace(&mut state.alarm, wake_at);
-        drop(state);
-        for batch in expired {
-            batch.failed(DeliveryErrorKind::Expired);
-        }
-        if joins {
-            self.ready.push_back(Arc::clone(queue));
-        }
-        if alarm != wake_at {
-            if let Some(at) = alarm {
-                self.alarms.remove(&(at, queue.serial()));
-            }
-            if let Some(at) = wake_at {
-                self.alarms.insert((at, queue.serial()), Arc::clone(queue));
-            }
-        }
+        queues.iter().for_each(|queue| self.schedule.refresh(queue, now));
     }
 
     /// Sends requests while there is something to send and one more may be under way. Tokens are taken only now: what waits for a free
@@ -182,7 +144,7 @@ impl Dispatcher {
             return;
         }
         while self.requests.len() < self.pipeline.settings.max_requests_in_flight {
-            let request = self.collect();
+            let request = self.schedule.collect(self.pipeline.clock.now());
             if request.is_empty() {
                 break;
             }
@@ -193,33 +155,9 @@ impl Dispatcher {
 
     /// When what is ready may be sent; `None`: at once, or nothing is.
     fn next_launch(&self) -> Option<Tick> {
-        let is_paced = !self.ready.is_empty() && self.closing.is_none();
+        let is_paced = self.schedule.has_ready() && self.closing.is_none();
         let pause = self.pipeline.settings.linger.duration() / COMPANY;
         self.launched.filter(|_| is_paced).map(|launched| launched + pause.min(LONGEST_COMPANY))
-    }
-
-    fn collect(&mut self) -> Request {
-        let mut request = Request::default();
-        while let Some(queue) = self.ready.pop_front() {
-            let had_company = !request.is_empty();
-            let now = self.pipeline.clock.now();
-            let mut state = queue.state();
-            if state.fill(&queue, now, &mut request) {
-                state.in_ready = false;
-                drop(state);
-                self.refresh(&queue);
-                continue;
-            }
-            drop(state);
-            // The request is full. Whoever filled it alone goes to the end of the line, whoever found it nearly full is the next one's first.
-            if had_company {
-                self.ready.push_front(queue);
-            } else {
-                self.ready.push_back(queue);
-            }
-            break;
-        }
-        request
     }
 
     fn on_completed(&mut self, completed: Result<Completed, JoinError>) {
@@ -231,56 +169,91 @@ impl Dispatcher {
     }
 
     fn take_over(&mut self, completed: Completed) {
-        let Completed { again, unknown_shards, map_is_stale, unmended, gone, refused } = completed;
+        let Completed { returned, unknown_shards, map_is_stale, unmended, gone, refused } = completed;
+        let now = self.pipeline.clock.now();
         if let Some((failed, batches)) = unmended {
-            self.log.refused(self.pipeline.clock.now(), &failed.code, &failed.message, batches);
+            self.log.refused(now, &failed.code, &failed.message, batches);
         }
         if map_is_stale || refused {
-            self.monitor.unexpected += 1;
+            self.monitor.unexpected();
         }
         if map_is_stale || gone || !unknown_shards.is_empty() {
             // Where the stream is gone this goes on until there is one.
-            self.ask_for_shards();
+            self.monitor.ask_for_shards(&self.pipeline);
         }
         self.unknown_shards.extend(unknown_shards);
-        for (entry, cause) in again {
-            self.back(entry, cause);
+        for returned in returned {
+            let changed = self.pipeline.router.take_back(returned, now);
+            self.refresh(&changed);
         }
     }
 
-    /// The way back: a batch is put where it is to be sent from again.
-    fn back(&mut self, entry: Entry, cause: Cause) {
-        let Entry { queue, batch } = entry;
+    /// Takes over what kind of stream it is now.
+    fn learn(&mut self, summary: Result<Summary, Recovery>) {
+        let Some(before) = self.monitor.learn(summary, self.pipeline.clock.now()) else { return };
+        let info = self.monitor.info;
+        log(|| {
+            tracing::info!(
+                stream = %self.pipeline.stream,
+                max_record_bytes = info.max_record_bytes,
+                remark = info.remark().as_deref().unwrap_or("records go by their partition keys"),
+                "the stream has changed",
+            );
+        });
+        self.pipeline.max_record_bytes.store(info.max_record_bytes, Ordering::Relaxed);
+        if before.routed_by_us && !info.routed_by_us {
+            // The service distributes the records from now on.
+            let previous = self.pipeline.router.map_to_keep();
+            let map = ShardMap::unrouted(self.new_queue(None, HashKeyRange::FULL), Some(&previous));
+            self.replace_map(map, previous.queues().to_vec());
+        } else if info.routed_by_us && (!before.routed_by_us || info.made != before.made) {
+            // Until the shards are known the service distributes on, as it did; or what is known of another stream of this name serves on.
+            self.monitor.ask_for_shards(&self.pipeline);
+        }
         let now = self.pipeline.clock.now();
-        let map = self.pipeline.map.load_full();
-        if !map.has(&queue) {
-            for (queue, batch) in reroute(batch, &map) {
-                // What was sent by an older map is not the new shard's fault, and there is no reason to wait.
-                if cause == Cause::Misrouted {
-                    queue.state().enqueue(batch)
-                } else {
-                    queue.state().retry(now, batch)
-                }
-                self.refresh(&queue);
-            }
-            return;
+        let max_aggregate_bytes = info.max_aggregate_bytes(&self.pipeline.settings);
+        let map = self.pipeline.router.map_to_keep();
+        for queue in map.queues().iter().filter(|queue| queue.shard().is_some()) {
+            queue.state().aggregate_to(now, max_aggregate_bytes);
+            self.schedule.refresh(queue, now);
         }
-        if cause == Cause::TooLarge {
-            divide(batch).into_iter().for_each(|part| queue.state().enqueue(part));
-            self.refresh(&queue);
-            return;
+    }
+
+    /// A newer map takes the old one's place.
+    fn remap(&mut self, listing: Listing) {
+        let now = self.pipeline.clock.now();
+        self.monitor.listed(now);
+        let previous = self.pipeline.router.map_to_keep();
+        let (map, retired) = if self.monitor.info.routed_by_us {
+            // A request of a shard's last moment may be answered this much later.
+            let remember = lasting(&self.pipeline.settings);
+            ShardMap::next(Some(&previous), listing, now, remember, |id, range| self.new_queue(Some(id), range))
+        } else {
+            (previous.knowing(listing, now), Vec::new())
+        };
+        self.replace_map(map, retired);
+    }
+
+    fn new_queue(&self, shard: Option<Arc<str>>, range: HashKeyRange) -> Arc<ShardQueue> {
+        let access = if self.closing.is_some() { Access::Closed } else { Access::Open };
+        let rules = QueueRules::new(&self.pipeline.settings, &self.monitor.info);
+        self.pipeline.router.new_queue(shard, range, rules, access)
+    }
+
+    /// What waits for shards that are gone is put where it belongs now, and what could not be judged is judged again.
+    fn replace_map(&mut self, map: ShardMap, retired: Vec<Arc<ShardQueue>>) {
+        let (map, now) = (Arc::new(map), self.pipeline.clock.now());
+        let changed = self.pipeline.router.replace(&map, &retired, now);
+        self.refresh(&changed);
+        if !retired.is_empty() {
+            let gone = retired.iter().filter_map(|queue| queue.shard()).collect::<Vec<_>>().join(", ");
+            let (stream, open) = (&self.pipeline.stream, map.queues().len());
+            log(|| tracing::info!(%stream, gone, open, "the stream was resharded"));
         }
-        if batch.keyless && cause == Cause::Throttled && queue.shard().is_some() {
-            let from = map.queues().iter().position(|other| Arc::ptr_eq(other, &queue)).unwrap_or_default();
-            let roomier = &map.queues()[self.pipeline.roomy(&map, from)];
-            if !Arc::ptr_eq(roomier, &queue) {
-                roomier.state().retry(now, move_to_shard(batch, roomier));
-                self.refresh(roomier);
-                return;
-            }
-        }
-        queue.state().retry(now, batch);
-        self.refresh(&queue);
+        let mut completed = Completed::default();
+        let rules = Rules { map: &map, now, fail_fast: self.pipeline.settings.fail_fast };
+        completed.judge_again(&rules, std::mem::take(&mut self.unknown_shards));
+        self.take_over(completed);
     }
 
     /// Lets no more records in and sends what is there. `None`: the last handle was dropped.
@@ -296,49 +269,38 @@ impl Dispatcher {
         }
         self.pipeline.accounts.budget.close();
         let now = self.pipeline.clock.now();
-        for queue in self.pipeline.map.load_full().queues() {
+        for queue in self.pipeline.router.map_to_keep().queues() {
             let mut state = queue.state();
             state.shut();
             state.close_now(now);
             drop(state);
-            self.refresh(queue);
+            self.schedule.refresh(queue, now);
         }
     }
 
     /// Ends everything that is left, and says what it was.
     async fn give_up(&mut self) -> Vec<Arc<Failure>> {
         self.end.send_replace(Some(Instant::now()));
-        let mut left: Vec<Batch> = Vec::new();
-        while let Some(completed) = self.requests.join_next().await {
-            if let Ok(completed) = completed {
-                left.extend(completed.again.into_iter().map(|(entry, _)| entry.batch));
-                self.unknown_shards.extend(completed.unknown_shards);
-            }
+        let mut completed = Vec::new();
+        while let Some(request) = self.requests.join_next().await {
+            // The batches of a task that panicked were dropped, and so told as abandoned.
+            completed.extend(request.ok());
         }
         let unknown_shards = std::mem::take(&mut self.unknown_shards);
-        left.extend(unknown_shards.into_iter().map(|unknown| unknown.into_batch(&self.pipeline)));
-        left.extend(self.empty_queues());
-        left.into_iter().map(|batch| batch.failed(DeliveryErrorKind::Closed)).collect()
-    }
-
-    fn empty_queues(&self) -> Vec<Batch> {
-        let map: Arc<ShardMap> = self.pipeline.map.load_full();
-        let left = map.queues().iter().flat_map(|queue| queue.state().retire(Access::Closed));
-        left.map(|(_, batch)| batch).collect()
+        completed.push(Completed { unknown_shards, ..Completed::default() });
+        settle::closed(completed, self.pipeline.router.drain(), self.pipeline.clock.now())
     }
 
     fn next_alarm(&self) -> Option<Instant> {
-        let queue = self.alarms.first_key_value().map(|((at, _), _)| *at);
         let has_slots = self.requests.len() < self.pipeline.settings.max_requests_in_flight;
         let launch = self.next_launch().filter(|_| has_slots);
         let ttl = self.pipeline.settings.record_ttl;
-        let unknown_shards = self.unknown_shards.iter().map(|unknown| unknown.opened() + ttl).min();
+        let unknown = self.unknown_shards.iter().map(|unknown| unknown.opened() + ttl).min();
         // A producer that is not used asks nothing: it does when it is used again.
         let is_used = !self.pipeline.accounts.pending.is_empty();
         let monitor = self.monitor.due_at(self.closing.is_some()).filter(|_| is_used);
-        let others = [monitor, self.log.due_at()];
-        let next = queue.into_iter().chain(launch).chain(unknown_shards).chain(others.into_iter().flatten()).min()?;
-        Some(self.pipeline.clock.instant(next))
+        let alarms = [self.schedule.next_alarm(), launch, unknown, monitor, self.log.due_at()];
+        Some(self.pipeline.clock.instant(alarms.into_iter().flatten().min()?))
     }
 }
 
@@ -346,7 +308,7 @@ impl Dispatcher {
 impl Drop for Dispatcher {
     fn drop(&mut self) {
         self.pipeline.accounts.budget.close();
-        drop(self.empty_queues());
+        drop(self.pipeline.router.drain());
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use kinesis_aggregation::{HashKey, HashKeyRange};
 
-use super::queue_rules;
 use super::shard_queue::{Access, QueueRules, ShardQueue};
 use crate::accounts::Accounts;
 use crate::settings::Settings;
@@ -17,7 +16,7 @@ pub(super) fn accounts() -> Arc<Accounts> {
 }
 
 pub(super) fn rules() -> QueueRules {
-    queue_rules(&Settings::default(), &StreamInfo::default())
+    QueueRules::new(&Settings::default(), &StreamInfo::default())
 }
 
 pub(super) fn queue(serial: u64, start: u128, end: u128) -> Arc<ShardQueue> {

@@ -9,7 +9,6 @@ use kinesis_aggregation::{HashKeyRange, is_marked};
 
 use super::aggregate::OpenAggregate;
 use super::batch::{Batch, TAKEN_BY_ALL};
-use super::collect::Request;
 use super::limit::Limiter;
 use crate::accounts::Accounts;
 use crate::backoff;
@@ -17,7 +16,8 @@ use crate::clock::Tick;
 use crate::contents::{Plain, Route};
 use crate::delivery::Delivery;
 use crate::record::Record;
-use crate::settings::{Linger, RateLimit};
+use crate::settings::{Linger, RateLimit, Settings};
+use crate::stream::info::StreamInfo;
 
 /// The way to one shard.
 pub(crate) struct ShardQueue {
@@ -40,6 +40,18 @@ pub(crate) struct QueueRules {
     pub(crate) max_aggregate_bytes: Option<usize>,
 }
 
+impl QueueRules {
+    pub(crate) fn new(settings: &Settings, info: &StreamInfo) -> Self {
+        Self {
+            linger: settings.linger,
+            record_ttl: settings.record_ttl,
+            // Where the service distributes the records, nobody knows which shard's limit one counts against.
+            rate_limit: if info.routed_by_us { settings.rate_limit } else { RateLimit::UNLIMITED },
+            max_aggregate_bytes: info.max_aggregate_bytes(settings),
+        }
+    }
+}
+
 pub(crate) struct QueueState {
     rules: QueueRules,
     access: Access,
@@ -52,6 +64,8 @@ pub(crate) struct QueueState {
     retries: BTreeMap<(Tick, u64), Batch>,
     retry_serial: u64,
     limiter: Limiter,
+    /// Batches that were popped and have no answer yet.
+    in_flight: usize,
     rng: fastrand::Rng,
     /// Records put here. Counted under the queue's lock, which a counter of all queues would make dear.
     admitted: u64,
@@ -91,6 +105,7 @@ impl ShardQueue {
             retries: BTreeMap::new(),
             retry_serial: 0,
             limiter: Limiter::new(rules.rate_limit),
+            in_flight: 0,
             rng: fastrand::Rng::with_seed(seed ^ serial),
             admitted: 0,
             in_wake_list: false,
@@ -230,19 +245,26 @@ impl QueueState {
         [self.keyed.close_at(linger), self.keyless.close_at(linger), expiry, tokens, retry].into_iter().flatten().min()
     }
 
-    /// Moves batches into the request while there are tokens and room. `false`: the request is full.
-    pub(crate) fn fill(&mut self, queue: &Arc<ShardQueue>, now: Tick, request: &mut Request) -> bool {
-        while self.is_ready(now)
-            && let Some(batch) = self.batches.pop_front()
-        {
-            if !request.has_room(&batch) {
-                self.batches.push_front(batch);
-                return false;
-            }
-            self.limiter.take(now, batch.wire_len());
-            request.push(queue, batch);
+    /// Takes out the oldest batch and its tokens, if it can be sent now and fits.
+    pub(crate) fn pop_ready(&mut self, now: Tick, fits: impl FnOnce(&Batch) -> bool) -> Option<Batch> {
+        if !self.is_ready(now) || !self.batches.front().is_some_and(fits) {
+            return None;
         }
-        true
+        let batch = self.batches.pop_front()?;
+        self.limiter.take(now, batch.wire_len());
+        self.in_flight += 1;
+        Some(batch)
+    }
+
+    /// Counts the answer for a batch that was [popped](Self::pop_ready), whatever the answer is.
+    pub(crate) fn answered(&mut self) {
+        debug_assert!(self.in_flight > 0, "an answer for a batch that was not popped");
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     /// Whether a record put now would not have to wait for others.

@@ -1,3 +1,5 @@
+use std::iter;
+
 use super::*;
 use crate::outcome::{DeliveryErrorKind, Outcome};
 use crate::pipeline::fixture::{accounts, at, queue, rules};
@@ -22,12 +24,16 @@ impl Bench {
 
     /// Sizes of what can be sent now.
     fn fill(&self, now: u64) -> Vec<usize> {
-        let mut request = Request::default();
+        assert!(self.queue.state().advance(at(now)).is_empty());
+        iter::from_fn(|| self.pop(now)).map(|batch| batch.wire_len()).collect()
+    }
+
+    /// The next batch that can be sent now, as if it were sent and answered at once.
+    fn pop(&self, now: u64) -> Option<Batch> {
         let mut state = self.queue.state();
-        assert!(state.advance(at(now)).is_empty());
-        state.fill(&self.queue, at(now), &mut request);
-        drop(state);
-        request.into_entries().into_iter().map(|entry| entry.batch.wire_len()).collect()
+        let batch = state.pop_ready(at(now), |_| true)?;
+        state.answered();
+        Some(batch)
     }
 }
 
@@ -81,10 +87,7 @@ fn batches_leave_at_the_rate_of_the_shard_oldest_first() {
 fn a_retry_waits_its_back_off_and_then_goes_before_younger_ones() {
     let bench = Bench::new(plain());
     drop(bench.put(0, 1).delivery);
-    let mut request = Request::default();
-    bench.queue.state().fill(&bench.queue, at(0), &mut request);
-    let mut entries = request.into_entries();
-    let mut batch = entries.pop().expect("one").batch;
+    let mut batch = bench.pop(0).expect("one");
     batch.sent(at(0));
     batch.attempted(at(3), failed(Outcome::NotWritten));
     bench.queue.state().retry(at(3), batch);
@@ -99,10 +102,8 @@ fn a_retry_waits_its_back_off_and_then_goes_before_younger_ones() {
 fn what_is_too_old_is_taken_out_queued_or_waiting_to_be_tried_again() {
     let bench = Bench::new(plain());
     drop(bench.put(0, 1).delivery);
-    let mut request = Request::default();
-    bench.queue.state().fill(&bench.queue, at(0), &mut request);
+    let mut batch = bench.pop(0).expect("one");
     drop(bench.put(10, 2).delivery);
-    let mut batch = request.into_entries().pop().expect("one").batch;
     for _ in 0..10 {
         batch.sent(at(29_000));
         batch.attempted(at(29_999), failed(Outcome::Unknown));
@@ -146,4 +147,19 @@ fn keyless_records_have_an_aggregate_of_their_own() {
     bench.queue.state().in_wake_list = false;
     assert!(keyless(0).wake);
     assert_eq!(bench.fill(0).len(), 2);
+}
+
+#[test]
+fn a_batch_is_popped_only_when_it_fits_and_its_tokens_are_spent_only_then() {
+    let bench = Bench::new(plain());
+    drop(bench.put(0, 1 << 20).delivery);
+    let mut state = bench.queue.state();
+    let before = state.limiter();
+    assert!(state.pop_ready(at(0), |_| false).is_none());
+    assert_eq!((state.limiter(), state.in_flight), (before.clone(), 0));
+    assert!(state.pop_ready(at(0), |batch| batch.wire_len() == (1 << 20) + 1).is_some());
+    assert_eq!(state.in_flight, 1);
+    assert_ne!(state.limiter(), before);
+    state.answered();
+    assert_eq!(state.in_flight, 0);
 }
