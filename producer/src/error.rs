@@ -5,9 +5,9 @@ mod call;
 mod delivery;
 mod put;
 
-pub use build::{BuildError, ShardMapError, Sought};
-pub use call::CallError;
-pub use delivery::DeliveryError;
-pub(crate) use delivery::{Failure, Origin};
-pub(crate) use put::Closed;
-pub use put::{FailedRecord, PutError, Refusal, ReserveError, TryPutError};
+pub use self::build::{BuildError, ShardMapError, Sought};
+pub use self::call::CallError;
+pub use self::delivery::DeliveryError;
+pub(crate) use self::delivery::{Failure, Origin};
+pub(crate) use self::put::Closed;
+pub use self::put::{FailedRecord, PutError, Refusal, ReserveError, TryPutError};
