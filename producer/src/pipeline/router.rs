@@ -156,7 +156,9 @@ impl Router {
             let from = map.queues().iter().position(|other| Arc::ptr_eq(other, &queue)).unwrap_or_default();
             let roomier = &map.queues()[roomy(&map, from, now)];
             if !Arc::ptr_eq(roomier, &queue) {
-                roomier.state().retry(now, move_to_shard(batch, roomier));
+                // Before the lock: the move gives room back, and a waker that gets it may put into this queue.
+                let batch = move_to_shard(batch, roomier);
+                roomier.state().retry(now, batch);
                 return vec![Arc::clone(roomier)];
             }
         }
@@ -181,3 +183,6 @@ fn roomy(map: &ShardMap, from: usize, now: Tick) -> usize {
 
 /// Looking for room is not worth more than a few locks.
 const MOST_ASKED: usize = 8;
+
+#[cfg(test)]
+mod tests;

@@ -127,6 +127,11 @@ impl ShardQueue {
         self.range
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self.state.try_lock(), Err(std::sync::TryLockError::WouldBlock))
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, QueueState> {
         // A panic half-way leaves at worst a batch that is dropped, and so told as abandoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
