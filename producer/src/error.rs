@@ -1,4 +1,4 @@
-//! What can go wrong, by what became of the record.
+//! The errors, one enum per call of the API.
 
 mod build;
 mod call;

@@ -5,12 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Whether a record can be in the stream although its delivery failed.
+/// Whether a record may be in the stream although its delivery failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It is not in the stream.
+    /// The record is not in the stream.
     NotWritten,
-    /// It may be: an attempt ended without an answer, or put it where a consumer that filters by hash range drops it.
+    /// The record may be in the stream: an attempt ended without an answer, or wrote it to a shard where a consumer
+    /// that filters by hash-key range drops it.
     Unknown,
 }
 
@@ -27,16 +28,16 @@ impl fmt::Display for Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeliveryErrorKind {
-    /// The service does not take it, and would not take it again: too large for the stream, an argument that it does not know.
+    /// The service rejects the record and would reject it again: too large for the stream, or an invalid argument.
     Refused,
-    /// The service refuses what somebody can mend (no access, no such stream, keys that it does not know), and
+    /// The service rejects records until an operator acts (no permission, no such stream, unknown keys), and
     /// [`Settings::fail_fast`](crate::Settings::fail_fast) says not to wait for that.
     NeedsAction,
-    /// Its time to live was over before an attempt succeeded.
+    /// The record's time to live was over before an attempt succeeded.
     Expired,
-    /// It was left over at the deadline given to [`Producer::close`](crate::Producer::close).
+    /// The record was left at the deadline of [`Producer::close`](crate::Producer::close).
     Closed,
-    /// The pipeline went away under it: the runtime was shut down, or a task panicked.
+    /// The pipeline ended before the record was delivered: the runtime was shut down, or a task panicked.
     Abandoned,
 }
 
@@ -52,24 +53,25 @@ impl fmt::Display for DeliveryErrorKind {
     }
 }
 
-/// One try to write a record that did not succeed.
+/// A failed attempt to write a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// When it began, counted from the admission of the first record of the aggregate.
+    /// When the attempt began, counted from the admission of the first record of the aggregate.
     pub after: Duration,
-    /// How long it took until it was known to have failed.
+    /// How long it took until the failure was known.
     pub took: Duration,
-    /// The service's error code, the HTTP status of an answer without one, or `Timeout`, `ConnectionError`, `NoCredentials`, `NoAnswer`,
-    /// `UnreadableAnswer`, `WrongShard`, `UnknownShard`, `Aborted`, or `Panicked`: the client did, in its credentials, say.
+    /// The service's error code, or the HTTP status of an answer without a code. Failures without an answer have one of
+    /// these: `Timeout`, `ConnectionError`, `NoCredentials`, `NoAnswer`, `UnreadableAnswer`, `WrongShard`,
+    /// `UnknownShard`, `Aborted`, and `Panicked` (a part of the client panicked, for example its credentials).
     pub code: Cow<'static, str>,
-    /// What the service said, or what was in the way.
+    /// The service's message, or the cause of the failure.
     pub message: Arc<str>,
     /// Whether this attempt can have written the record.
     pub outcome: Outcome,
 }
 
-/// What was tried with a batch and did not succeed.
+/// The failed attempts of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     attempts: Vec<Attempt>,
@@ -82,18 +84,19 @@ impl History {
         self.count += 1;
         self.ambiguous |= attempt.outcome == Outcome::Unknown;
         if self.attempts.len() == MAX_ATTEMPTS_KEPT {
-            // The first says how it began and the latest how it is now; those in between are the least missed.
+            // The first attempt shows how the trouble began and the latest how it is now. Those in between matter
+            // least.
             self.attempts.remove(1);
         }
         self.attempts.push(attempt);
     }
 
-    /// How many attempts failed.
+    /// Returns the number of failed attempts.
     pub(crate) const fn count(&self) -> u32 {
         self.count
     }
 
-    /// Whether one of them can have written the records.
+    /// Returns whether one of the attempts can have written the records.
     pub(crate) const fn outcome(&self) -> Outcome {
         if self.ambiguous { Outcome::Unknown } else { Outcome::NotWritten }
     }
@@ -103,7 +106,7 @@ impl History {
     }
 }
 
-/// Codes of attempts that the service gave none for.
+/// Codes of attempts for which the service sent no code.
 pub(crate) mod code {
     pub(crate) const TIMEOUT: &str = "Timeout";
     pub(crate) const CONNECTION: &str = "ConnectionError";
@@ -116,7 +119,7 @@ pub(crate) mod code {
     pub(crate) const PANICKED: &str = "Panicked";
 }
 
-/// With the default time to live and back-off there are some twenty attempts; what matters is that there is a bound.
+/// With the default time to live and backoff there are some twenty attempts. What matters is that there is a bound.
 const MAX_ATTEMPTS_KEPT: usize = 32;
 
 #[cfg(test)]

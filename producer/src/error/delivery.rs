@@ -8,7 +8,7 @@ use crate::outcome::{Attempt, DeliveryErrorKind, Outcome};
 use crate::record::OwnedRecord;
 use crate::watch::losses::Losses;
 
-/// An admitted record was not delivered. It comes back, with each attempt.
+/// An admitted record was not delivered. The error contains the record and its attempts.
 #[derive(Clone)]
 pub struct DeliveryError {
     failure: Arc<Failure>,
@@ -20,28 +20,28 @@ impl DeliveryError {
         Self { failure, index }
     }
 
-    /// Why it was given up.
+    /// Returns why the record was given up.
     pub fn kind(&self) -> DeliveryErrorKind {
         self.failure.kind
     }
 
-    /// Whether the record can be in the stream.
+    /// Returns whether the record may be in the stream.
     pub fn outcome(&self) -> Outcome {
         self.failure.outcome
     }
 
-    /// Whether the same record may succeed when it is put again: unless the service refuses the record itself, it may. It may then be in the
-    /// stream twice if the [outcome](Self::outcome) is unknown.
+    /// Returns `true` if the same record may succeed when it is put again: always, unless the service rejects the
+    /// record itself. The record may then be in the stream twice if the [outcome](Self::outcome) is unknown.
     pub fn is_retryable(&self) -> bool {
         self.failure.kind != DeliveryErrorKind::Refused
     }
 
-    /// What was tried, oldest first. Of more than 32 attempts the first and the latest are kept.
+    /// Returns the failed attempts, oldest first. Of more than 32 attempts, the first and the latest 31 are kept.
     pub fn attempts(&self) -> &[Attempt] {
         &self.failure.attempts
     }
 
-    /// The record, rebuilt from its wire bytes; its data is not copied.
+    /// Returns the record, rebuilt from its wire bytes. Its data is not copied.
     pub fn into_record(self) -> OwnedRecord {
         self.failure.contents.owned_record(self.index as usize)
     }
@@ -76,20 +76,20 @@ impl fmt::Debug for DeliveryError {
 
 impl std::error::Error for DeliveryError {}
 
-/// What all deliveries of a failed batch share.
+/// The failure of a batch, shared by its deliveries.
 pub(crate) struct Failure {
     pub(crate) kind: DeliveryErrorKind,
     pub(crate) outcome: Outcome,
     pub(crate) attempts: Vec<Attempt>,
-    /// Of all attempts, those that are not kept included.
+    /// The number of all attempts, also of those that are not kept.
     pub(crate) count: u32,
     pub(crate) contents: Contents,
     pub(crate) origin: Arc<Origin>,
-    /// Where those are counted that nobody asks about.
+    /// Counts the records whose deliveries were dropped.
     pub(crate) losses: Arc<Losses>,
 }
 
-/// What a message says of the producer that failed.
+/// What an error message says about the producer.
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) stream: String,
@@ -97,7 +97,7 @@ pub(crate) struct Origin {
 }
 
 impl Failure {
-    /// Counts records of it whose deliveries were dropped without having told.
+    /// Counts records whose deliveries were dropped before they resolved.
     pub(crate) fn unwatched(&self, records: u64) {
         let code = self.attempts.last().map(|attempt| &attempt.code);
         self.losses.add(records, self.kind, code);
