@@ -1,4 +1,4 @@
-//! What a batch is entered in when it is opened, and struck from when it is settled.
+//! What a batch is charged to when it is opened, until it is settled: memory, the barrier for flushes, pooled buffers.
 
 pub(crate) mod barrier;
 pub(crate) mod budget;

@@ -11,7 +11,7 @@ use kinesis_service_errors::{Causes, Foreign};
 
 use crate::outcome::code;
 
-/// What is said of a failed call in one line: by the service, or else of what was in the way.
+/// Returns one line about a failed call: the service's message, or else the cause.
 pub(crate) fn said<E>(error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -21,12 +21,12 @@ where
     with_code(&code_of(error), &message).to_string()
 }
 
-/// Code and message, each where it says something.
+/// Joins code and message, and omits the one that adds nothing.
 pub(crate) fn with_code<'a>(code: &'a str, message: &'a str) -> Cow<'a, str> {
     if message.is_empty() || message == code { code.into() } else { format!("{code}: {message}").into() }
 }
 
-/// The service's code, else its status; one of [`code`] if it did not answer.
+/// Returns the service's code, or else the HTTP status. If the service did not answer, returns one of [`code`].
 pub(crate) fn code_of<E>(error: &SdkError<E, HttpResponse>) -> Cow<'static, str>
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -41,7 +41,7 @@ where
         SdkError::TimeoutError(_) => code::TIMEOUT.into(),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => code::TIMEOUT.into(),
         SdkError::DispatchFailure(_) if no_credentials() => code::NO_CREDENTIALS.into(),
-        // Of somebody between us and the service, who speaks another language.
+        // The answer of a proxy between the producer and the service, in another format.
         SdkError::ResponseError(answer) if !answer.raw().status().is_success() => {
             answer.raw().status().to_string().into()
         }

@@ -1,4 +1,4 @@
-//! The stream: its name, the client that asks for it, what kind it is, and its shards.
+//! The stream: its name, its client, its kind, and its shards.
 
 pub(crate) mod info;
 pub(crate) mod listing;
@@ -11,7 +11,7 @@ use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 
 use crate::settings::Settings;
 
-/// The stream, by the name or ARN it was given as.
+/// The stream, by the name or ARN that the user gave.
 #[derive(Clone, Debug)]
 pub(crate) enum Stream {
     Name(String),
@@ -45,8 +45,10 @@ impl fmt::Display for Stream {
     }
 }
 
-/// The user's client as the pipeline needs it: with timeouts on every path (the SDK has none by default), and without retries, since they
-/// would send 500 entries again for the sake of one, and hide it.
+/// Returns the user's client with the producer's timeouts and without retries.
+///
+/// The SDK has no timeouts by default. Its retries would send 500 entries again because one failed, and hide the
+/// failure.
 pub(crate) fn client(users: &Client, settings: &Settings) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(settings.connect_timeout)

@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use crate::foreign::guarded;
 use crate::watch::tally::Tally;
 
-/// Counts the batches that are not settled, by generation: a flush ends one generation and waits for all up to it, not for those that
-/// come later.
+/// Counts the batches that are not settled, by generation. A flush ends a generation and waits for all generations up
+/// to it, but not for later ones.
 #[derive(Debug, Default)]
 pub(crate) struct PendingBatches {
     generations: Mutex<Generations>,
@@ -19,13 +19,13 @@ pub(crate) struct PendingBatches {
 #[derive(Debug)]
 struct Generations {
     oldest: u64,
-    /// Batches not settled, by generation from the oldest on; the last one is the current one.
+    /// Unsettled batches by generation, from the oldest on. The last generation is the current one.
     open: VecDeque<Generation>,
-    /// How the records of all generations before the oldest ended.
+    /// The results of the records in all generations before the oldest.
     retired: Tally,
-    /// The part of them that a flush has told of.
+    /// The part of `retired` that a flush has reported.
     told: Tally,
-    /// How all records ended that have.
+    /// The results of all settled records.
     ended: Tally,
 }
 
@@ -39,7 +39,7 @@ struct Generation {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
     generation: u64,
-    /// What was told before.
+    /// The results that flushes had reported before.
     told: Tally,
 }
 
@@ -51,19 +51,19 @@ impl Default for Generations {
 }
 
 impl PendingBatches {
-    /// Counts a new batch and tells its generation.
+    /// Counts a new batch. Returns its generation.
     pub(crate) fn enter(&self) -> u64 {
         let mut generations = self.generations();
         generations.open.back_mut().expect("there is always a current generation").unsettled += 1;
         generations.oldest + generations.open.len() as u64 - 1
     }
 
-    /// Counts a batch that takes over records of an unsettled batch of this generation.
+    /// Counts a batch that receives records from an unsettled batch of this generation.
     pub(crate) fn join(&self, generation: u64) {
         self.generations().of(generation).unsettled += 1;
     }
 
-    /// The batch has told all its deliveries, or others will.
+    /// Counts a batch as settled. Its deliveries have resolved, or were forwarded.
     pub(crate) fn settle(&self, generation: u64, tally: Tally) {
         let mut generations = self.generations();
         generations.ended = generations.ended + tally;
@@ -76,7 +76,7 @@ impl PendingBatches {
         }
     }
 
-    /// Begins a new generation; the one before ends here.
+    /// Ends the current generation and begins a new one.
     pub(crate) fn cut(&self) -> Cut {
         let mut generations = self.generations();
         let generation = generations.oldest + generations.open.len() as u64 - 1;
@@ -85,14 +85,15 @@ impl PendingBatches {
         Cut { generation, told: generations.told }
     }
 
-    /// Waits until every batch up to the cut is settled. Returns how the records ended of which no flush had told when the cut was made.
+    /// Waits until every batch up to the cut is settled. Returns the results that no flush had reported before the cut.
     ///
-    /// Each record is in one tally at least. One that was admitted after the cut may be in it too, where flushes overlap.
+    /// Each record is in at least one tally. Where flushes overlap, a record that was admitted after the cut may be in
+    /// it, too.
     pub(crate) async fn settled(&self, cut: Cut) -> Tally {
         loop {
             let ended = self.ended.notified();
             tokio::pin!(ended);
-            // Registered before looking: a batch settled in between is not missed.
+            // The waiter is registered before the check, so a batch that is settled in between is not missed.
             ended.as_mut().enable();
             if let Some(tally) = self.tell(cut) {
                 return tally;
@@ -109,7 +110,7 @@ impl PendingBatches {
         })
     }
 
-    /// How all records ended that have.
+    /// Returns the results of all settled records.
     pub(crate) fn ended(&self) -> Tally {
         self.generations().ended
     }
@@ -129,7 +130,7 @@ impl Generations {
         self.open.get_mut(index as usize).expect("a generation stays until its last batch is settled")
     }
 
-    /// Drops old generations that are done; the current one stays.
+    /// Drops old generations without unsettled batches. The current one stays.
     fn retire(&mut self) -> bool {
         let before = self.oldest;
         while self.open.len() > 1 && self.open[0].unsettled == 0 {
@@ -181,7 +182,7 @@ mod tests {
         Tally { written, not_written, unknown }
     }
 
-    /// Two tasks flush at once: each is told of what it has put.
+    /// Two tasks flush at once. Each gets the results of the records that it has put.
     #[tokio::test(start_paused = true)]
     async fn flushes_that_overlap_tell_of_all_that_was_before_them() {
         let pending = PendingBatches::default();

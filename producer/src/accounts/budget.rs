@@ -7,16 +7,19 @@ use tokio::sync::Semaphore;
 use crate::error::Closed;
 use crate::foreign::guarded;
 
-/// What a record of this many bytes of data and partition key needs of the budget to be admitted: enough to open an aggregate for it.
+/// Returns the room that a record of this many bytes of data and partition key needs to be admitted: enough to open an
+/// aggregate for it.
 pub(crate) const fn footprint(wire_len: usize) -> usize {
     wire_len + CHARGE_STEP
 }
 
-/// The bytes that admitted records hold, their buffers' whole capacity counted, and never more than a limit of them (P6).
+/// Counts the bytes that admitted records hold, the whole capacity of their buffers included, and keeps them below a
+/// limit (P6).
 ///
-/// Buffers grow by doubling, so how much one more record takes is known only when it is in. Therefore an eighth of the limit is kept
-/// back for what was allocated although the permits had just run out (the *overdraft*) and for buffers waiting to be used again. While
-/// there is an overdraft nobody is admitted: it is at most one buffer's growth for each thread.
+/// Buffers grow by doubling, so the size of one more record is known only after it was added. Therefore an eighth of
+/// the limit is kept back. It covers buffers that grew when the permits had just run out (the *overdraft*), and pooled
+/// buffers. While there is an overdraft, no record is admitted, so the overdraft is at most one buffer's growth per
+/// thread.
 #[derive(Debug)]
 pub(crate) struct Budget {
     permits: Semaphore,
@@ -30,30 +33,31 @@ impl Budget {
         Self { permits: Semaphore::new(total), total, overdraft: AtomicUsize::new(0) }
     }
 
-    /// The most that one reservation can get.
+    /// Returns the most that one reservation can get.
     pub(crate) const fn total(&self) -> usize {
         self.total
     }
 
-    /// What buffers waiting to be used again may hold together.
+    /// Returns the most that pooled buffers may hold together.
     pub(crate) const fn spare_bytes(&self) -> usize {
         self.total / KEPT_BACK / 2
     }
 
-    /// The bytes held now.
+    /// Returns the bytes held now.
     pub(crate) fn held(&self) -> usize {
         let overdraft = self.overdraft.load(Ordering::Relaxed);
         (self.total + overdraft).saturating_sub(self.permits.available_permits())
     }
 
-    /// Whether this much, and a little more, is free and nobody waits for it.
+    /// Returns `true` if this many bytes and a margin are free, and no other caller waits for them.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.permits.available_permits() >= bytes + MARGIN
     }
 
-    /// Waits for this much to be free, first come first served, and takes it. To be released, or spent by [`charge`](Self::charge)ing less.
+    /// Waits until this many bytes are free, first come first served, and takes them. They must be
+    /// [released](Self::release).
     ///
-    /// Cancel safe: given up, it has taken nothing and has lost its place.
+    /// Cancel safe: a dropped future has taken nothing and has lost its place.
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<(), Closed> {
         debug_assert!(bytes <= self.total, "a reservation that can never be met");
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -65,7 +69,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Takes what has been allocated already.
+    /// Takes bytes that are allocated already. They may exceed the limit.
     pub(crate) fn charge(&self, bytes: usize) {
         if bytes == 0 {
             return;
@@ -79,9 +83,10 @@ impl Budget {
         }
     }
 
-    /// Gives back what was reserved or charged; an overdraft is paid first.
+    /// Returns bytes that were reserved or charged. An overdraft is paid first.
     ///
-    /// It wakes who waits for room, which may put at once: never while a queue is locked.
+    /// This wakes callers that wait for room, and a waker may put at once. So it must not be called while a queue is
+    /// locked.
     pub(crate) fn release(&self, bytes: usize) {
         if bytes == 0 {
             return;
@@ -97,24 +102,24 @@ impl Budget {
         self.permits.add_permits(bytes - paid);
     }
 
-    /// Lets nobody in any more; who waits is told.
+    /// Admits no more records. Waiting callers get an error.
     pub(crate) fn close(&self) {
         self.permits.close();
     }
 }
 
-/// What a batch holds besides its buffers: its own fields, its completion and its place in the queues, rounded up.
+/// The bytes of a batch besides its buffers: its fields, its completion and its place in the queues, rounded up.
 pub(crate) const BATCH_BYTES: usize = 512;
-/// What a record holds besides its wire bytes: the waker of its delivery.
+/// The bytes of a record besides its wire bytes: the waker of its delivery.
 pub(crate) const RECORD_BYTES: usize = size_of::<Option<std::task::Waker>>();
 
-/// In steps of this open aggregates are charged: charging each record by itself would cost more than the record. The first covers a small
-/// record, the first buffers for it and the batch around it.
+/// Open aggregates are charged in steps of this size: to charge each record would cost more than the record. The first
+/// step covers a small record, the first buffers for it, and the batch around it.
 pub(crate) const CHARGE_STEP: usize = 4 << 10;
 
-/// An eighth of the budget: for all threads of a large machine at once doubling the buffers of a default aggregate.
+/// An eighth of the limit. Enough if all threads of a large machine double the buffers of a default aggregate at once.
 const KEPT_BACK: usize = 8;
-/// Another step, for buffers that grow with the record.
+/// One more step, for buffers that grow with the record.
 const MARGIN: usize = CHARGE_STEP;
 
 #[cfg(test)]

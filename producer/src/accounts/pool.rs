@@ -6,8 +6,8 @@ use kinesis_aggregation::Aggregator;
 
 use super::budget::Budget;
 
-/// Aggregators with buffers that have grown, waiting to be used again: a busy producer then allocates per aggregate what leaves with it,
-/// and nothing else.
+/// Keeps aggregators whose buffers have grown. A busy producer then allocates per aggregate only the bytes that are
+/// sent.
 #[derive(Debug)]
 pub(crate) struct AggregatorPool {
     kept: Mutex<Kept>,
@@ -26,7 +26,7 @@ impl AggregatorPool {
         Self { kept: Mutex::default(), max_bytes }
     }
 
-    /// An empty aggregator: a used one if there is one and room for its buffers, which are charged whole.
+    /// Returns an empty aggregator. A pooled one is used if there is room for its buffers, which are charged whole.
     pub(crate) fn take(&self, budget: &Budget, max_aggregate_bytes: usize) -> Box<Aggregator> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.aggregators.last().is_some_and(|spare| budget.has_room(spare.capacity_bytes()))

@@ -1,4 +1,4 @@
-//! What kind of stream it is, as far as putting into it goes.
+//! The kind of the stream, as far as puts depend on it.
 
 use std::borrow::Cow;
 
@@ -12,19 +12,21 @@ use kinesis_service_errors::Address;
 use super::Stream;
 use crate::settings::{Aggregation, Settings};
 
-/// What must be known of a stream to put into it. It can change under a running producer.
+/// What a producer must know about its stream. It can change while the producer runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct StreamInfo {
     pub(crate) max_record_bytes: usize,
-    /// Whether partition keys decide the shard; if not, the service distributes the records itself and ignores keys.
+    /// Whether partition keys decide the shard. If not, the service distributes the records itself and ignores the
+    /// keys.
     pub(crate) routed_by_us: bool,
     pub(crate) takes_aggregates: bool,
-    /// When it was made, in nanoseconds of the epoch: one of the same name made at another time is another stream.
+    /// The creation time in nanoseconds since the Unix epoch. A stream of the same name with another time is another
+    /// stream.
     pub(crate) made: Option<i128>,
 }
 
 impl Default for StreamInfo {
-    /// What the service had for every stream before there was a choice.
+    /// Returns what was true of every stream before there was a choice.
     fn default() -> Self {
         Self { max_record_bytes: 1 << 20, routed_by_us: true, takes_aggregates: true, made: None }
     }
@@ -32,11 +34,11 @@ impl Default for StreamInfo {
 
 pub(crate) type SummaryError = SdkError<DescribeStreamSummaryError, HttpResponse>;
 
-/// What DescribeStreamSummary says.
+/// The answer of DescribeStreamSummary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) info: StreamInfo,
-    /// The stream takes no records yet.
+    /// The stream does not take records yet.
     pub(crate) is_creating: bool,
 }
 
@@ -44,7 +46,7 @@ impl Summary {
     pub(crate) async fn ask(client: &Client, stream: &Stream, address: &Address) -> Result<Self, SummaryError> {
         let call = client.describe_stream_summary().set_stream_name(stream.name()).set_stream_arn(stream.arn());
         let answer = call.customize().interceptor(address.clone()).send().await?;
-        // Without a summary in it the answer says no more than that the stream is there.
+        // An answer without a summary only shows that the stream exists.
         let summary = answer.stream_description_summary.as_ref();
         Ok(summary.map_or_else(|| Self { info: StreamInfo::default(), is_creating: false }, Self::read))
     }
@@ -65,13 +67,13 @@ impl Summary {
 }
 
 impl StreamInfo {
-    /// The largest aggregate without its partition key. `None`: no aggregation.
+    /// Returns the largest aggregate, less its partition key. `None` means no aggregation.
     pub(crate) fn max_aggregate_bytes(&self, settings: &Settings) -> Option<usize> {
         let aggregates = settings.aggregation == Aggregation::On && self.takes_aggregates && self.routed_by_us;
         aggregates.then(|| settings.max_aggregate_bytes.min(self.max_record_bytes) - OUTER_KEY_LEN)
     }
 
-    /// What is out of the ordinary, for people. `None`: nothing.
+    /// Returns a remark for operators about an unusual stream.
     pub(crate) fn remark(&self) -> Option<Cow<'static, str>> {
         if !self.routed_by_us {
             let text =
@@ -83,7 +85,7 @@ impl StreamInfo {
     }
 }
 
-/// The partition key of an aggregate: one letter, which counts.
+/// The partition key of an aggregate has one letter, which counts.
 const OUTER_KEY_LEN: usize = 1;
 
 #[cfg(test)]

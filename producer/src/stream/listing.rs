@@ -1,4 +1,4 @@
-//! The shards of a stream, as ListShards tells them.
+//! The shards of a stream, as ListShards returns them.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,12 +15,12 @@ use kinesis_service_errors::{Address, Kind};
 use super::Stream;
 use crate::error::{CallError, ShardMapError};
 
-/// A whole listing of a stream's shards that makes sense.
+/// A complete listing of a stream's shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listing {
-    /// Open and closed.
+    /// Open and closed shards.
     pub(crate) all: Vec<(Arc<str>, HashKeyRange)>,
-    /// In order of their ranges, which cover the hash-key space once and whole.
+    /// Open shards in order of their ranges, which cover the hash-key space exactly once.
     pub(crate) open: Vec<(Arc<str>, HashKeyRange)>,
 }
 
@@ -50,7 +50,7 @@ impl Listing {
     }
 }
 
-/// The pages of a listing under way. Those that came stay when one fails, and the next try goes on behind them.
+/// A listing in progress. If a page fails, the pages before it are kept, and the next try continues after them.
 #[derive(Debug)]
 pub(crate) struct Pages {
     filter: Option<ShardFilter>,
@@ -60,13 +60,14 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// The open shards: nothing was sent yet, so no answer can name another.
+    /// Lists the open shards. Nothing was sent yet, so no answer can name another shard.
     pub(crate) fn open() -> Self {
         Self::new(ShardFilter::builder().r#type(ShardFilterType::AtLatest).build().ok())
     }
 
-    /// The open shards, and those that were open at this time or later: an answer may still name them, and their ranges are needed when
-    /// shards were split twice within a request. `None`: all that the service knows.
+    /// Lists the open shards, and those that were open at this time or later. An answer may still name those, and their
+    /// ranges are needed when shards were split twice during a request. With `None`, lists all shards that the service
+    /// knows.
     pub(crate) fn since(time: Option<SystemTime>) -> Self {
         let from = |time| {
             let filter = ShardFilter::builder().r#type(ShardFilterType::FromTimestamp);
@@ -79,7 +80,7 @@ impl Pages {
         Self { filter, shards: Vec::new(), token: None, pages: 0 }
     }
 
-    /// The rest of the pages, and what they say together. To be called again after an error.
+    /// Fetches the remaining pages. Returns the listing. After an error it can be called again.
     pub(crate) async fn fetch(
         &mut self,
         client: &Client,
@@ -92,7 +93,8 @@ impl Pages {
                 Err(error) => {
                     match Kind::of_error(&error) {
                         Some(Kind::Expired) => self.begin_anew(),
-                        // A filter that the service does not take, as of a clock that goes wrong: then all shards.
+                        // The service rejects the filter, for example because of a wrong clock. Then all shards are
+                        // listed.
                         Some(Kind::Argument) => {
                             self.filter = None;
                             self.begin_anew();
@@ -118,7 +120,7 @@ impl Pages {
         }
     }
 
-    /// The following pages carry the token and nothing else: that is how the service wants it.
+    /// Fetches one page. The service requires that the pages after the first carry only the token.
     async fn next(
         &self,
         client: &Client,
@@ -145,5 +147,5 @@ impl Pages {
     }
 }
 
-/// Of a thousand shards each, by default: more than an account gets.
+/// A page has a thousand shards by default, so this is more than an account can have.
 const MOST_PAGES: usize = 1000;

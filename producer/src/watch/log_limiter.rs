@@ -1,10 +1,11 @@
-//! What is said once, and then limiter.
+//! Limits how often an event is logged.
 
 use std::time::Duration;
 
 use crate::clock::Tick;
 
-/// Something that happens again and again: said when it happens first, and then at most once a [`PAUSE`] with how often it did.
+/// Limits the log lines about a repeated event: the first is logged at once, and then at most one per [`PAUSE`], with a
+/// count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct LogLimiter {
     last: Option<Tick>,
@@ -12,13 +13,13 @@ pub(crate) struct LogLimiter {
 }
 
 impl LogLimiter {
-    /// It happened. How often it did is returned when it is to be said now.
+    /// Counts the event. Returns the count to log, if a line is due now.
     pub(crate) fn happened(&mut self, times: u64, now: Tick) -> Option<u64> {
         self.waiting += times;
         self.due(now)
     }
 
-    /// How often it happened, if that waits to be said and its time has come.
+    /// Returns the count to log, if events wait and a line is due.
     pub(crate) fn due(&mut self, now: Tick) -> Option<u64> {
         if self.due_at()? > now {
             return None;
@@ -27,18 +28,18 @@ impl LogLimiter {
         Some(std::mem::take(&mut self.waiting))
     }
 
-    /// When to ask next whether it is due. `None`: nothing waits.
+    /// Returns when to call [`due`](Self::due) next. `None` if no event waits.
     pub(crate) fn due_at(&self) -> Option<Tick> {
         (self.waiting > 0).then(|| self.last.map_or(Tick::ZERO, |last| last + PAUSE))
     }
 
-    /// What waits, at the end.
+    /// Returns the count of events that wait, at the end of the producer.
     pub(crate) fn rest(&mut self) -> Option<u64> {
         Some(std::mem::take(&mut self.waiting)).filter(|times| *times > 0)
     }
 }
 
-/// Often enough to be seen, and limiter enough for a log.
+/// Often enough to be noticed, and rare enough for a log.
 const PAUSE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
-//! Records that were lost unnoticed.
+//! Records that were lost after their deliveries were dropped.
 
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use crate::outcome::DeliveryErrorKind;
 
-/// Records that failed and whose deliveries were dropped: nobody but a log tells of them.
+/// Counts failed records whose deliveries were dropped. Only the log and the counts report them.
 #[derive(Debug, Default)]
 pub(crate) struct Losses {
     state: Mutex<Lost>,
 }
 
-/// All there were, and what is known of the latest.
+/// All such records, and the reason of the latest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lost {
     pub(crate) records: u64,

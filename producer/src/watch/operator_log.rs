@@ -16,7 +16,7 @@ pub(crate) struct OperatorLog {
     refusals: Vec<(String, LogLimiter)>,
     losses: Arc<Losses>,
     loss_limiter: LogLimiter,
-    /// Losses that the limiter has been told of.
+    /// Losses that the limiter has counted.
     seen: u64,
 }
 
@@ -30,7 +30,7 @@ impl OperatorLog {
         let place = match self.refusals.iter().position(|(known, _)| known == code) {
             Some(place) => place,
             None => {
-                // The service has few codes. A service that invents new ones does not fill the memory.
+                // The service has few codes. The bound holds if it sends new ones all the time.
                 if self.refusals.len() == MAX_CODES {
                     self.refusals.remove(0);
                 }

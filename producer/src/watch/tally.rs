@@ -4,7 +4,7 @@ use std::ops::{Add, Sub};
 
 use crate::outcome::Outcome;
 
-/// How records ended.
+/// Numbers of records, by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Tally {
     pub(crate) written: u64,
