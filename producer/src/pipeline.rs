@@ -9,8 +9,8 @@
 //!       └────── again ──────────────┘ the only way back: Router::take_back
 //! ```
 //!
-//! The front half, [`Pipeline::submit`], runs in the task of the caller that puts. The back half is one [dispatcher](dispatch) per producer and
-//! one task per request in flight. Between them lie the queues, one per shard.
+//! The front half, [`Pipeline::submit`], runs in the caller's task. The back half is one [dispatcher](dispatch) per
+//! producer and one task per request in flight. Between the halves are the queues, one per shard.
 
 pub(crate) mod admit;
 mod aggregate;
@@ -47,7 +47,7 @@ use crate::stream::info::StreamInfo;
 use crate::stream::listing::Listing;
 use crate::watch::tally::Tally;
 
-/// What the producer's handles, its dispatcher and its requests share.
+/// The state that the producer's handles, its dispatcher and its requests share.
 pub(crate) struct Pipeline {
     pub(crate) settings: Settings,
     /// The stream's maximum record size, as far as is known.
@@ -58,16 +58,16 @@ pub(crate) struct Pipeline {
     wake_list: WakeList,
     client: Client,
     stream: Stream,
-    /// What the stream was at the start; what it is now the dispatcher knows.
+    /// The kind of the stream at the start. The dispatcher knows what it is now.
     first_info: StreamInfo,
     seed: u64,
 }
 
-/// How a pipeline is to be made.
+/// The parts of a new pipeline.
 pub(crate) struct PipelineConfig {
     pub(crate) settings: Settings,
     pub(crate) info: StreamInfo,
-    /// `None`: the service routes the records.
+    /// `None` if the service distributes the records.
     pub(crate) listing: Option<Listing>,
     pub(crate) client: Client,
     pub(crate) stream: Stream,
@@ -92,7 +92,7 @@ impl Pipeline {
         })
     }
 
-    /// Puts a record that has been checked into its shard's open aggregate. There is room for it: the caller has seen to that.
+    /// Puts a valid record into its shard's open aggregate. The caller has checked that there is room.
     pub(crate) fn submit(&self, record: &Record<'_>) -> Result<Delivery, Closed> {
         let mut keyed = None;
         loop {
@@ -101,7 +101,7 @@ impl Pipeline {
             let mut state = queue.state();
             match state.access() {
                 Access::Open => {}
-                // The newer map is there before the queues that it lacks are retired.
+                // A newer map was put in place before this queue was retired, see [`Router::replace`].
                 Access::Retired => continue,
                 Access::Closed => return Err(Closed),
             }
@@ -117,7 +117,7 @@ impl Pipeline {
         }
     }
 
-    /// A record was too large for what is known of the stream, which may have changed: the dispatcher looks whether to ask.
+    /// Wakes the dispatcher after a record was too large for the stream as it is known. The stream may have changed.
     pub(crate) fn doubt(&self) {
         self.wake_list.wake();
     }
@@ -132,19 +132,20 @@ impl Pipeline {
         }
     }
 
-    /// Waits until everything admitted before is settled. Returns how it ended, as far as no flush before has told.
+    /// Waits until every record that was admitted before is settled. Returns the results that no earlier flush has
+    /// reported.
     pub(crate) async fn flush(&self) -> Tally {
         let cut = self.accounts.pending.cut();
         self.close_open();
         self.accounts.pending.settled(cut).await
     }
 
-    /// Records admitted so far.
+    /// Returns the number of records admitted so far.
     pub(crate) fn admitted(&self) -> u64 {
         self.router.admitted()
     }
 
-    /// The stream's maximum record size, as far as is known.
+    /// Returns the stream's maximum record size, as far as is known.
     pub(crate) fn max_record_bytes(&self) -> usize {
         self.max_record_bytes.load(Ordering::Relaxed)
     }

@@ -1,20 +1,20 @@
-//! The way in: what a record must be like.
+//! The check of a record before it is admitted.
 
 use crate::accounts::budget::footprint;
 use crate::error::Refusal;
 use crate::record::Record;
 
-/// What the service and the settings allow a single record to be.
+/// The limits of the service and of the settings for a single record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordLimits {
-    /// Data and partition key, in bytes: the stream's maximum record size.
+    /// The stream's maximum record size: data and partition key, in bytes.
     pub(crate) max_record_bytes: usize,
-    /// What one record can hold of the buffers.
+    /// The most that one record can hold of the buffers.
     pub(crate) max_buffered_bytes: usize,
 }
 
 impl RecordLimits {
-    /// Every refusal happens here, before anything is kept or sent.
+    /// Checks a record. Every refusal happens here, before anything is stored or sent.
     pub(crate) fn check(&self, record: &Record<'_>) -> Result<(), Refusal> {
         match record.partition_key {
             None if record.explicit_hash_key.is_some() => return Err(Refusal::HashKeyWithoutKey),

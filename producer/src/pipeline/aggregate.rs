@@ -10,7 +10,7 @@ use crate::delivery::Delivery;
 use crate::record::Record;
 use crate::settings::Linger;
 
-/// A shard's place for one open aggregate.
+/// The place of a shard for one open aggregate.
 #[derive(Default)]
 pub(crate) struct OpenAggregate {
     open: Option<Batch>,
@@ -18,7 +18,7 @@ pub(crate) struct OpenAggregate {
 }
 
 impl OpenAggregate {
-    /// Adds a record. What was closed to make room for it comes back beside its delivery.
+    /// Adds a record. If the open aggregate is full, closes it and opens another.
     pub(crate) fn add(
         &mut self,
         record: &Record<'_>,
@@ -45,10 +45,11 @@ impl OpenAggregate {
         Added { delivery, opened: true, closed }
     }
 
-    /// When the open aggregate is to be closed though it is not full.
+    /// Returns when the open aggregate is to be closed although it is not full.
     ///
-    /// Counted from the last close and never before the first put: a lone record leaves at once, and a steady trickle makes one aggregate
-    /// per linger. Counting from the first put instead would hold every lone record back for the linger.
+    /// The linger counts from the last close, and never ends before the first put. So a lone record is sent at once,
+    /// and a steady trickle makes one aggregate per linger. If it counted from the first put, every lone record would
+    /// wait.
     pub(crate) fn close_at(&self, linger: Linger) -> Option<Tick> {
         let opened = self.open.as_ref()?.opened;
         Some(match (linger, self.last_close) {
@@ -73,12 +74,12 @@ impl OpenAggregate {
     }
 }
 
-/// What adding a record led to.
+/// The result of adding a record.
 pub(crate) struct Added {
     pub(crate) delivery: Delivery,
-    /// The record is the first of a new aggregate, for whose closing someone must set the clock.
+    /// The record opened an aggregate, and the dispatcher must set an alarm for its close.
     pub(crate) opened: bool,
-    /// The aggregate before it was full.
+    /// The previous aggregate, which was full.
     pub(crate) closed: Option<Batch>,
 }
 

@@ -1,4 +1,4 @@
-//! What travels through the pipeline: the user records of one Kinesis record, and how they are to end.
+//! A batch: the user records of one Kinesis record, and the ways in which it ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,48 +16,50 @@ use crate::outcome::{Attempt, DeliveryErrorKind, History, Outcome, code};
 use crate::record::Record;
 use crate::watch::tally::Tally;
 
-/// The records of one Kinesis record, from the first put until all their deliveries are told.
+/// The records of one Kinesis record, from the first put until all their deliveries have resolved.
 ///
-/// It ends in exactly one way: [`written`](Self::written), [`failed`](Self::failed) or [`forwarded`](Self::forwarded). Dropped
-/// otherwise, because a task panicked or the runtime went away, it fails as abandoned: no delivery is ever left hanging.
+/// A batch ends in exactly one way: [`written`](Self::written), [`failed`](Self::failed) or
+/// [`forwarded`](Self::forwarded). If a task panics or the runtime is shut down, the batch is dropped, and fails as
+/// abandoned. So every delivery resolves.
 pub(crate) struct Batch {
-    /// When its first record was admitted; its age counts from here.
+    /// When its first record was admitted. The age of the batch counts from here.
     pub(crate) opened: Tick,
-    /// Whether all its records are keyless, so that it may move to another shard.
+    /// Whether all its records are keyless, so that the batch may move to another shard.
     pub(crate) keyless: bool,
-    /// Whether it must be sent in a request of its own, because one in its last request was refused and this may be it.
+    /// Whether it must be sent in a request of its own. Its last request was refused because of one entry, maybe this
+    /// one.
     pub(crate) alone: bool,
     pub(crate) history: History,
     body: Body,
-    /// Length of the partition key that leaves with a record that stayed alone.
+    /// The length of the partition key with which a single record is sent.
     first_key_len: usize,
     completion: Arc<Completion>,
     accounts: Arc<Accounts>,
     generation: u64,
     charged: usize,
     settled: bool,
-    /// When the attempt under way began, counted from the opening.
+    /// When the current attempt began, counted from the opening.
     sent: Option<Duration>,
 }
 
 enum Body {
-    /// Takes more records.
+    /// Accepts more records.
     Open(Box<Aggregator>),
-    /// Takes no more, and is not yet in its final form.
+    /// Accepts no more records, and is not yet in its final form.
     Closed(Box<Aggregator>),
-    /// The final bytes: each attempt sends the same.
+    /// The final bytes. Every attempt sends the same bytes.
     Built(Contents),
-    /// Moved out, on the way to the end.
+    /// Moved out while the form changes or the batch ends.
     Gone,
 }
 
 impl Batch {
-    /// A batch for many records.
+    /// Opens a batch for many records.
     pub(crate) fn open(accounts: &Arc<Accounts>, aggregator: Box<Aggregator>, opened: Tick, keyless: bool) -> Self {
         Self::new(accounts, Body::Open(aggregator), opened, keyless, accounts.pending.enter())
     }
 
-    /// A batch of this one record, which leaves as it is.
+    /// Makes a batch of one record, which is sent unchanged.
     pub(crate) fn plain(accounts: &Arc<Accounts>, plain: Plain, opened: Tick, keyless: bool) -> Self {
         let body = Body::Built(Contents::Plain(plain));
         let mut batch = Self::new(accounts, body, opened, keyless, accounts.pending.enter());
@@ -65,7 +67,7 @@ impl Batch {
         batch
     }
 
-    /// A batch that takes over records of this one, which must be [`forwarded`](Self::forwarded) to it.
+    /// Makes a batch that receives records of this one. This one must then be [`forwarded`](Self::forwarded).
     pub(crate) fn successor(&self, contents: Contents) -> Self {
         self.accounts.pending.join(self.generation);
         let mut batch = Self::new(&self.accounts, Body::Built(contents), self.opened, self.keyless, self.generation);
@@ -91,7 +93,7 @@ impl Batch {
         }
     }
 
-    /// Adds a record if it fits, and returns its delivery.
+    /// Adds a record if it fits. Returns its delivery.
     pub(crate) fn try_add(&mut self, record: &Record<'_>, route: &Route<'_>) -> Option<Delivery> {
         let Body::Open(aggregator) = &mut self.body else { return None };
         let index = aggregator.len();
@@ -109,7 +111,7 @@ impl Batch {
         Delivery::new(Arc::clone(&self.completion), index)
     }
 
-    /// Bytes of data and partition key that a request carries for it.
+    /// Returns the bytes of data and partition key that a request carries for the batch.
     pub(crate) fn wire_len(&self) -> usize {
         match &self.body {
             Body::Open(aggregator) | Body::Closed(aggregator) => {
@@ -121,8 +123,8 @@ impl Batch {
         }
     }
 
-    /// Brings the records into their final form: hashes the aggregate, which is most of the work there is, so it is done in parallel by
-    /// the sending tasks and not by whoever put the last record.
+    /// Brings the records into their final form. This hashes the aggregate, which is most of the work. So the sending
+    /// tasks do it, in parallel, and not the caller that puts the last record.
     pub(crate) fn build(&mut self) -> &Contents {
         self.body = match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Open(mut aggregator) | Body::Closed(mut aggregator) => {
@@ -139,26 +141,28 @@ impl Batch {
         }
     }
 
-    /// Takes no more records. What its buffers hold is charged to the byte when it is [built](Self::build): here its queue is locked, and to
-    /// give room back may wake somebody who puts into this very queue.
+    /// Accepts no more records.
+    ///
+    /// The unused capacity of the buffers is returned only when the batch is [built](Self::build). Here the batch's
+    /// queue is locked, and to return room can wake a caller that puts into this very queue.
     pub(crate) fn close(&mut self) {
         if let Body::Open(aggregator) = std::mem::replace(&mut self.body, Body::Gone) {
             self.body = Body::Closed(aggregator);
         }
     }
 
-    /// Whether it is larger than what every stream takes although each of its records may not be.
+    /// Returns `true` if the batch is larger than every stream accepts and its single records may not be.
     pub(crate) fn is_divisible(&self) -> bool {
         matches!(&self.body, Body::Built(Contents::Aggregate { record, .. }) if record.len() > 1)
             && self.wire_len() > TAKEN_BY_ALL
     }
 
-    /// Sends the same records in another form.
+    /// Sends the same records in another form from now on.
     pub(crate) fn replace(&mut self, contents: Contents) {
         self.body = Body::Built(contents);
     }
 
-    /// All records are in the stream.
+    /// Ends the batch: all records are in the stream.
     pub(crate) fn written(mut self, shard: Arc<str>, sequence_number: Arc<str>) {
         let attempts = self.history.count() + 1;
         let records = self.build().len() as u64;
@@ -166,24 +170,24 @@ impl Batch {
         self.settle(Tally { written: records, ..Tally::default() });
     }
 
-    /// The records are given up.
+    /// Ends the batch: the records are given up.
     pub(crate) fn failed(mut self, kind: DeliveryErrorKind) -> Arc<Failure> {
         self.fail(kind)
     }
 
-    /// The records are in other batches now: by index, where each one is.
+    /// Ends the batch: its records moved to other batches. `to` has the new place of each record, by index.
     pub(crate) fn forwarded(mut self, to: Vec<(&Self, u32)>) {
         let to = to.into_iter().map(|(batch, index)| (Arc::clone(&batch.completion), index)).collect();
         self.completion.forwarded(to);
         self.settle(Tally::default());
     }
 
-    /// An attempt begins.
+    /// Records the beginning of an attempt.
     pub(crate) fn sent(&mut self, now: Tick) {
         self.sent = Some(now.since(self.opened));
     }
 
-    /// The attempt failed.
+    /// Records the failure of the current attempt.
     pub(crate) fn attempted(&mut self, now: Tick, failed: Failed) {
         let age = now.since(self.opened);
         let after = self.sent.take().unwrap_or(age);
@@ -193,7 +197,7 @@ impl Batch {
 
     fn fail(&mut self, kind: DeliveryErrorKind) -> Arc<Failure> {
         if let Some(after) = self.sent.take() {
-            // The request was dropped under way; by whom and when it is not known here.
+            // The request was dropped in flight. The reason and the time are not known here.
             let (code, message) = (code::ABORTED.into(), "the request was given up".into());
             self.history.add(Attempt { after, took: Duration::ZERO, code, message, outcome: Outcome::Unknown });
         }
@@ -212,14 +216,15 @@ impl Batch {
         failure
     }
 
-    /// Deliveries first, then room and flush: who is woken by these finds the former resolved.
+    /// Returns the room and counts the batch as settled. The deliveries have resolved before, so a task that is woken
+    /// by a flush or by room finds them resolved.
     fn settle(&mut self, tally: Tally) {
         self.settled = true;
         self.accounts.budget.release(self.charged);
         self.accounts.pending.settle(self.generation, tally);
     }
 
-    /// Charges what the batch holds now: exactly once it is built, in steps while it grows.
+    /// Charges the bytes that the batch holds now: in steps while it grows, and exactly once it is built.
     fn recharge(&mut self) {
         let held = match &self.body {
             Body::Open(aggregator) | Body::Closed(aggregator) => held_by(aggregator).next_multiple_of(CHARGE_STEP),
@@ -244,7 +249,7 @@ impl Drop for Batch {
     }
 }
 
-/// The smallest limit that a stream can have for its records.
+/// The smallest maximum record size that a stream can have.
 pub(crate) const TAKEN_BY_ALL: usize = 1 << 20;
-/// An aggregate's partition key has one letter.
+/// The partition key of an aggregate has one letter.
 pub(crate) const OUTER_KEY_LEN: usize = 1;

@@ -1,4 +1,4 @@
-//! What one PutRecords request carries.
+//! The entries of one PutRecords request.
 
 use std::sync::Arc;
 
@@ -8,28 +8,29 @@ use super::batch::Batch;
 use super::shard_queue::ShardQueue;
 use crate::clock::Tick;
 
-/// A request being put together. It may carry batches of several shards.
+/// A request that is being filled. It may carry batches of several shards.
 #[derive(Default)]
 pub(crate) struct Request {
     entries: Vec<Entry>,
     bytes: usize,
 }
 
-/// A batch on its way, and the queue that predicted where to.
+/// A batch in flight, and the queue of the shard on which it is expected.
 pub(crate) struct Entry {
     queue: Arc<ShardQueue>,
     batch: Batch,
 }
 
 impl Entry {
-    /// Begins an attempt and returns what the request carries for it.
+    /// Begins an attempt. Returns the entry of the request.
     pub(crate) fn begin(&mut self, now: Tick) -> PutRecordsRequestEntry {
         let record = self.batch.build().entry();
         self.batch.sent(now);
         record
     }
 
-    /// Tells the queue that the batch has its answer. There is no other way to the batch, so no answer passes the queue by.
+    /// Tells the queue that the batch has its answer, and returns both. The batch cannot be reached in another way, so
+    /// the queue is told of every answer.
     pub(crate) fn answered(self) -> (Arc<ShardQueue>, Batch) {
         self.queue.state().answered();
         (self.queue, self.batch)
@@ -37,7 +38,8 @@ impl Entry {
 }
 
 impl Request {
-    /// Whether the batch may join. The first always may: a record larger than the rest of this limit goes in a request of its own.
+    /// Returns `true` if the batch may join. The first batch always may: a record above the size limit is sent in a
+    /// request of its own.
     pub(crate) fn has_room(&self, batch: &Batch) -> bool {
         let Some(first) = self.entries.first() else { return true };
         !first.batch.alone
@@ -62,9 +64,9 @@ impl Request {
 
 /// The service's limit.
 const MAX_ENTRIES: usize = 500;
-/// Data and partition keys. The service's documented limit is 10 MiB since October 2025 and was 5 MiB before; the KPL and we stay at 5: a
-/// larger request saves nothing any more (the cost of a request is spread over a hundred aggregates), and one that is lost or throttled
-/// costs twice as much.
+/// Data and partition keys. The documented limit has been 10 MiB since October 2025, and was 5 MiB before. This
+/// producer and the KPL stay at 5 MiB. A larger request saves nothing, because a hundred aggregates already share its
+/// cost. A larger request that is lost or throttled costs twice as much.
 const MAX_BYTES: usize = 5 << 20;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The back half of the pipeline: one task a producer, woken only when there is something to do.
+//! The back half of the pipeline: one task per producer, which wakes only when there is something to do.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,33 +29,33 @@ use self::schedule::Schedule;
 mod monitor;
 mod schedule;
 
-/// Stop after delivering what is there, at the latest at this instant.
+/// The request to deliver the admitted records and stop, at the latest at this instant.
 pub(crate) struct Close {
     pub(crate) deadline: Instant,
-    /// Gets what was left over.
+    /// Receives the failures of the records that are left.
     pub(crate) reply: oneshot::Sender<Vec<Arc<Failure>>>,
 }
 
-/// Takes batches out of the queues into requests, and puts those back that must be sent again.
+/// Fills requests from the queues, and returns batches to them that must be sent again.
 pub(crate) struct Dispatcher {
     pipeline: Arc<Pipeline>,
     closes: mpsc::Receiver<Close>,
     schedule: Schedule,
     requests: JoinSet<Completed>,
-    /// When requests were sent last.
+    /// When the latest request was sent.
     launched: Option<Tick>,
-    /// Written on shards that the map does not know.
+    /// Batches written on shards that the map does not know.
     unknown_shards: Vec<UnknownShard>,
     monitor: StreamMonitor,
     log: OperatorLog,
     closing: Option<Closing>,
-    /// From when on nothing is sent.
+    /// The instant from which on nothing is sent.
     end: watch::Sender<Option<Instant>>,
 }
 
 #[derive(Default)]
 struct Closing {
-    /// `None` while nobody but the drop of the last handle has asked: then all that is there is delivered, or expires.
+    /// `None` if only the last handle was dropped. Then every admitted record is delivered or expires.
     deadline: Option<Instant>,
     replies: Vec<oneshot::Sender<Vec<Arc<Failure>>>>,
     no_handles: bool,
@@ -80,9 +80,9 @@ impl Dispatcher {
         }
     }
 
-    /// Runs until everything is settled after a close, or its deadline.
+    /// Runs until everything is settled after a close, or until its deadline.
     pub(crate) async fn run(mut self) {
-        // At the deadline nothing is launched any more.
+        // At the deadline no request is sent any more.
         while !self.is_over() {
             self.refresh_due();
             self.launch();
@@ -93,7 +93,8 @@ impl Dispatcher {
             let no_handles = self.closing.as_ref().is_some_and(|closing| closing.no_handles);
             let alarm = self.next_alarm();
             tokio::select! {
-                // In this order: the deadline holds whatever else there is to do, and an answer frees a request and room for the rest.
+                // In this order: first the deadline, whatever else there is to do. Then answers, which free requests
+                // and room.
                 biased;
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
                 Some(completed) = self.requests.join_next() => self.on_completed(completed),
@@ -107,7 +108,7 @@ impl Dispatcher {
         let left = self.give_up().await;
         self.log.rest(self.pipeline.clock.now());
         for reply in self.closing.take().unwrap_or_default().replies {
-            // The caller of the close may have gone: the deliveries have been told all the same.
+            // The caller of the close may have been dropped. The deliveries have resolved in any case.
             drop(reply.send(left.clone()));
         }
     }
@@ -117,7 +118,7 @@ impl Dispatcher {
         deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Refreshes every queue that asked for it, or whose time has come, and does what else has become due.
+    /// Refreshes the queues of the wake list and those whose alarm has come, and does what else is due.
     fn refresh_due(&mut self) {
         self.refresh(&self.pipeline.wake_list.take());
         let now = self.pipeline.clock.now();
@@ -134,10 +135,13 @@ impl Dispatcher {
         queues.iter().for_each(|queue| self.schedule.refresh(queue, now));
     }
 
-    /// Sends requests while there is something to send and one more may be under way. Tokens are taken only now: what waits for a free
-    /// request has not used up its shard's rate, and does not come in one burst later.
+    /// Sends requests while queues are ready and more requests are allowed in flight.
     ///
-    /// What comes shortly after the last request waits for company: one that carries little costs as much CPU as one that is full.
+    /// Tokens are taken only now. A batch that waits for a free request has not used its shard's rate, so the batches
+    /// that wait do not add up to a burst.
+    ///
+    /// A batch that becomes ready shortly after a request waits for others, because a small request costs as much CPU
+    /// as a full one.
     fn launch(&mut self) {
         let now = self.pipeline.clock.now();
         if self.next_launch().is_some_and(|next| now < next) {
@@ -153,7 +157,7 @@ impl Dispatcher {
         }
     }
 
-    /// When what is ready may be sent; `None`: at once, or nothing is.
+    /// Returns when the ready queues may be sent. `None` means at once, or that no queue is ready.
     fn next_launch(&self) -> Option<Tick> {
         let is_paced = self.schedule.has_ready() && self.closing.is_none();
         let pause = self.pipeline.settings.linger.duration() / COMPANY;
@@ -163,7 +167,7 @@ impl Dispatcher {
     fn on_completed(&mut self, completed: Result<Completed, JoinError>) {
         match completed {
             Ok(completed) => self.take_over(completed),
-            // Its batches were dropped on the way, and so told as abandoned.
+            // Its batches were dropped in the panic, and failed as abandoned.
             Err(error) => log(|| tracing::error!(%error, "a request's task ended early")),
         }
     }
@@ -178,7 +182,7 @@ impl Dispatcher {
             self.monitor.unexpected();
         }
         if map_is_stale || gone || !unknown_shards.is_empty() {
-            // Where the stream is gone this goes on until there is one.
+            // If the stream is missing, this repeats until there is one.
             self.monitor.ask_for_shards(&self.pipeline);
         }
         self.unknown_shards.extend(unknown_shards);
@@ -188,7 +192,7 @@ impl Dispatcher {
         }
     }
 
-    /// Takes over what kind of stream it is now.
+    /// Applies the answer to the question what kind of stream it is.
     fn learn(&mut self, summary: Result<Summary, Recovery>) {
         let Some(before) = self.monitor.learn(summary, self.pipeline.clock.now()) else { return };
         let info = self.monitor.info;
@@ -207,7 +211,8 @@ impl Dispatcher {
             let map = ShardMap::unrouted(self.new_queue(None, HashKeyRange::FULL), Some(&previous));
             self.replace_map(map, previous.queues().to_vec());
         } else if info.routed_by_us && (!before.routed_by_us || info.made != before.made) {
-            // Until the shards are known the service distributes on, as it did; or what is known of another stream of this name serves on.
+            // Until the shards are listed, the service distributes the records as before. If the stream was created
+            // again, the old map stays in use.
             self.monitor.ask_for_shards(&self.pipeline);
         }
         let now = self.pipeline.clock.now();
@@ -219,7 +224,7 @@ impl Dispatcher {
         }
     }
 
-    /// A newer map takes the old one's place.
+    /// Applies a listing of the shards.
     fn remap(&mut self, listing: Listing) {
         let now = self.pipeline.clock.now();
         self.monitor.listed(now);
@@ -240,7 +245,7 @@ impl Dispatcher {
         self.pipeline.router.new_queue(shard, range, rules, access)
     }
 
-    /// What waits for shards that are gone is put where it belongs now, and what could not be judged is judged again.
+    /// Puts a newer map in place, moves what waits for closed shards, and judges again what could not be judged.
     fn replace_map(&mut self, map: ShardMap, retired: Vec<Arc<ShardQueue>>) {
         let (map, now) = (Arc::new(map), self.pipeline.clock.now());
         let changed = self.pipeline.router.replace(&map, &retired, now);
@@ -256,7 +261,7 @@ impl Dispatcher {
         self.take_over(completed);
     }
 
-    /// Lets no more records in and sends what is there. `None`: the last handle was dropped.
+    /// Admits no more records and sends the admitted ones. `None` means that the last handle was dropped.
     fn close(&mut self, close: Option<Close>) {
         let closing = self.closing.get_or_insert_default();
         match close {
@@ -278,12 +283,12 @@ impl Dispatcher {
         }
     }
 
-    /// Ends everything that is left, and says what it was.
+    /// Fails everything that is left, and returns the failures.
     async fn give_up(&mut self) -> Vec<Arc<Failure>> {
         self.end.send_replace(Some(Instant::now()));
         let mut completed = Vec::new();
         while let Some(request) = self.requests.join_next().await {
-            // The batches of a task that panicked were dropped, and so told as abandoned.
+            // If a task panicked, its batches were dropped and failed as abandoned.
             completed.extend(request.ok());
         }
         let unknown_shards = std::mem::take(&mut self.unknown_shards);
@@ -296,7 +301,7 @@ impl Dispatcher {
         let launch = self.next_launch().filter(|_| has_slots);
         let ttl = self.pipeline.settings.record_ttl;
         let unknown = self.unknown_shards.iter().map(|unknown| unknown.opened() + ttl).min();
-        // A producer that is not used asks nothing: it does when it is used again.
+        // An unused producer asks nothing. It asks when it is used again.
         let is_used = !self.pipeline.accounts.pending.is_empty();
         let monitor = self.monitor.due_at(self.closing.is_some()).filter(|_| is_used);
         let alarms = [self.schedule.next_alarm(), launch, unknown, monitor, self.log.due_at()];
@@ -304,7 +309,8 @@ impl Dispatcher {
     }
 }
 
-/// The runtime is going down, or the dispatcher panicked: nobody is left who would send anything. Dropping the batches tells their deliveries.
+/// The runtime is shut down, or the dispatcher panicked, so no batch will be sent any more. The batches are dropped,
+/// which resolves their deliveries.
 impl Drop for Dispatcher {
     fn drop(&mut self) {
         self.pipeline.accounts.budget.close();
@@ -312,12 +318,13 @@ impl Drop for Dispatcher {
     }
 }
 
-/// Of the linger, which is what the user grants for fewer requests, what is ready waits so large a part for company.
+/// A ready batch waits for others for this fraction of the linger, which is the wait that the user accepts for fewer
+/// requests.
 const COMPANY: u32 = 6;
-/// As long as the KPL's collector waits.
+/// The wait in the KPL's collector.
 const LONGEST_COMPANY: Duration = Duration::from_millis(20);
 
-/// Waits for the future if there is one, else for ever.
+/// Waits for the future, or for ever if there is none.
 async fn pending<T>(future: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
     match future {
         Some(future) => future.await,

@@ -1,4 +1,4 @@
-//! One request under way, from the last touch on its batches to the judgement of each.
+//! The task of one request, from its start to the judgement of its entries.
 
 use std::sync::Arc;
 
@@ -13,8 +13,10 @@ use super::send;
 use super::settle::{Completed, Rules};
 use crate::outcome::code;
 
-/// Sends the batches in one request and judges each by its answer. Ends when the `end` has come and says so: what has left and has no answer
-/// then may have been written. At or after the end nothing is sent.
+/// Sends the batches in one request and judges each by its answer.
+///
+/// At `end` the task stops waiting for the answer. Batches that left by then may have been written. At or after `end`
+/// nothing is sent.
 pub(crate) async fn send_request(
     pipeline: Arc<Pipeline>,
     mut entries: Vec<Entry>,
@@ -29,7 +31,7 @@ pub(crate) async fn send_request(
     let records = entries.iter_mut().map(|entry| entry.begin(now)).collect();
     let answers = tokio::select! {
         biased;
-        // First: an answer that is there is worth more than the wish to go.
+        // The answer first: if it has arrived, it is used even at the end.
         answers = send::send(&pipeline.client, &pipeline.stream, records, &departure) => answers,
         _ = end.wait_for(is_over) => vec![Answer::Failed(aborted(departure.so_far())); entries.len()],
     };

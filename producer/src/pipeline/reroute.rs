@@ -1,4 +1,4 @@
-//! What happens to batches whose shard is gone, or has no room for records that may go elsewhere.
+//! Moves batches to other shards: their shard is closed, or keyless records find room elsewhere.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,15 +10,16 @@ use super::shard_map::ShardMap;
 use super::shard_queue::ShardQueue;
 use crate::contents::{Contents, Plain, Route};
 
-/// Where the batch belongs by this map: whole where all its records belong to one shard, else as several batches of the same age and
-/// history, to which the deliveries are forwarded. Where the service distributes the records, each for itself.
+/// Returns the batch with the queue that it belongs to by this map. If its records belong to several shards, returns
+/// several batches of the same age and history, and forwards the deliveries. If the service distributes the records,
+/// each record is in a batch of its own.
 pub(crate) fn reroute(mut batch: Batch, map: &ShardMap) -> Vec<(Arc<ShardQueue>, Batch)> {
     let contents = batch.build().clone();
     if !map.is_routed() {
         return scatter(batch, contents, &map.queues()[0]);
     }
     let Some(range) = contents.range() else {
-        // Keyless, and made for a service that wanted no key: from now on it needs one.
+        // A keyless batch that was made for a service without keys. From now on it needs one.
         let queue = &map.queues()[0];
         return vec![(Arc::clone(queue), move_to_shard(batch, queue))];
     };
@@ -34,15 +35,15 @@ pub(crate) fn reroute(mut batch: Batch, map: &ShardMap) -> Vec<(Arc<ShardQueue>,
     parts.forward(batch)
 }
 
-/// As the record was put.
+/// The route of a record as it was put.
 fn route(user: &UserRecord) -> Route<'_> {
     let hash_key = user.hash_key().expect("what was put has a hash key");
     let partition_key = user.partition_key().expect("what was put has a partition key");
     Route { hash_key, partition_key, explicit_hash_key: user.explicit_hash_key().map(|_| hash_key) }
 }
 
-/// The records of a batch that is too large for the stream as it is now, in batches that every stream takes; a record that is itself larger is
-/// alone in one.
+/// Divides a batch that is larger than the stream now accepts into batches that every stream accepts. A record that is
+/// itself larger is alone in a batch.
 pub(crate) fn divide(mut batch: Batch) -> Vec<Batch> {
     let Contents::Aggregate { record, keyless } = batch.build().clone() else { return vec![batch] };
     let mut part = Aggregator::new(TAKEN_BY_ALL - OUTER_KEY_LEN);
@@ -61,7 +62,7 @@ pub(crate) fn divide(mut batch: Batch) -> Vec<Batch> {
     parts
 }
 
-/// Each record by itself, for a service that distributes them and whose readers look for no aggregates by hash key.
+/// Puts each record into a batch of its own, for a service that distributes the records.
 fn scatter(mut batch: Batch, contents: Contents, queue: &Arc<ShardQueue>) -> Vec<(Arc<ShardQueue>, Batch)> {
     let (record, keyless) = match contents {
         Contents::Aggregate { record, keyless } => (record, keyless),
@@ -86,12 +87,12 @@ fn scatter(mut batch: Batch, contents: Contents, queue: &Arc<ShardQueue>) -> Vec
     parts.into_iter().map(|part| (Arc::clone(queue), part)).collect()
 }
 
-/// The keyless batch, made anew for another shard: each of its records names a hash key of the shard it is for.
+/// Makes a keyless batch anew for another shard: each of its records names a hash key of that shard.
 pub(crate) fn move_to_shard(mut batch: Batch, queue: &Arc<ShardQueue>) -> Batch {
     let hash_key = queue.range().start;
     let mut contents = batch.build().clone();
     match &mut contents {
-        // Alone and as it is: only where it is sent to changes.
+        // A plain record stays unchanged, except for its route.
         Contents::Plain(plain) => {
             plain.keyless_to = Some(hash_key);
             batch.replace(contents);
@@ -108,19 +109,19 @@ pub(crate) fn move_to_shard(mut batch: Batch, queue: &Arc<ShardQueue>) -> Batch 
     }
 }
 
-/// The records of one batch by the shard they are for now.
+/// The records of one batch, by the shards that they belong to now.
 #[derive(Default)]
 struct Parts {
-    /// By the queue's serial number, so that the order does not depend on chance.
+    /// By the queue's serial number, so that the order is deterministic.
     parts: BTreeMap<u64, (Arc<ShardQueue>, Aggregator)>,
-    /// By index in the batch: which part, and which record of it.
+    /// By index in the batch: the part, and the index in that part.
     places: Vec<(u64, u32)>,
 }
 
 impl Parts {
     fn add(&mut self, queue: &Arc<ShardQueue>, route: &Route<'_>, data: &[u8]) {
         let serial = queue.serial();
-        // No limit: a part is no larger than the aggregate it comes from.
+        // Without a limit: a part is no larger than the aggregate that it comes from.
         let (_, part) = self.parts.entry(serial).or_insert_with(|| (Arc::clone(queue), Aggregator::new(usize::MAX)));
         self.places.push((serial, part.len() as u32));
         let added = part.try_add_hashed(route.hash_key, route.partition_key, route.explicit_hash_key, data);

@@ -1,4 +1,4 @@
-//! Which shard's queue a record goes to: by its key, and for a keyless record by where there is room.
+//! Finds the queue for a record: by its key, or for a keyless record by where there is room.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use crate::stream::listing::Listing;
 
 /// The shard map in use, and the queues that it leads to.
 pub(crate) struct Router {
-    /// Read for each record without a lock, and swapped whole.
+    /// Read for each record without a lock, and replaced whole.
     map: ArcSwap<ShardMap>,
     /// The position in the map where keyless records go now.
     keyless: AtomicUsize,
@@ -30,7 +30,7 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// Makes the first map, without a listing for a service that distributes the records itself.
+    /// Makes the first map. Without a listing, the service distributes the records itself.
     pub(crate) fn new(listing: Option<Listing>, rules: QueueRules, now: Tick, seed: u64) -> Self {
         let queues_made = AtomicU64::new(0);
         let queue = |shard, range| {
@@ -49,12 +49,13 @@ impl Router {
         self.map.load()
     }
 
-    /// The map, to be kept for longer than a few instructions.
+    /// Returns the map, to be kept for longer than a few instructions.
     pub(crate) fn map_to_keep(&self) -> Arc<ShardMap> {
         self.map.load_full()
     }
 
-    /// Returns the queue for a record by this map. A record's key is hashed once: `keyed` keeps the result for the next map.
+    /// Returns the queue for a record by this map. A key is hashed only once: `keyed` keeps the route in case of a
+    /// newer map.
     pub(crate) fn route<'m, 'a>(
         &self,
         map: &'m ShardMap,
@@ -78,19 +79,19 @@ impl Router {
         }
     }
 
-    /// Sends keyless records to another shard from now on, one with room if one of the next few has room.
+    /// Moves keyless records to another shard from now on, to one with room if one of the next few has room.
     pub(crate) fn move_keyless(&self, map: &ShardMap, now: Tick) {
         let from = self.keyless.load(Ordering::Relaxed);
         self.keyless.store(roomy(map, from, now), Ordering::Relaxed);
     }
 
-    /// Records admitted so far.
+    /// Returns the number of records admitted so far.
     pub(crate) fn admitted(&self) -> u64 {
         let here: u64 = self.map.load().queues().iter().map(|queue| queue.state().admitted()).sum();
         here + self.admitted_before.load(Ordering::Relaxed)
     }
 
-    /// Makes a queue for a shard, or without a shard for a service that distributes the records itself.
+    /// Makes a queue for a shard. Without a shard, the service distributes the records itself.
     pub(crate) fn new_queue(
         &self,
         shard: Option<Arc<str>>,
@@ -102,9 +103,16 @@ impl Router {
         ShardQueue::new(serial, shard, range, rules, access, self.seed)
     }
 
-    /// Puts the next map in place, and what waits in the retired queues where it belongs now. Returns the queues that changed.
+    /// Puts the next map in place, and moves the batches of the retired queues to where they belong now. Returns the
+    /// queues that changed.
     ///
-    /// The map is replaced before the queues are retired. A put that finds its queue retired therefore finds the newer map, too.
+    /// The map is replaced before the queues are retired. A walk-through of the race:
+    ///
+    /// 1. A put reads the old map and finds a queue.
+    /// 2. The map is replaced, and the queue is retired.
+    /// 3. The put takes the queue's lock, finds it retired, and reads the map again. It finds the new one.
+    ///
+    /// In the other order, step 3 could find the old map for a while, and the put would spin.
     pub(crate) fn replace(&self, map: &Arc<ShardMap>, retired: &[Arc<ShardQueue>], now: Tick) -> Vec<Arc<ShardQueue>> {
         self.map.store(Arc::clone(map));
         // A service that distributes the records has no rate per shard to inherit.
@@ -139,7 +147,8 @@ impl Router {
         let map = self.map.load_full();
         if !map.has(&queue) {
             let put = |(queue, batch): (Arc<ShardQueue>, Batch)| {
-                // The batch was sent by an older map. The new shard has not failed, so there is no reason to wait.
+                // The batch was sent by an older map. The new shard has not failed, so there is no reason for a
+                // backoff.
                 match cause {
                     Cause::Misrouted => queue.state().enqueue(batch),
                     _ => queue.state().retry(now, batch),
@@ -156,7 +165,8 @@ impl Router {
             let from = map.queues().iter().position(|other| Arc::ptr_eq(other, &queue)).unwrap_or_default();
             let roomier = &map.queues()[roomy(&map, from, now)];
             if !Arc::ptr_eq(roomier, &queue) {
-                // Before the lock: the move gives room back, and a waker that gets it may put into this queue.
+                // Before the lock: the move returns room to the budget, and a waker that gets it may put into this
+                // queue.
                 let batch = move_to_shard(batch, roomier);
                 roomier.state().retry(now, batch);
                 return vec![Arc::clone(roomier)];
@@ -166,7 +176,7 @@ impl Router {
         vec![queue]
     }
 
-    /// Takes out everything that waits, and admits no more records.
+    /// Removes all batches and admits no more records.
     pub(crate) fn drain(&self) -> Vec<Batch> {
         let map = self.map.load_full();
         let left = map.queues().iter().flat_map(|queue| queue.state().retire(Access::Closed));
@@ -174,14 +184,14 @@ impl Router {
     }
 }
 
-/// The next position in the map with room, else the next one.
+/// Returns the next position in the map with room, or else the next position.
 fn roomy(map: &ShardMap, from: usize, now: Tick) -> usize {
     let queues = map.queues();
     let mut places = (1..=queues.len().min(MOST_ASKED)).map(|step| (from + step) % queues.len());
     places.find(|place| queues[*place].state().has_room(now)).unwrap_or((from + 1) % queues.len())
 }
 
-/// Looking for room is not worth more than a few locks.
+/// More locks than this are not worth the search.
 const MOST_ASKED: usize = 8;
 
 #[cfg(test)]

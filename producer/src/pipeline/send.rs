@@ -1,4 +1,4 @@
-//! One PutRecords call: what goes out, and what its answer says of each entry.
+//! One PutRecords call, and the answer for each of its entries.
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::http::HttpResponse;
@@ -13,7 +13,7 @@ use crate::foreign::caught;
 use crate::outcome::{Outcome, code};
 use crate::stream::Stream;
 
-/// Sends the entries and says of each what became of it, in their order. Whether the request has left is seen by `departure`.
+/// Sends the entries. Returns the answer for each, in their order. `departure` observes whether the request left.
 pub(crate) async fn send(
     client: &Client,
     stream: &Stream,
@@ -42,7 +42,7 @@ pub(crate) async fn send(
     vec![Answer::Failed(failed); count]
 }
 
-/// Of an attempt that nobody has answered.
+/// Returns the outcome of an attempt without an answer.
 pub(crate) const fn unanswered(transmission: Transmission) -> Outcome {
     match transmission {
         Transmission::NotBegun => Outcome::NotWritten,
@@ -50,7 +50,7 @@ pub(crate) const fn unanswered(transmission: Transmission) -> Outcome {
     }
 }
 
-/// An answer of another length than the request says nothing: which of its entries is whose is anybody's guess.
+/// Reads the answers of the entries. If their number differs from the request's, no answer can be assigned to an entry.
 fn answers(output: PutRecordsOutput, count: usize) -> Vec<Answer> {
     if output.records.len() != count {
         let text = format!("the answer has {} entries, the request had {count}", output.records.len());
@@ -70,7 +70,7 @@ fn entry_answer(entry: PutRecordsResultEntry) -> Answer {
                 class: Class::of(kind),
                 code: Foreign(&error_code).to_string().into(),
                 message: Foreign(&message).to_string().into(),
-                // Refused, and yet it has a number: which of the two is true is anybody's guess.
+                // The answer contains an error and a sequence number. It cannot be known which is true.
                 outcome: if number.is_some() { Outcome::Unknown } else { outcome_of(kind, None) },
             })
         }
@@ -78,8 +78,8 @@ fn entry_answer(entry: PutRecordsResultEntry) -> Answer {
     }
 }
 
-/// A refusal comes before anything is written. A fault of the service's can have come after it, and of a code that nobody knows nothing is
-/// known.
+/// Returns the outcome of a refusal. Ordinary refusals come before anything is written. A fault of the service can come
+/// afterwards, and an unknown code may mean either.
 fn outcome_of(kind: Kind, status: Option<u16>) -> Outcome {
     match (kind, status) {
         (Kind::ServiceFault, _) | (_, Some(500..)) | (Kind::Unknown, None) => Outcome::Unknown,
@@ -100,13 +100,13 @@ fn request_failed(error: &CallError, transmission: Transmission) -> Failed {
         let outcome = outcome_of(kind, Some(refusal.raw().status().as_u16()));
         return Failed { class: Class::of(kind), code: code_of(error), message, outcome };
     }
-    // Without a region or an endpoint no request can be made, and none ever will.
+    // Without a region or an endpoint the client can never send a request.
     let class = if matches!(error, SdkError::ConstructionFailure(_)) { Class::Invalid } else { Class::Transient };
     Failed { class, code: code_of(error), message: Causes(error).to_string().into(), outcome: unanswered(transmission) }
 }
 
 impl Class {
-    /// What the one table of codes means for an attempt.
+    /// Returns the class of an error code's kind.
     pub(crate) fn of(kind: Kind) -> Self {
         match kind.recovery() {
             _ if kind.is_throttle() => Self::Throttled,

@@ -1,7 +1,8 @@
-//! Where batches end. Every answer goes to the shard's queue first, then the batch is settled or comes back.
+//! Where batches end. Every answer goes to the shard's queue first. Then the batch is settled, or returned to be sent
+//! again.
 //!
-//! What ends without an answer ends here, too: batches whose time to live is over, and what is left at a close. A batch that is dropped
-//! otherwise, in a panic or with the runtime, ends itself ([`Batch`]).
+//! Batches without an answer end here, too: those whose time to live is over, and those left at a close. Only a batch
+//! that is dropped, in a panic or with the runtime, ends itself ([`Batch`]).
 
 use std::sync::Arc;
 
@@ -17,18 +18,18 @@ use crate::clock::Tick;
 use crate::error::Failure;
 use crate::outcome::{DeliveryErrorKind, Outcome, code};
 
-/// What the answers of a request leave to be done. What was written where it belongs, and what was refused, has been settled.
+/// The work that the answers of a request leave to the dispatcher. Written and refused batches are settled already.
 #[derive(Default)]
 pub(crate) struct Completed {
     pub(crate) returned: Vec<Returned>,
     pub(crate) unknown_shards: Vec<UnknownShard>,
-    /// Something was written on another shard than the map says.
+    /// A batch was written on another shard than the map predicts.
     pub(crate) map_is_stale: bool,
-    /// The latest refusal that somebody could mend, and how many batches were refused so.
+    /// The latest refusal that an operator can end, and the number of batches refused so.
     pub(crate) unmended: Option<(Failed, u64)>,
-    /// The service knows no stream of this name: the next one of this name may have other shards.
+    /// The service knows no stream of this name. The next stream of this name may have other shards.
     pub(crate) gone: bool,
-    /// Something was refused for good.
+    /// A batch was refused for good.
     pub(crate) refused: bool,
 }
 
@@ -42,24 +43,24 @@ pub(crate) struct Returned {
 /// Why a batch is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The shard has had enough.
+    /// The shard is at its limit.
     Throttled,
-    /// It was written where it does not belong.
+    /// It was written on a shard that does not hold all its hash keys.
     Misrouted,
-    /// It is more than the stream takes now, and its records need not be.
+    /// It is larger than the stream now accepts, and its records may be smaller.
     TooLarge,
-    /// Anything else that may pass.
+    /// Another failure that may pass.
     Other,
 }
 
-/// A batch that was written on a shard which the map does not know, so that nobody can say whether it belongs there.
+/// A batch that was written on a shard which the map does not know. So it cannot be judged yet.
 pub(crate) struct UnknownShard {
     queue: Arc<ShardQueue>,
     batch: Batch,
     answer: Answer,
 }
 
-/// What answers are judged by.
+/// The facts by which answers are judged.
 pub(crate) struct Rules<'a> {
     pub(crate) map: &'a ShardMap,
     pub(crate) now: Tick,
@@ -67,7 +68,7 @@ pub(crate) struct Rules<'a> {
 }
 
 impl Completed {
-    /// Entries of a request that was not sent.
+    /// Returns the entries of a request that was not sent.
     pub(crate) fn unsent(entries: Vec<Entry>) -> Self {
         let returned = entries.into_iter().map(|entry| {
             let (queue, batch) = entry.answered();
@@ -76,14 +77,14 @@ impl Completed {
         Self { returned: returned.collect(), ..Self::default() }
     }
 
-    /// Handles the answer for one entry. `had_company`: its request had other entries.
+    /// Handles the answer for one entry. `had_company` says that its request had other entries.
     pub(crate) fn answered(&mut self, rules: &Rules<'_>, entry: Entry, answer: Answer, had_company: bool) {
         let (queue, batch) = entry.answered();
         self.map_is_stale |= shows_stale_map(&answer, queue.shard()) && rules.map.has(&queue);
         self.settle(rules, queue, batch, answer, had_company);
     }
 
-    /// Judges by a newer map what an older one could not judge.
+    /// Judges by a newer map the batches that an older one could not judge.
     pub(crate) fn judge_again(&mut self, rules: &Rules<'_>, unknown_shards: Vec<UnknownShard>) {
         for UnknownShard { queue, batch, answer } in unknown_shards {
             self.settle(rules, queue, batch, answer, false);
@@ -145,12 +146,12 @@ impl Completed {
 }
 
 impl UnknownShard {
-    /// When its first record was admitted.
+    /// Returns when its first record was admitted.
     pub(crate) const fn opened(&self) -> Tick {
         self.batch.opened
     }
 
-    /// Gives up asking.
+    /// Records that no listing named the shard.
     fn into_batch(self, now: Tick) -> Batch {
         let Self { mut batch, answer, .. } = self;
         if let Answer::Written { shard, sequence_number } = answer {
@@ -174,12 +175,12 @@ pub(crate) fn expired(batches: Vec<Batch>) {
     }
 }
 
-/// Fails batches whose time to live is over, and whose shard is unknown to the end.
+/// Fails batches whose time to live is over before their shard became known.
 pub(crate) fn expired_unknown(unknown_shards: Vec<UnknownShard>, now: Tick) {
     expired(unknown_shards.into_iter().map(|unknown| unknown.into_batch(now)).collect());
 }
 
-/// Fails what is left at a close, and returns it.
+/// Fails the batches that are left at a close, and returns their failures.
 pub(crate) fn closed(completed: Vec<Completed>, waiting: Vec<Batch>, now: Tick) -> Vec<Arc<Failure>> {
     let of_requests = completed.into_iter().flat_map(|Completed { returned, unknown_shards, .. }| {
         let returned = returned.into_iter().map(|returned| returned.batch);
@@ -188,7 +189,7 @@ pub(crate) fn closed(completed: Vec<Completed>, waiting: Vec<Batch>, now: Tick) 
     of_requests.chain(waiting).map(|batch| batch.failed(DeliveryErrorKind::Closed)).collect()
 }
 
-/// In the stream, but not for a consumer that filters by hash range.
+/// The failed attempt of a misrouted batch: in the stream, but not for a consumer that filters by hash-key range.
 fn misrouted(shard: &str, sequence_number: &str, hash_keys: HashKeyRange) -> Failed {
     let message = format!("written on {shard} as {sequence_number}, which does not hold all of {hash_keys}");
     Failed {

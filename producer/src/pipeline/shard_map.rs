@@ -1,4 +1,4 @@
-//! Which shard holds a hash key, as far as is known.
+//! The shards of the stream by hash key, as far as they are known.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,14 +10,16 @@ use super::shard_queue::ShardQueue;
 use crate::clock::Tick;
 use crate::stream::listing::Listing;
 
-/// The shards of the stream at one time. Never changed: a newer one takes its place whole, and until it does this one serves.
+/// The shards of the stream at one time. A map never changes. A newer map replaces it whole, and until then this one is
+/// used.
 pub(crate) struct ShardMap {
-    /// The upper ends of the open shards, in order; apart from the queues, so that a look-up stays in few cache lines.
+    /// The upper ends of the open shards, in order. Separate from the queues, so that a look-up touches few cache
+    /// lines.
     ends: Box<[HashKey]>,
     queues: Box<[Arc<ShardQueue>]>,
-    /// All shards whose ranges are known, by id, to judge late answers by.
+    /// All shards with known ranges, by ID, to judge late answers.
     known: HashMap<Arc<str>, Known>,
-    /// Whether we route the records; if not, the service does, and there is one queue for all.
+    /// Whether the producer routes the records. If not, the service distributes them, and there is one queue for all.
     routed: bool,
 }
 
@@ -28,22 +30,24 @@ struct Known {
 }
 
 impl ShardMap {
-    /// A map for a service that distributes the records itself. What was sent while we did may still be answered: its shards stay known.
+    /// Makes a map for a service that distributes the records itself. It keeps the known shards, because requests that
+    /// were routed before may still be answered.
     pub(crate) fn unrouted(queue: Arc<ShardQueue>, previous: Option<&Self>) -> Self {
         let known = previous.map(|map| map.known.clone()).unwrap_or_default();
         Self { ends: [HashKey::MAX].into(), queues: [queue].into(), known, routed: false }
     }
 
-    /// The same map, which knows these shards too.
+    /// Returns the same map with more known shards.
     pub(crate) fn knowing(&self, listing: Listing, now: Tick) -> Self {
         let mut known = self.known.clone();
         known.extend(listing.all.into_iter().map(|(id, range)| (id, Known { range, last_listed: now })));
         Self { ends: self.ends.clone(), queues: self.queues.clone(), known, routed: self.routed }
     }
 
-    /// The map after `previous`. Shards that stay keep their queues; the queues of those that do not come back beside the map.
+    /// Makes the map after `previous`. Shards that stay keep their queues. Also returns the queues of shards that are
+    /// no longer open.
     ///
-    /// Shards that are listed no more are remembered for `remember`: an answer may still name them.
+    /// Shards that are no longer listed are remembered for the time `remember`, because an answer may still name them.
     pub(crate) fn next(
         previous: Option<&Self>,
         listing: Listing,
@@ -61,7 +65,8 @@ impl ShardMap {
             .open
             .into_iter()
             .map(|(id, range)| match by_id.get(&*id) {
-                // An id with another range is another shard: the stream was deleted and made again.
+                // A shard with the same ID and another range is another shard: the stream was deleted and created
+                // again.
                 Some(queue) if queue.range() == range => Arc::clone(queue),
                 _ => new_queue(id, range),
             })
@@ -72,7 +77,7 @@ impl ShardMap {
         (map, retired)
     }
 
-    /// The queue of the shard that holds the hash key.
+    /// Returns the queue of the shard that holds the hash key.
     pub(crate) fn queue(&self, hash_key: HashKey) -> &Arc<ShardQueue> {
         &self.queues[self.ends.partition_point(|end| *end < hash_key)]
     }
@@ -81,17 +86,17 @@ impl ShardMap {
         &self.queues
     }
 
-    /// Whether we route the records; if not, the service does.
+    /// Returns `true` if the producer routes the records, and `false` if the service distributes them.
     pub(crate) const fn is_routed(&self) -> bool {
         self.routed
     }
 
-    /// Whether the queue's shard is open as far as this map knows.
+    /// Returns `true` if the queue's shard is open by this map.
     pub(crate) fn has(&self, queue: &Arc<ShardQueue>) -> bool {
         Arc::ptr_eq(self.queue(queue.range().start), queue)
     }
 
-    /// The range of an open or a closed shard.
+    /// Returns the range of an open or a closed shard.
     pub(crate) fn range_of(&self, shard: &str) -> Option<HashKeyRange> {
         self.known.get(shard).map(|known| known.range)
     }

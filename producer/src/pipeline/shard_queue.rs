@@ -1,4 +1,4 @@
-//! What is kept for one shard: its open aggregates, what waits to be sent, and its limiter.
+//! The queue of one shard: its open aggregates, the batches to be sent, and its limiter.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,24 +19,24 @@ use crate::record::Record;
 use crate::settings::{Linger, RateLimit, Settings};
 use crate::stream::info::StreamInfo;
 
-/// The way to one shard.
+/// The queue of one shard.
 pub(crate) struct ShardQueue {
-    /// Tells queues apart, and orders those that have something to do at the same time.
+    /// Distinguishes queues, and orders queues with the same alarm.
     serial: u64,
-    /// `None` where the service distributes the records itself.
+    /// `None` if the service distributes the records itself.
     shard: Option<Arc<str>>,
     range: HashKeyRange,
-    /// Held for moments: one record's bytes are copied, or a batch is moved. A std mutex, since nothing awaits under it.
+    /// Held while one record's bytes are copied or a batch is moved. A std mutex, because no task awaits under it.
     state: Mutex<QueueState>,
 }
 
-/// Decided when a queue is made.
+/// The rules of a queue, set when it is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueRules {
     pub(crate) linger: Linger,
     pub(crate) record_ttl: Duration,
     pub(crate) rate_limit: RateLimit,
-    /// `None`: no aggregation.
+    /// `None` means no aggregation.
     pub(crate) max_aggregate_bytes: Option<usize>,
 }
 
@@ -45,7 +45,8 @@ impl QueueRules {
         Self {
             linger: settings.linger,
             record_ttl: settings.record_ttl,
-            // Where the service distributes the records, nobody knows which shard's limit one counts against.
+            // If the service distributes the records, the producer cannot know which shard's limit a record counts
+            // against.
             rate_limit: if info.routed_by_us { settings.rate_limit } else { RateLimit::UNLIMITED },
             max_aggregate_bytes: info.max_aggregate_bytes(settings),
         }
@@ -56,32 +57,33 @@ pub(crate) struct QueueState {
     rules: QueueRules,
     access: Access,
     keyed: OpenAggregate,
-    /// Apart from the others, so that they can move to another shard together.
+    /// Separate from the others, so that keyless records can move to another shard together.
     keyless: OpenAggregate,
-    /// Closed and not sent yet, oldest first.
+    /// Closed batches to be sent, oldest first.
     batches: VecDeque<Batch>,
-    /// To be sent again, by when; the number keeps apart those of the same time.
+    /// Batches to be sent again, by the end of their backoff. The number distinguishes equal times.
     retries: BTreeMap<(Tick, u64), Batch>,
     retry_serial: u64,
     limiter: Limiter,
     /// Batches that were popped and have no answer yet.
     in_flight: usize,
     rng: fastrand::Rng,
-    /// Records put here. Counted under the queue's lock, which a counter of all queues would make dear.
+    /// Records put into this queue. The queue's lock protects the count, because an atomic shared by all queues would
+    /// be slow.
     admitted: u64,
-    /// The dispatcher has been told to look here and has not yet.
+    /// The queue is in the wake list, and the dispatcher has not refreshed it yet.
     pub(crate) in_wake_list: bool,
-    /// The dispatcher's: it waits for a free request to send what is ready here.
+    /// The dispatcher's: the queue is in its list of ready queues.
     pub(crate) in_ready: bool,
-    /// The dispatcher's: the time at which it looks here next.
+    /// The dispatcher's: when it refreshes the queue next.
     pub(crate) alarm: Option<Tick>,
 }
 
-/// Who may put.
+/// Whether records can be put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Open,
-    /// The shard is gone: a newer map knows where to go.
+    /// The shard is closed. A newer map has the queues of its children.
     Retired,
     /// The producer is closed.
     Closed,
@@ -133,17 +135,17 @@ impl ShardQueue {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, QueueState> {
-        // A panic half-way leaves at worst a batch that is dropped, and so told as abandoned.
+        // A panic under this lock can at worst drop a batch, which then fails as abandoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What became of a record put into a queue.
+/// The result of a put into a queue.
 pub(crate) struct Put {
     pub(crate) delivery: Delivery,
-    /// The dispatcher must look here: a batch waits to be sent, or to be closed at some time.
+    /// The dispatcher must refresh the queue: a batch is to be sent, or to be closed later.
     pub(crate) wake: bool,
-    /// An aggregate was full.
+    /// An aggregate was full and is closed.
     pub(crate) closed: bool,
 }
 
@@ -186,7 +188,7 @@ impl QueueState {
         Put { delivery, wake: news && !std::mem::replace(&mut self.in_wake_list, true), closed: is_closed }
     }
 
-    /// Puts a closed batch in line. The line is in order of age, so the head is the first to expire.
+    /// Adds a closed batch. The batches are in order of age, so the first one expires first.
     pub(crate) fn enqueue(&mut self, batch: Batch) {
         let place = match self.batches.back() {
             Some(last) if last.opened > batch.opened => {
@@ -197,7 +199,7 @@ impl QueueState {
         self.batches.insert(place, batch);
     }
 
-    /// Keeps a batch whose attempt failed until its back-off is over, but not beyond its time to live.
+    /// Keeps a batch whose attempt failed until its backoff is over, but not beyond its time to live.
     pub(crate) fn retry(&mut self, now: Tick, batch: Batch) {
         let wait = backoff::full_jitter(backoff::ENTRIES, batch.history.count(), &mut self.rng);
         self.retry_at((now + wait).min(self.expires_at(&batch)), batch);
@@ -208,7 +210,7 @@ impl QueueState {
         self.retries.insert((at, self.retry_serial), batch);
     }
 
-    /// Closes the open aggregates now. Tells whether the dispatcher must look.
+    /// Closes the open aggregates now. Returns `true` if the dispatcher must refresh the queue.
     pub(crate) fn close_now(&mut self, now: Tick) -> bool {
         let open = [self.keyed.close(now), self.keyless.close(now)];
         let any = open.iter().any(Option::is_some);
@@ -216,8 +218,8 @@ impl QueueState {
         any && !std::mem::replace(&mut self.in_wake_list, true)
     }
 
-    /// Brings the queue up to now: closes open aggregates whose time has come, puts retries in line whose back-off is over, and takes out
-    /// what is too old.
+    /// Brings the queue up to now: closes the aggregates that are due and adds the retries whose backoff is over.
+    /// Returns the batches whose time to live is over.
     pub(crate) fn advance(&mut self, now: Tick) -> Vec<Batch> {
         let linger = self.rules.linger;
         let due = [self.keyed.close_if_due(now, linger), self.keyless.close_if_due(now, linger)];
@@ -235,12 +237,12 @@ impl QueueState {
         expired
     }
 
-    /// Whether a batch can be sent now.
+    /// Returns `true` if a batch can be sent now.
     pub(crate) fn is_ready(&self, now: Tick) -> bool {
         self.batches.front().is_some_and(|batch| self.limiter.ready_at(batch.wire_len()) <= now)
     }
 
-    /// The time at which there is something to do here besides sending what [is ready](Self::is_ready).
+    /// Returns when the queue must be refreshed next. Sending what [is ready](Self::is_ready) is not a reason.
     pub(crate) fn wake_at(&self, now: Tick) -> Option<Tick> {
         let linger = self.rules.linger;
         let head = self.batches.front();
@@ -250,7 +252,7 @@ impl QueueState {
         [self.keyed.close_at(linger), self.keyless.close_at(linger), expiry, tokens, retry].into_iter().flatten().min()
     }
 
-    /// Takes out the oldest batch and its tokens, if it can be sent now and fits.
+    /// Removes the oldest batch and takes its tokens, if the batch can be sent now and fits.
     pub(crate) fn pop_ready(&mut self, now: Tick, fits: impl FnOnce(&Batch) -> bool) -> Option<Batch> {
         if !self.is_ready(now) || !self.batches.front().is_some_and(fits) {
             return None;
@@ -261,7 +263,7 @@ impl QueueState {
         Some(batch)
     }
 
-    /// Counts the answer for a batch that was [popped](Self::pop_ready), whatever the answer is.
+    /// Counts the answer for a batch that was [popped](Self::pop_ready). Every kind of answer counts.
     pub(crate) fn answered(&mut self) {
         debug_assert!(self.in_flight > 0, "an answer for a batch that was not popped");
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -272,12 +274,12 @@ impl QueueState {
         self.in_flight
     }
 
-    /// Whether a record put now would not have to wait for others.
+    /// Returns `true` if a record that is put now does not wait for earlier ones.
     pub(crate) fn has_room(&self, now: Tick) -> bool {
         self.access == Access::Open && self.batches.is_empty() && self.limiter.ready_at(0) <= now
     }
 
-    /// Lets nobody put any more and takes out all there is. Retries keep their times.
+    /// Removes all batches and admits no more records. Retries keep their times.
     pub(crate) fn retire(&mut self, access: Access) -> Vec<(Option<Tick>, Batch)> {
         self.access = access;
         let open = [self.keyed.close(Tick::ZERO), self.keyless.close(Tick::ZERO)];
@@ -286,29 +288,29 @@ impl QueueState {
         waiting.map(|batch| (None, batch)).chain(retries).collect()
     }
 
-    /// What its shard has been sent.
+    /// Returns a copy of the limiter: what the shard was sent.
     pub(crate) fn limiter(&self) -> Limiter {
         self.limiter.clone()
     }
 
-    /// Takes in what a shard has been sent that this one comes from.
+    /// Inherits what a parent shard was sent.
     pub(crate) fn inherit(&mut self, now: Tick, parent: &Limiter) {
         self.limiter.inherit(now, parent);
     }
 
-    /// Records put here so far.
+    /// Returns the number of records put into this queue.
     pub(crate) const fn admitted(&self) -> u64 {
         self.admitted
     }
 
-    /// From now on records share an aggregate of at most this size, or leave alone. What is open is closed; tells whether the dispatcher
-    /// must look.
+    /// Changes the largest aggregate. With `None` records are sent alone. Closes the open aggregates. Returns `true` if
+    /// the dispatcher must refresh the queue.
     pub(crate) fn aggregate_to(&mut self, now: Tick, max_aggregate_bytes: Option<usize>) -> bool {
         self.rules.max_aggregate_bytes = max_aggregate_bytes;
         self.close_now(now)
     }
 
-    /// Lets nobody put any more. What is here goes on.
+    /// Admits no more records. The batches in the queue are still sent.
     pub(crate) fn shut(&mut self) {
         if self.access == Access::Open {
             self.access = Access::Closed;
@@ -320,7 +322,8 @@ impl QueueState {
     }
 }
 
-/// Whether readers would take the record apart if it left as it is. Where the envelope might make it too large it does leave so.
+/// Returns `true` if the record's data is an aggregate itself, which readers would deaggregate, and an envelope around
+/// it surely fits into a record.
 fn wants_envelope(record: &Record<'_>) -> bool {
     is_marked(record.data()) && record.wire_len() + ENVELOPE <= TAKEN_BY_ALL
 }

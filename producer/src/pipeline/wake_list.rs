@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::shard_queue::ShardQueue;
 
-/// The queues that the dispatcher must refresh. No longer than there are queues: each is in it at most once.
+/// The queues that the dispatcher must refresh. Each queue is in it at most once.
 #[derive(Default)]
 pub(crate) struct WakeList {
     queues: Mutex<Vec<Arc<ShardQueue>>>,

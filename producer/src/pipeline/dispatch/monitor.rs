@@ -1,4 +1,4 @@
-//! What the dispatcher asks about the stream while it runs, and when: its shards, and what kind of stream it is.
+//! What the dispatcher asks about the stream while it runs, and when: its shards, and its kind.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use crate::stream::info::{StreamInfo, Summary};
 use crate::stream::listing::{Listing, Pages};
 use crate::watch::log_limiter::LogLimiter;
 
-/// A question under way. For the kind of stream, `Err` says whether and how soon the question makes sense again.
+/// A question in flight.
 pub(super) type Question<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
 
-/// What is known of the stream, how fresh it is, and the questions under way: at most one of each kind.
+/// What is known of the stream, when it was asked, and the questions in flight: at most one of each kind.
 pub(super) struct StreamMonitor {
     pub(super) info: StreamInfo,
     pub(super) summary: Question<Result<Summary, Recovery>>,
     pub(super) listing: Question<Listing>,
     last_asked: Tick,
-    /// When to ask again what kind of stream it is.
+    /// When to ask next what kind of stream it is.
     next: Tick,
-    /// Answers since the last question that a stream of the known kind does not give.
+    /// Answers since the last question that do not fit the known kind of stream.
     unexpected: u32,
     last_listed: Tick,
     rng: fastrand::Rng,
@@ -43,7 +43,7 @@ impl StreamMonitor {
         Self { info, summary: None, listing: None, last_asked: now, next, unexpected: 0, last_listed: now, rng }
     }
 
-    /// When to ask what kind of stream it is. `None`: it is being asked, or is of no interest any more.
+    /// Returns when to ask what kind of stream it is. `None` if the question is in flight, or the producer is closing.
     pub(super) fn due_at(&self, closing: bool) -> Option<Tick> {
         if closing || self.summary.is_some() {
             return None;
@@ -52,12 +52,12 @@ impl StreamMonitor {
         Some(soon.map_or(self.next, |soon| soon.min(self.next)))
     }
 
-    /// Counts an answer that a stream of the known kind does not give.
+    /// Counts an answer that does not fit the known kind of stream.
     pub(super) const fn unexpected(&mut self) {
         self.unexpected += 1;
     }
 
-    /// Asks what kind of stream it is, if it is time.
+    /// Asks what kind of stream it is, if the question is due.
     pub(super) fn ask_if_due(&mut self, pipeline: &Arc<Pipeline>, closing: bool, now: Tick) {
         if self.due_at(closing).is_none_or(|due| due > now) {
             return;
@@ -77,7 +77,8 @@ impl StreamMonitor {
         }));
     }
 
-    /// Takes over what kind of stream it is now. Returns what it was before, if it has changed.
+    /// Applies the answer. An error says how soon the question makes sense again. Returns the previous kind, if it has
+    /// changed.
     pub(super) fn learn(&mut self, summary: Result<Summary, Recovery>, now: Tick) -> Option<StreamInfo> {
         self.summary = None;
         let pause = if summary == Err(Recovery::Soon) { SOON } else { EVERY };
@@ -87,14 +88,14 @@ impl StreamMonitor {
         (info != before).then_some(before)
     }
 
-    /// Lists the shards, unless that is under way, and not too often.
+    /// Begins to list the shards, unless a listing is in flight. Listings keep a minimum distance.
     pub(super) fn ask_for_shards(&mut self, pipeline: &Arc<Pipeline>) {
         if self.listing.is_some() {
             return;
         }
         let pipeline = Arc::clone(pipeline);
         let mut rng = self.rng.fork();
-        // All producers of a fleet notice a reshard in the same moment.
+        // All producers of a fleet notice a reshard at the same moment.
         let first = backoff::full_jitter(backoff::LISTINGS, 1, &mut rng);
         let start = (self.last_listed + backoff::LISTING_GAP).max(pipeline.clock.now() + first);
         let start = pipeline.clock.instant(start);
@@ -119,37 +120,38 @@ impl StreamMonitor {
         }));
     }
 
-    /// The shards have been listed.
+    /// Records that the shards were listed.
     pub(super) fn listed(&mut self, now: Tick) {
         self.listing = None;
         self.last_listed = now;
     }
 }
 
-/// How long an answer can be late that names a shard.
+/// Returns how late an answer can name a shard.
 pub(super) const fn lasting(settings: &Settings) -> Duration {
     settings.record_ttl.saturating_add(settings.request_timeout)
 }
 
-/// Shards that were closed before this time cannot be named by an answer any more. By a clock that may go wrong, hence the margin.
+/// Returns the time before which closed shards do not matter, because no answer can name them any more. The clock may
+/// be wrong, hence the margin.
 fn oldest_of_interest(pipeline: &Pipeline) -> Option<SystemTime> {
     let now = pipeline.client.config().time_source().unwrap_or_default().now();
     now.checked_sub(lasting(&pipeline.settings).saturating_add(CLOCK_MARGIN))
         .filter(|time| *time > SystemTime::UNIX_EPOCH)
 }
 
-/// A little sooner or later, so that a fleet does not ask in one moment.
+/// Draws a slightly different pause, so that a fleet does not ask at one moment.
 fn spread(pause: Duration, rng: &mut fastrand::Rng) -> Duration {
     pause.mul_f64(0.9 + 0.2 * rng.f64())
 }
 
-/// The service answers 20 of these questions a second for a whole account, and a stream changes its kind seldom.
+/// The service answers 20 of these questions a second per account, and a stream rarely changes its kind.
 const EVERY: Duration = Duration::from_secs(300);
 /// After a failure that passes.
 const SOON: Duration = Duration::from_secs(15);
-/// So many answers that do not fit are reason enough to ask at once; one or two come with every reshard.
+/// This many unexpected answers are a reason to ask at once. Every reshard causes one or two.
 const FEW: u32 = 3;
-/// But not more often than this.
+/// The minimum distance between two questions.
 const GAP: Duration = Duration::from_secs(2);
-/// More than clocks go wrong that nobody noticed.
+/// More than the error of a clock that goes unnoticed.
 const CLOCK_MARGIN: Duration = Duration::from_secs(3600);

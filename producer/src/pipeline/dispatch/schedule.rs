@@ -1,4 +1,4 @@
-//! Which queue the dispatcher looks at next, and when.
+//! Decides which queue the dispatcher looks at next, and when.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use crate::pipeline::collect::Request;
 use crate::pipeline::settle;
 use crate::pipeline::shard_queue::ShardQueue;
 
-/// The queues with something to send, and those with something to do later.
+/// The queues with batches to send now, and the queues with something to do later.
 #[derive(Default)]
 pub(super) struct Schedule {
-    /// When to refresh which queue. A queue has at most one place here, the one in its state.
+    /// When to refresh which queue. A queue has at most one place here, the alarm in its state.
     alarms: BTreeMap<(Tick, u64), Arc<ShardQueue>>,
-    /// Queues with something to send, each at most once: they take turns.
+    /// Queues with batches to send, each at most once. They take turns.
     ready: VecDeque<Arc<ShardQueue>>,
 }
 
@@ -29,7 +29,8 @@ impl Schedule {
         }
     }
 
-    /// Brings a queue up to now, settles what has expired in it, sets its alarm, and makes it ready if it has something to send.
+    /// Brings a queue up to now, settles its expired batches, sets its alarm, and lists it as ready if it has a batch
+    /// to send.
     pub(super) fn refresh(&mut self, queue: &Arc<ShardQueue>, now: Tick) {
         let mut state = queue.state();
         state.in_wake_list = false;
@@ -52,7 +53,7 @@ impl Schedule {
         }
     }
 
-    /// Fills a request from the ready queues. Empty: nothing is ready.
+    /// Fills a request from the ready queues. The request is empty if no queue is ready.
     pub(super) fn collect(&mut self, now: Tick) -> Request {
         let mut request = Request::default();
         while let Some(queue) = self.ready.pop_front() {
@@ -68,7 +69,8 @@ impl Schedule {
                 self.refresh(&queue, now);
                 continue;
             }
-            // The request is full. Whoever filled it alone goes to the end of the line, whoever found it nearly full is the next one's first.
+            // The request is full. If this queue alone filled it, the queue goes last. Otherwise it goes first in the
+            // next request.
             if had_company {
                 self.ready.push_front(queue);
             } else {
@@ -83,7 +85,7 @@ impl Schedule {
         !self.ready.is_empty()
     }
 
-    /// When to refresh the next queue.
+    /// Returns when to refresh the next queue.
     pub(super) fn next_alarm(&self) -> Option<Tick> {
         self.alarms.first_key_value().map(|((at, _), _)| *at)
     }
