@@ -173,15 +173,15 @@ impl Dispatcher {
     }
 
     fn take_over(&mut self, completed: Completed) {
-        let Completed { returned, unknown_shards, map_is_stale, unmended, gone, refused } = completed;
+        let Completed { returned, unknown_shards, map_is_stale, needs_action, stream_is_gone, refused } = completed;
         let now = self.pipeline.clock.now();
-        if let Some((failed, batches)) = unmended {
+        if let Some((failed, batches)) = needs_action {
             self.log.refused(now, &failed.code, &failed.message, batches);
         }
         if map_is_stale || refused {
             self.monitor.unexpected();
         }
-        if map_is_stale || gone || !unknown_shards.is_empty() {
+        if map_is_stale || stream_is_gone || !unknown_shards.is_empty() {
             // If the stream is missing, this repeats until there is one.
             self.monitor.ask_for_shards(&self.pipeline);
         }

@@ -70,7 +70,7 @@ pub(crate) enum Verdict {
     /// Give it up.
     Refused,
     /// Give it up, although an operator could end the refusal.
-    Unmended,
+    NeedsAction,
 }
 
 pub(crate) fn judge(answer: &Answer, sent: &Sent<'_>, range_of: impl FnOnce(&str) -> Option<HashKeyRange>) -> Verdict {
@@ -90,7 +90,7 @@ pub(crate) fn judge(answer: &Answer, sent: &Sent<'_>, range_of: impl FnOnce(&str
         }
         Answer::Failed(failed) => match failed.class {
             Class::Throttled | Class::Transient => Verdict::Again,
-            Class::NeedsAction if sent.fail_fast => Verdict::Unmended,
+            Class::NeedsAction if sent.fail_fast => Verdict::NeedsAction,
             Class::NeedsAction => Verdict::Again,
             Class::Invalid if sent.had_company => Verdict::Alone,
             Class::Invalid => Verdict::Refused,

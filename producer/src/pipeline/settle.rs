@@ -26,9 +26,9 @@ pub(crate) struct Completed {
     /// A batch was written on another shard than the map predicts.
     pub(crate) map_is_stale: bool,
     /// The latest refusal that an operator can end, and the number of batches refused so.
-    pub(crate) unmended: Option<(Failed, u64)>,
+    pub(crate) needs_action: Option<(Failed, u64)>,
     /// The service knows no stream of this name. The next stream of this name may have other shards.
-    pub(crate) gone: bool,
+    pub(crate) stream_is_gone: bool,
     /// A batch was refused for good.
     pub(crate) refused: bool,
 }
@@ -119,15 +119,15 @@ impl Completed {
                 batch.attempted(rules.now, failed);
                 batch.failed(DeliveryErrorKind::Refused);
             }
-            (Verdict::Unmended, Answer::Failed(failed)) => {
-                self.count_unmended(&failed);
+            (Verdict::NeedsAction, Answer::Failed(failed)) => {
+                self.count_needs_action(&failed);
                 batch.attempted(rules.now, failed);
                 batch.failed(DeliveryErrorKind::NeedsAction);
             }
             (verdict, Answer::Failed(failed)) => {
                 let cause = if failed.class == Class::Throttled { Cause::Throttled } else { Cause::Other };
                 if failed.class == Class::NeedsAction {
-                    self.count_unmended(&failed);
+                    self.count_needs_action(&failed);
                 }
                 batch.alone |= verdict == Verdict::Alone;
                 batch.attempted(rules.now, failed);
@@ -136,9 +136,9 @@ impl Completed {
         }
     }
 
-    fn count_unmended(&mut self, failed: &Failed) {
-        self.gone |= Kind::of_code(&failed.code, None) == Kind::NotFound;
-        match &mut self.unmended {
+    fn count_needs_action(&mut self, failed: &Failed) {
+        self.stream_is_gone |= Kind::of_code(&failed.code, None) == Kind::NotFound;
+        match &mut self.needs_action {
             Some((_, batches)) => *batches += 1,
             none => *none = Some((failed.clone(), 1)),
         }
