@@ -17,7 +17,7 @@ async fn put(producer: &Producer, key: &str, data: &str) -> kinesis_producer::De
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttled_entries_are_sent_again_until_they_are_written() {
+async fn throttled_entries_are_retried_until_written() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.build().await.expect("a producer");
     cloud.faults("a").next_n("PutRecords", 4, Fault::FailEntries(Entries::All, EntryError::Throttled));
@@ -28,7 +28,7 @@ async fn throttled_entries_are_sent_again_until_they_are_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_that_is_faster_than_the_shard_recovers_from_being_throttled() {
+async fn a_producer_recovers_from_being_throttled() {
     let (cloud, stream, builder) = cloud(2).await;
     let producer = builder.rate_limit(RateLimit::UNLIMITED).build().await.expect("a producer");
     let data: Vec<String> = (0..600).map(|n| format!("{n:0>10000}")).collect();
@@ -70,7 +70,7 @@ async fn only_the_entries_that_failed_are_sent_again() {
 
 /// P4: a copy for each ambiguous attempt, not more.
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_may_double_a_record_and_never_lose_it() {
+async fn a_lost_answer_may_duplicate_a_record_but_never_loses_it() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.build().await.expect("a producer");
     cloud.faults("a").next_n("PutRecords", 2, Fault::LoseResponse);
@@ -144,7 +144,7 @@ async fn in_a_black_hole_every_put_resolves_within_ttl_and_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_expires_unsent_or_refused_is_not_in_the_stream() {
+async fn a_record_that_expires_unsent_or_refused_is_not_in_the_stream() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(Duration::from_secs(5)).build().await.expect("a producer");
     cloud.faults("a").always_for("PutRecords", Fault::FailEntries(Entries::All, EntryError::Throttled));
@@ -160,7 +160,7 @@ async fn what_expires_unsent_or_refused_is_not_in_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_services_own_errors_pass_and_leave_the_outcome_open() {
+async fn server_errors_are_retried_and_their_outcome_is_unknown() {
     for fault in [Fault::ServerError, Fault::Unavailable] {
         let (cloud, stream, builder) = cloud(1).await;
         let producer = builder.record_ttl(Duration::from_secs(5)).build().await.expect("a producer");
@@ -174,7 +174,7 @@ async fn the_services_own_errors_pass_and_leave_the_outcome_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_throttled_as_a_whole_is_sent_again() {
+async fn a_throttled_request_is_retried() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.build().await.expect("a producer");
     cloud.faults("a").next_n("PutRecords", 2, Fault::Throttle);
@@ -183,7 +183,7 @@ async fn a_request_throttled_as_a_whole_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_needs_somebody_s_action_fails_at_once_for_those_who_will_not_wait() {
+async fn with_fail_fast_a_refusal_that_needs_action_fails_at_once() {
     let (cloud, _stream, builder) = cloud(1).await;
     let producer = builder.fail_fast(true).build().await.expect("a producer");
     cloud.outside().kinesis.delete_stream().stream_name("clicks").send().await.expect("deleted");
@@ -203,7 +203,7 @@ async fn what_needs_somebody_s_action_fails_at_once_for_those_who_will_not_wait(
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_unacceptable_record_does_not_take_the_others_of_its_request_with_it() {
+async fn one_invalid_record_does_not_fail_the_others_of_its_request() {
     let mut limits = Limits::default();
     limits.max_record_size_kib = 100;
     let cloud = Cloud::builder().limits(limits).build();

@@ -29,7 +29,7 @@ async fn through_a_split(stream: &Stream, producer: &Producer) {
 
 /// Q28: not all that were closed in the stream's retention, but those that an answer can still name.
 #[tokio::test(start_paused = true)]
-async fn a_reshard_has_the_shards_listed_that_an_answer_can_name() {
+async fn a_reshard_lists_the_shards_that_an_answer_can_name() {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 1).await;
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -49,7 +49,7 @@ async fn a_reshard_has_the_shards_listed_that_an_answer_can_name() {
 
 /// Q28: a service that does not take the filter, as one whose clock goes otherwise, lists all.
 #[tokio::test(start_paused = true)]
-async fn where_the_filter_is_refused_all_shards_are_listed() {
+async fn if_the_filter_is_refused_all_shards_are_listed() {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 1).await;
     let builder = between(&cloud, |operation, body| {
@@ -62,7 +62,7 @@ async fn where_the_filter_is_refused_all_shards_are_listed() {
 
 /// Q28: a fleet learns of a reshard in one moment, and does not ask in one.
 #[tokio::test(start_paused = true)]
-async fn producers_that_learn_of_a_reshard_together_ask_one_after_the_other() {
+async fn producers_that_notice_a_reshard_together_list_at_different_times() {
     let (cloud, stream, builder) = cloud(1).await;
     let first = builder.seed(1).build().await.expect("a producer");
     let client = cloud.connect("b").await.kinesis;

@@ -17,7 +17,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Q24: while there is room a put need not wait, and yet a loop of puts leaves other tasks their turns.
 #[tokio::test(start_paused = true)]
-async fn a_loop_of_puts_lets_others_run() {
+async fn a_loop_of_puts_yields_to_other_tasks() {
     for by_permit in [false, true] {
         let (_cloud, _stream, builder) = cloud(1).await;
         let producer = builder.build().await.expect("a producer");
@@ -126,7 +126,7 @@ async fn losses_are_in_every_report() {
 
 /// A flush that is given up leaves what it would have told to the next.
 #[tokio::test(start_paused = true)]
-async fn a_flush_that_is_given_up_keeps_nothing_from_the_next() {
+async fn a_dropped_flush_leaves_its_results_to_the_next() {
     let (cloud, _stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(SECOND).build().await.expect("a producer");
     cloud.faults("a").always_for("PutRecords", Fault::Throttle);
@@ -139,7 +139,7 @@ async fn a_flush_that_is_given_up_keeps_nothing_from_the_next() {
 
 /// What was lost since a loss was said last is said at the end.
 #[tokio::test(start_paused = true)]
-async fn a_close_says_the_losses_that_no_log_has_yet() {
+async fn a_close_logs_the_losses_that_were_not_logged() {
     let log = Log::start();
     let (cloud, _stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(SECOND).build().await.expect("a producer");
@@ -156,7 +156,7 @@ async fn a_close_says_the_losses_that_no_log_has_yet() {
 
 /// Through a reshard, which sends records into other batches, the count of who is watched stays exact.
 #[tokio::test(start_paused = true)]
-async fn a_reshard_does_not_make_losses_watched() {
+async fn a_reshard_keeps_the_count_of_unwatched_losses() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(20 * SECOND).build().await.expect("a producer");
     drop(producer.put(Record::new("k", "first")).await.expect("admitted"));

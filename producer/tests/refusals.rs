@@ -22,7 +22,7 @@ async fn put(producer: &Producer, data: &str) -> Delivery {
 
 /// Q26: what somebody can mend is tried until the time to live is over, so what is mended in time was no loss.
 #[tokio::test(start_paused = true)]
-async fn what_somebody_mends_in_time_is_no_loss() {
+async fn a_refusal_that_ends_in_time_loses_no_record() {
     for code in [
         "UnrecognizedClientException",
         "InvalidClientTokenId",
@@ -48,7 +48,7 @@ async fn what_somebody_mends_in_time_is_no_loss() {
 
 /// Q26: and if nobody does, the record may be put again.
 #[tokio::test(start_paused = true)]
-async fn what_nobody_mends_expires_and_is_retryable() {
+async fn a_refusal_that_stays_expires_the_record_as_retryable() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(5 * SECOND).build().await.expect("a producer");
     cloud.faults("a").always_for("PutRecords", Fault::refuse("AccessDeniedException"));
@@ -64,7 +64,7 @@ async fn what_nobody_mends_expires_and_is_retryable() {
 
 /// Q26: what the service will never take fails now, whoever mends what.
 #[tokio::test(start_paused = true)]
-async fn what_will_never_be_taken_fails_now() {
+async fn a_final_refusal_fails_at_once() {
     let (cloud, _stream, builder) = cloud(1).await;
     let producer = builder.build().await.expect("a producer");
     cloud.faults("a").always_for("PutRecords", Fault::refuse("ValidationException"));
@@ -201,7 +201,7 @@ async fn a_short_answer_gives_no_receipts() {
 
 /// Q26: answers of something between us and the service pass too: a proxy's page says nothing about the record.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_not_the_service_s_is_not_final() {
+async fn an_answer_of_a_proxy_is_not_final() {
     for (status, body) in [
         (403, "<html>proxy says no</html>"),
         (408, "<html>"),
@@ -221,7 +221,7 @@ async fn an_answer_that_is_not_the_service_s_is_not_final() {
 
 /// What a service says is foreign text: an error that shows it stays on its line, and holds no request.
 #[tokio::test(start_paused = true)]
-async fn what_the_service_says_is_cut_and_escaped() {
+async fn the_text_of_the_service_is_cut_and_escaped() {
     let (cloud, _stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(SECOND).build().await.expect("a producer");
     let message = format!("no\n{}\nThe Canonical String for this request should have been 'SECRET'", "x".repeat(1000));
@@ -234,7 +234,7 @@ async fn what_the_service_says_is_cut_and_escaped() {
 
 /// Q30: an entry of which the service says that it had a fault of its own may be written.
 #[tokio::test(start_paused = true)]
-async fn an_entry_with_a_fault_of_the_service_s_is_of_unknown_outcome() {
+async fn an_entry_with_an_internal_failure_has_an_unknown_outcome() {
     use kinesis_testkit::{Entries, EntryError};
     let cloud = Cloud::new();
     cloud.create_stream("clicks", 1).await;
@@ -248,7 +248,7 @@ async fn an_entry_with_a_fault_of_the_service_s_is_of_unknown_outcome() {
 /// P2, P3: entries that contradict themselves give no receipt, and no promise that nothing is written. Nor does an answer that cannot be read,
 /// by whatever way the request came to who gave it.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_odd_proves_nothing() {
+async fn a_contradictory_answer_proves_nothing() {
     let place = r#""ShardId":"shardId-000000000000","#;
     let entries = [
         r#"{"ShardId":"","SequenceNumber":""}"#.to_owned(),

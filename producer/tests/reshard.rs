@@ -104,7 +104,7 @@ async fn a_storm_of_splits_loses_nothing() {
 
 /// Aggregates made for a parent are throttled until it is gone: they are taken apart for the children, and each delivery follows its record.
 #[tokio::test(start_paused = true)]
-async fn aggregates_that_wait_while_their_shard_is_split_are_made_anew() {
+async fn waiting_aggregates_are_rebuilt_when_their_shard_is_split() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.build().await.expect("a producer");
     let parent = stream.open_shards()[0].id.clone();
@@ -139,7 +139,7 @@ async fn single_records_are_not_sent_again_for_another_shard() {
 /// Written on a shard that no listing names: the record can neither be called delivered nor sent again for nothing. It waits, and its end is
 /// unknown.
 #[tokio::test(start_paused = true)]
-async fn an_aggregate_on_a_shard_that_cannot_be_learned_of_ends_unknown() {
+async fn an_aggregate_on_a_shard_that_is_never_listed_ends_unknown() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(Duration::from_secs(5)).build().await.expect("a producer");
     stream.split(0).await;

@@ -31,7 +31,7 @@ async fn fill(producer: &Producer) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_buffers_are_full_try_put_gives_the_record_back_and_put_waits() {
+async fn with_full_buffers_try_put_returns_the_record_and_put_waits() {
     let (cloud, stream, producer) = stuck().await;
     let admitted = fill(&producer).await;
     assert!(admitted > 20, "{admitted}");
@@ -54,7 +54,7 @@ async fn when_the_buffers_are_full_try_put_gives_the_record_back_and_put_waits()
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_stops_waiting_takes_no_room_along() {
+async fn a_dropped_wait_holds_no_room() {
     let (cloud, _stream, producer) = stuck().await;
     fill(&producer).await;
     let held = producer.buffered_bytes();
@@ -91,7 +91,7 @@ async fn a_permit_is_room_for_one_record_of_its_size() {
 
 /// P6, with many shards whose buffers grow at the same time, and small and large records waiting side by side.
 #[tokio::test(start_paused = true)]
-async fn what_is_held_never_exceeds_the_limit_and_everyone_gets_a_turn() {
+async fn held_bytes_never_exceed_the_limit_and_every_caller_gets_room() {
     const LIMIT: usize = 320_000;
     let (cloud, stream, builder) = cloud(8).await;
     let producer = builder

@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Q26: new keys are not known everywhere for some seconds, a policy is being written, a token is renewed.
 #[tokio::test(start_paused = true)]
-async fn a_start_waits_for_what_passes() {
+async fn a_start_retries_errors_that_pass() {
     let refusals = [
         "ExpiredTokenException",
         "UnrecognizedClientException",
@@ -77,7 +77,7 @@ async fn a_start_without_the_right_to_describe_goes_on_at_once() {
 
 /// There is no stream of this name: nobody waits for it.
 #[tokio::test(start_paused = true)]
-async fn no_such_stream_ends_a_start_at_once() {
+async fn a_missing_stream_ends_a_start_at_once() {
     let cloud = Cloud::new();
     let client = cloud.connect("a").await.kinesis;
     let built = timeout(5 * SECOND, Producer::builder(client, "nowhere").build()).await.expect("within five seconds");
@@ -110,7 +110,7 @@ async fn a_page_that_is_refused_does_not_cost_the_others() {
 
 /// The time in which a stream is made takes nothing of the patience.
 #[tokio::test(start_paused = true)]
-async fn the_patience_begins_when_the_stream_is_there() {
+async fn the_retry_time_begins_when_the_stream_is_active() {
     let mut limits = Limits::default();
     limits.creating = 60 * SECOND;
     let cloud = Cloud::builder().limits(limits).build();
@@ -125,7 +125,7 @@ async fn the_patience_begins_when_the_stream_is_there() {
 
 /// Thirty seconds hold also where a single call may take ten minutes.
 #[tokio::test(start_paused = true)]
-async fn a_start_ends_though_a_call_may_take_longer() {
+async fn a_start_ends_even_if_a_call_may_take_longer() {
     for operation in ["DescribeStreamSummary", "ListShards"] {
         let (cloud, _stream, builder) = cloud(1).await;
         cloud.faults("a").always_for(operation, Fault::DelayResponse(700 * SECOND));
@@ -151,7 +151,7 @@ async fn a_client_without_a_region_is_not_waited_for() {
 
 /// A token of a page that is too old is not used again.
 #[tokio::test(start_paused = true)]
-async fn a_listing_whose_token_is_over_begins_anew() {
+async fn a_listing_with_an_expired_token_begins_again() {
     let cloud = Cloud::new();
     cloud.create_stream("clicks", 2500).await;
     let (whole, pages) = (std::sync::Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));

@@ -10,7 +10,7 @@ use kinesis_producer::{Linger, Record};
 use kinesis_testkit::{Cloud, Fault, Limits, Stream};
 
 #[tokio::test(start_paused = true)]
-async fn where_the_service_distributes_the_records_none_are_aggregated_and_all_arrive_once() {
+async fn if_the_service_distributes_records_none_is_aggregated() {
     let cloud = Cloud::new();
     let stream = on_demand(&cloud).await;
     let update = cloud.outside().kinesis.update_stream_record_distribution_strategy().stream_arn(stream.arn());
@@ -61,7 +61,7 @@ async fn a_stream_is_asked_what_it_is_until_it_answers() {
 /// Q31: the stream is switched to AUTO under a running producer. What was aggregated for shards that the service does not heed any more is taken
 /// apart, and what follows leaves record by record; nothing is lost, and copies stay few.
 #[tokio::test(start_paused = true)]
-async fn a_stream_whose_records_the_service_begins_to_distribute_gets_them_one_by_one() {
+async fn a_stream_switched_to_auto_gets_single_records() {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 64).await;
     let mode = StreamModeDetails::builder().stream_mode(StreamMode::OnDemand).build().expect("all is set");
@@ -126,7 +126,7 @@ async fn a_larger_record_size_is_noticed() {
 /// Q31: a stream's largest record is lowered under a running producer. The service refuses what was aggregated for the larger size, and takes
 /// each record of it.
 #[tokio::test(start_paused = true)]
-async fn what_was_aggregated_for_a_larger_record_size_is_divided() {
+async fn an_aggregate_above_a_lowered_record_size_is_divided() {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 1).await;
     let set_size = |kib| {

@@ -81,7 +81,7 @@ async fn each_duration_works_or_is_refused_by_name() {
 
 /// Q21: at the deadline nothing is sent any more, so what was not under way is not in the stream.
 #[tokio::test(start_paused = true)]
-async fn at_a_deadline_nothing_is_begun() {
+async fn at_a_deadline_no_request_is_sent() {
     let (_cloud, stream, builder) = cloud(4).await;
     let producer = builder.linger(Linger::FromFirstPut(20 * SECOND)).build().await.expect("a producer");
     let mut deliveries = Vec::new();

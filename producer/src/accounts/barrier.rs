@@ -184,7 +184,7 @@ mod tests {
 
     /// Two tasks flush at once. Each gets the results of the records that it has put.
     #[tokio::test(start_paused = true)]
-    async fn flushes_that_overlap_tell_of_all_that_was_before_them() {
+    async fn overlapping_flushes_report_all_earlier_records() {
         let pending = PendingBatches::default();
         let first = pending.enter();
         let one = pending.cut();

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_overdraft_is_paid_before_anyone_is_let_in() {
+    fn an_overdraft_is_paid_before_a_record_is_admitted() {
         let budget = Budget::new(64 << 10);
         assert_eq!((budget.total(), budget.held()), (56 << 10, 0));
         budget.charge(50 << 10);

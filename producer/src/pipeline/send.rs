@@ -162,7 +162,7 @@ mod tests {
 
     /// S187, Q30: entries of a shorter or a longer answer could be those of other records.
     #[test]
-    fn an_answer_of_another_length_answers_for_no_entry() {
+    fn an_answer_of_another_length_is_rejected() {
         let entries = vec![result(Some("s"), Some("1"), None)];
         assert_eq!(read(entries, 3), ["Transient NoAnswer unknown"; 3]);
         assert_eq!(read(vec![result(Some("s"), Some("1"), None); 3], 1), ["Transient NoAnswer unknown"]);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_leaves_nothing_written_and_a_fault_of_the_service_s_leaves_it_open() {
+    fn a_refusal_is_not_written_and_a_server_error_is_unknown() {
         for (kind, status, outcome) in [
             (Kind::Throttled, Some(400), Outcome::NotWritten),
             (Kind::Access, Some(403), Outcome::NotWritten),

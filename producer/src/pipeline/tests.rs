@@ -10,7 +10,7 @@ use crate::stream;
 /// On a stream whose records the service distributes itself there is nothing to predict: each record leaves alone, with its key and no hash
 /// key, and is at home wherever it lands.
 #[tokio::test(start_paused = true)]
-async fn where_the_service_routes_every_record_is_its_own_and_welcome_anywhere() {
+async fn if_the_service_routes_each_record_is_sent_alone_and_accepted_anywhere() {
     let cloud = Cloud::new();
     let clicks = cloud.create_stream("clicks", 3).await;
     let settings = Settings::default();

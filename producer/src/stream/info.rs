@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_what_its_summary_says_and_else_what_all_were_before() {
+    fn a_summary_without_a_field_means_the_old_default() {
         assert_eq!(read(|summary| summary), (1 << 20, true, true));
         assert_eq!(read(|summary| summary.max_record_size_in_kib(10_240)), (10 << 20, true, true));
         assert_eq!(read(|summary| summary.max_record_size_in_kib(0)), (1 << 20, true, true), "no limit one could keep");

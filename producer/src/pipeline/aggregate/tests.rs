@@ -44,7 +44,7 @@ fn from_the_first_put_every_record_waits() {
 }
 
 #[test]
-fn no_linger_closes_at_the_first_look() {
+fn a_zero_linger_closes_at_once() {
     let accounts = accounts();
     let mut aggregate = OpenAggregate::default();
     for now in [1, 2] {
@@ -64,7 +64,7 @@ fn a_full_aggregate_makes_way_and_the_linger_counts_from_then() {
 }
 
 #[test]
-fn used_buffers_come_back_and_all_room_is_given_back() {
+fn used_buffers_are_pooled_and_all_room_is_returned() {
     let accounts = accounts();
     let mut aggregate = OpenAggregate::default();
     for round in 0..5 {

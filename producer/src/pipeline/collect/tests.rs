@@ -44,7 +44,7 @@ fn a_record_over_the_limit_goes_by_itself() {
 }
 
 #[test]
-fn who_must_be_alone_is_alone() {
+fn a_batch_that_must_be_alone_shares_no_request() {
     let alone = || {
         let mut batch = batch(1, 1);
         batch.alone = true;

@@ -72,7 +72,7 @@ fn every_answer_has_its_verdict() {
 }
 
 #[test]
-fn only_another_shard_than_the_predicted_is_a_surprise() {
+fn only_another_shard_than_predicted_shows_a_stale_map() {
     assert!(shows_stale_map(&written(LOW), Some(PARENT)));
     assert!(!shows_stale_map(&written(PARENT), Some(PARENT)));
     assert!(!shows_stale_map(&written(PARENT), None));

@@ -98,7 +98,7 @@ fn a_batch_of_two_shards_becomes_two_and_its_deliveries_follow() {
 
 /// Q31: for a service that distributes the records, what was aggregated is taken apart.
 #[test]
-fn where_the_service_distributes_the_records_each_goes_by_itself() {
+fn if_the_service_distributes_records_an_aggregate_is_split() {
     let accounts = accounts();
     let map = ShardMap::unrouted(queue(9, 0, u128::MAX), Some(&map()));
     let (batch, mut deliveries) = aggregate(&accounts, &[5, HALF, 5]);

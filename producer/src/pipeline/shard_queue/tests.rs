@@ -46,7 +46,7 @@ fn failed(outcome: Outcome) -> Failed {
 }
 
 #[test]
-fn the_dispatcher_is_told_once_until_it_has_looked() {
+fn a_queue_enters_the_wake_list_once_until_it_is_refreshed() {
     let bench = Bench::new(rules());
     assert!(bench.put(0, 10).wake, "a new aggregate needs an alarm");
     assert!(!bench.put(0, 10).wake);
@@ -84,7 +84,7 @@ fn batches_leave_at_the_rate_of_the_shard_oldest_first() {
 }
 
 #[test]
-fn a_retry_waits_its_back_off_and_then_goes_before_younger_ones() {
+fn a_retry_waits_its_backoff_and_then_goes_before_younger_ones() {
     let bench = Bench::new(plain());
     drop(bench.put(0, 1).delivery);
     let mut batch = bench.pop(0).expect("one");
@@ -99,7 +99,7 @@ fn a_retry_waits_its_back_off_and_then_goes_before_younger_ones() {
 }
 
 #[test]
-fn what_is_too_old_is_taken_out_queued_or_waiting_to_be_tried_again() {
+fn expired_batches_are_removed_queued_or_retrying() {
     let bench = Bench::new(plain());
     drop(bench.put(0, 1).delivery);
     let mut batch = bench.pop(0).expect("one");
@@ -122,7 +122,7 @@ fn what_is_too_old_is_taken_out_queued_or_waiting_to_be_tried_again() {
 }
 
 #[test]
-fn what_comes_from_elsewhere_takes_its_place_by_age() {
+fn a_moved_batch_takes_its_place_by_age() {
     let bench = Bench::new(plain());
     let other = Bench { queue: queue(1, 0, 5), accounts: Arc::clone(&bench.accounts) };
     for (now, len) in [(0, 1), (20, 3)] {
