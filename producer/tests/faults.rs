@@ -1,4 +1,4 @@
-//! What the network and the service do to a producer, and what it says of it.
+//! Faults of the network and the service, and what the producer reports.
 
 mod common;
 
@@ -60,7 +60,7 @@ async fn only_the_entries_that_failed_are_sent_again() {
             attempts.push(delivery.await.expect("written").attempts);
         }
         assert_eq!(attempts, [1, 1, 2, 1, 2, 1]);
-        // S179: no order is promised, and those that failed come after those that did not.
+        // S179: the order is not promised. Retried entries come after the others.
         let order: Vec<_> = stored(&stream).iter().map(|seen| seen.data.clone()).collect();
         assert_eq!(order[..4], [&b"first"[..], b"0", b"2", b"4"]);
         assert_eq!(copies(&stored(&stream)).keys().collect::<Vec<_>>(), [&b"0"[..], b"1", b"2", b"3", b"4", b"first"]);
@@ -68,7 +68,7 @@ async fn only_the_entries_that_failed_are_sent_again() {
     }
 }
 
-/// P4: a copy for each ambiguous attempt, not more.
+/// P4: at most one copy per attempt without an answer.
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_may_duplicate_a_record_but_never_loses_it() {
     let (cloud, stream, builder) = cloud(1).await;
@@ -85,7 +85,7 @@ async fn a_lost_answer_may_duplicate_a_record_but_never_loses_it() {
     assert_eq!(copies(&stored(&stream))[&b"y"[..]], 1);
 }
 
-/// P3, P4: what was written although nobody said so is not called unwritten.
+/// P3, P4: a record that was written without an answer is not reported as unwritten.
 #[tokio::test(start_paused = true)]
 async fn when_every_answer_is_lost_the_outcome_is_unknown() {
     let (cloud, stream, builder) = cloud(1).await;
@@ -127,7 +127,7 @@ async fn in_a_black_hole_every_put_resolves_within_ttl_and_one_request() {
         assert!(age <= TTL + REQUEST + millis(500), "{age:?}");
         assert_eq!(error.kind(), DeliveryErrorKind::Expired);
         assert!(error.is_retryable());
-        // Q27: no connection can be made into the hole, so what never had one is not in the stream.
+        // Q27: no connection can be opened, so a request that never had one is not in the stream.
         let left = error.attempts().iter().any(|attempt| attempt.outcome == Outcome::Unknown);
         assert_eq!(error.outcome(), if left { Outcome::Unknown } else { Outcome::NotWritten });
         assert!(
@@ -138,7 +138,7 @@ async fn in_a_black_hole_every_put_resolves_within_ttl_and_one_request() {
     assert_eq!(producer.buffered_bytes(), 0);
     assert!(stream.records().is_empty());
 
-    // And it is well again as soon as the network is.
+    // The producer recovers as soon as the network does.
     cloud.faults("a").heal();
     put(&producer, "k", "y").await.await.expect("written");
 }
@@ -208,7 +208,7 @@ async fn one_invalid_record_does_not_fail_the_others_of_its_request() {
     limits.max_record_size_kib = 100;
     let cloud = Cloud::builder().limits(limits).build();
     let stream = cloud.create_stream("clicks", 1).await;
-    // Not told the stream's limit, the producer takes it for 1 MiB.
+    // The stream's limit is not known, so the producer assumes 1 MiB.
     cloud.faults("a").always_for("DescribeStreamSummary", Fault::ServerError);
     let producer = common::builder(&cloud)
         .await

@@ -1,4 +1,4 @@
-//! From build to close: what starts, what is flushed, what is left.
+//! From build to close: the start, flushes, and what is left.
 
 mod common;
 
@@ -27,7 +27,7 @@ async fn flush_sends_open_aggregates_and_returns_when_all_earlier_records_resolv
     assert_eq!(delivered(&stream).len(), 100);
     assert_eq!(producer.flush().await.written, 0, "nothing since");
 
-    // Those who put meanwhile do not keep it.
+    // Records that are put meanwhile do not delay the flush.
     let mut later = Vec::new();
     drop(producer.put(Record::new("k", "before")).await.expect("admitted"));
     let flush = producer.flush();
@@ -62,7 +62,7 @@ async fn close_delivers_admitted_records_and_admits_no_more() {
     assert!(other.close(Duration::ZERO).await.undelivered.is_empty(), "closing twice is no harm");
 }
 
-/// P8: of closes at one time the earliest deadline holds, and each gets the whole report; a flush meanwhile returns.
+/// P8: the earliest deadline holds, and each close gets the whole report. A concurrent flush returns.
 #[tokio::test(start_paused = true)]
 async fn of_concurrent_closes_the_earliest_deadline_holds() {
     let (cloud, _stream, builder) = cloud(2).await;
@@ -73,7 +73,7 @@ async fn of_concurrent_closes_the_earliest_deadline_holds() {
     }
     tokio::time::sleep(millis(5)).await;
     let start = Instant::now();
-    // One that is given up has closed all the same.
+    // A dropped close closes the producer nevertheless.
     let mut given_up = Box::pin(producer.clone().close(Duration::from_secs(20)));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(given_up.as_mut().poll(&mut context).is_pending());
@@ -94,7 +94,7 @@ async fn records_left_at_the_deadline_are_reported_with_their_outcome() {
     let (cloud, _stream, builder) = cloud(2).await;
     let producer = builder.max_requests_in_flight(1).build().await.expect("a producer");
     cloud.faults("a").black_hole();
-    // On two shards: one request is in the hole, the other record waits for it.
+    // On two shards: one request is lost, and the other record waits for it.
     let mut deliveries = Vec::new();
     for (n, hash_key) in [0, u128::MAX].into_iter().enumerate() {
         let data = n.to_string();
@@ -131,7 +131,7 @@ async fn dropping_the_last_handle_sends_what_was_admitted_and_ends_the_task() {
     assert_eq!(stored(&stream).len(), 10);
     assert_eq!(tasks(), before);
 
-    // In a black hole it ends when the record's time is over.
+    // In a black hole the task ends when the record's time to live is over.
     let producer = common::builder(&cloud).await.build().await.expect("a producer");
     cloud.faults("a").black_hole();
     let delivery = producer.put(Record::new("k", "x")).await.expect("admitted");

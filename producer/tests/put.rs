@@ -1,4 +1,4 @@
-//! Records go in, and come out as they were put, where the receipts say.
+//! Records arrive as they were put, at the places in their receipts.
 
 mod common;
 
@@ -178,7 +178,7 @@ async fn a_stream_can_be_named_by_its_arn() {
     assert_eq!(stored(&stream).len(), 1);
 }
 
-/// The rate of a shard is kept, so nothing is ever throttled (P7).
+/// The rate of a shard is kept, so nothing is throttled (P7).
 #[tokio::test(start_paused = true)]
 async fn a_shard_is_never_sent_more_than_its_rate() {
     let (_cloud, stream, builder) = cloud(1).await;
@@ -197,7 +197,7 @@ async fn a_shard_is_never_sent_more_than_its_rate() {
     assert_eq!(stored(&stream).len(), 1000);
 }
 
-/// S173: with the key of the one before, all aggregates would go to one shard.
+/// S173: with the key of the previous aggregate, all aggregates would go to one shard.
 #[tokio::test(start_paused = true)]
 async fn each_aggregate_is_routed_by_its_own_first_record() {
     let (_cloud, stream, builder) = cloud(4).await;
@@ -222,8 +222,8 @@ async fn each_aggregate_is_routed_by_its_own_first_record() {
     }
 }
 
-/// P2: data that is an aggregate itself, as of a program that copies a stream, arrives as it was put. Alone and as it is a reader would take it
-/// apart.
+/// P2: data that is an aggregate itself, for example from a program that copies a stream, arrives as it was put. A
+/// reader would deaggregate it if it were sent alone and unchanged.
 #[tokio::test(start_paused = true)]
 async fn data_that_is_an_aggregate_arrives_whole() {
     let (_cloud, stream, builder) = cloud(1).await;

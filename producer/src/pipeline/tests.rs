@@ -7,8 +7,8 @@ use super::dispatch::Dispatcher;
 use super::*;
 use crate::stream;
 
-/// On a stream whose records the service distributes itself there is nothing to predict: each record leaves alone, with its key and no hash
-/// key, and is at home wherever it lands.
+/// If the service distributes the records, no shard is predicted. Each record is sent alone, with its key and no hash
+/// key, and any shard is right.
 #[tokio::test(start_paused = true)]
 async fn if_the_service_routes_each_record_is_sent_alone_and_accepted_anywhere() {
     let cloud = Cloud::new();

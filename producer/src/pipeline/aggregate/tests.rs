@@ -19,7 +19,7 @@ fn a_lone_record_leaves_at_once_and_a_steady_trickle_once_a_linger() {
     let mut aggregate = OpenAggregate::default();
     assert_eq!(aggregate.close_at(LINGER), None);
     let mut closes = Vec::new();
-    // A record each 10 ms for a second; whoever closes looks each millisecond.
+    // A record each 10 ms for a second, and a check for the close each millisecond.
     for now in 0..1000 {
         if now % 10 == 0 {
             add(&mut aggregate, &accounts, now, 10);

@@ -96,7 +96,7 @@ fn a_batch_of_two_shards_becomes_two_and_its_deliveries_follow() {
     assert!(accounts.pending.is_empty());
 }
 
-/// Q31: for a service that distributes the records, what was aggregated is taken apart.
+/// Q31: an aggregate is split for a service that distributes the records.
 #[test]
 fn if_the_service_distributes_records_an_aggregate_is_split() {
     let accounts = accounts();

@@ -15,7 +15,7 @@ fn two_shards() -> Router {
     Router::new(Some(Listing { all: shards.clone(), open: shards }), rules(), at(0), 7)
 }
 
-/// Notes whether a queue is locked when it is woken.
+/// Records whether a queue is locked when it is woken.
 struct Watcher {
     queues: Vec<Arc<ShardQueue>>,
     found_locked: Mutex<Option<bool>>,
@@ -28,7 +28,8 @@ impl Wake for Watcher {
     }
 }
 
-/// The hash key of the lower shard is shorter, so the move gives some room back. A waker that puts into this queue would wait for itself.
+/// The hash key of the lower shard is shorter, so the move returns some room. A waker that puts into this queue would
+/// wait for itself.
 #[test]
 fn no_queue_is_locked_when_the_move_of_a_keyless_batch_gives_room_back() {
     let (router, accounts) = (two_shards(), accounts());

@@ -9,7 +9,8 @@ use crate::pipeline::collect::Request;
 use crate::pipeline::fixture::{accounts, at, queue};
 use crate::record::Record;
 
-/// Notes how many batches of the queue have no answer yet when the delivery is woken. It takes the queue's lock, as a waker that puts does.
+/// Records how many batches of the queue have no answer yet when the delivery is woken. It takes the queue's lock, like
+/// a waker that puts.
 struct Watcher {
     queue: Arc<ShardQueue>,
     in_flight: Mutex<Option<usize>>,
@@ -22,7 +23,7 @@ impl Wake for Watcher {
     }
 }
 
-/// A record that was put and is on its way, with its queue.
+/// A record that was put and is in flight, with its queue.
 fn sent() -> (Arc<ShardQueue>, Delivery, Entry) {
     let queue = queue(0, 0, u128::MAX);
     let mut state = queue.state();

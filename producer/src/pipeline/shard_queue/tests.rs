@@ -5,7 +5,7 @@ use crate::outcome::{DeliveryErrorKind, Outcome};
 use crate::pipeline::fixture::{accounts, at, queue, rules};
 use crate::pipeline::judge::{Class, Failed};
 
-/// One shard's queue and a hand to put with.
+/// One shard's queue, and the accounts to put with.
 struct Bench {
     queue: Arc<ShardQueue>,
     accounts: Arc<Accounts>,
@@ -22,13 +22,13 @@ impl Bench {
         self.queue.state().put(&Record::new("k", &data), &Route::keyed("k", None), || at(now), &self.accounts, true)
     }
 
-    /// Sizes of what can be sent now.
+    /// Returns the sizes of the batches that can be sent now.
     fn fill(&self, now: u64) -> Vec<usize> {
         assert!(self.queue.state().advance(at(now)).is_empty());
         iter::from_fn(|| self.pop(now)).map(|batch| batch.wire_len()).collect()
     }
 
-    /// The next batch that can be sent now, as if it were sent and answered at once.
+    /// Removes the next batch that can be sent now, as if it were sent and answered at once.
     fn pop(&self, now: u64) -> Option<Batch> {
         let mut state = self.queue.state();
         let batch = state.pop_ready(at(now), |_| true)?;
