@@ -45,10 +45,10 @@ impl fmt::Display for DeliveryErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Refused => "the service refuses the record",
-            Self::NeedsAction => "the service refuses records until somebody mends what is in the way",
+            Self::NeedsAction => "the service refuses records until an operator acts",
             Self::Expired => "the record's time to live is over",
             Self::Closed => "the producer was closed before the record was delivered",
-            Self::Abandoned => "the producer's runtime went away",
+            Self::Abandoned => "the producer ended before the record was delivered",
         })
     }
 }

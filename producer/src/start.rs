@@ -120,7 +120,7 @@ impl Start {
             let (stream, sought) = (self.target.to_string(), self.sought("CREATING".into()));
             return Err(BuildError::StillCreating { stream, sought });
         }
-        tracing::info!(stream = %self.target, "the stream is being made: waiting for it");
+        tracing::info!(stream = %self.target, "the stream is being created: waiting for it");
         sleep(BETWEEN_LOOKS).await;
         self.until += BETWEEN_LOOKS;
         Ok(())

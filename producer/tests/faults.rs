@@ -195,7 +195,7 @@ async fn with_fail_fast_a_refusal_that_needs_action_fails_at_once() {
     assert!(error.is_retryable(), "when the stream is there again");
     assert_eq!(error.attempts()[0].code, "ResourceNotFoundException");
     let shown = error.to_string();
-    let expected = "the service refuses records until somebody mends what is in the way (stream clicks); outcome not written, last \
+    let expected = "the service refuses records until an operator acts (stream clicks); outcome not written, last \
                     attempt: ResourceNotFoundException: ";
     assert!(shown.starts_with(expected), "{shown}");
     let record = error.into_record();

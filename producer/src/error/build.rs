@@ -48,7 +48,7 @@ pub enum BuildError {
         source: ShardMapError,
     },
     /// The stream was in CREATING for five minutes.
-    #[error("stream {stream} is still being made ({sought})")]
+    #[error("stream {stream} is still being created ({sought})")]
     StillCreating {
         /// The stream as it was given.
         stream: String,

@@ -49,7 +49,7 @@ impl OperatorLog {
                 %code,
                 %message,
                 times,
-                "the service refuses records until somebody mends what is in the way; {fate}",
+                "the service refuses records until an operator acts; {fate}",
             );
         });
     }
@@ -86,7 +86,7 @@ impl OperatorLog {
                 in_all = lost.records,
                 reason,
                 code = lost.code.as_deref().unwrap_or("none"),
-                "records were lost whose deliveries nobody holds",
+                "records were lost after their deliveries were dropped",
             );
         });
     }

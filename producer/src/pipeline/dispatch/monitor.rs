@@ -111,7 +111,7 @@ impl StreamMonitor {
                     Err(panicked) => panicked.to_string(),
                 };
                 if let Some(times) = warned.happened(1, pipeline.clock.now()) {
-                    let text = "the stream's shards cannot be listed; the last known ones serve on";
+                    let text = "the stream's shards cannot be listed; the last known ones stay in use";
                     log(|| tracing::warn!(stream = %pipeline.stream, error, times, "{text}"));
                 }
                 tokio::time::sleep(backoff::full_jitter(backoff::LISTINGS, retry, &mut rng)).await;
