@@ -32,20 +32,20 @@ pub struct Delivery {
     completion: Arc<Completion>,
     index: u32,
     /// The delivery has resolved.
-    told: bool,
+    resolved: bool,
 }
 
 impl Delivery {
     pub(crate) const fn new(completion: Arc<Completion>, index: u32) -> Self {
-        Self { completion, index, told: false }
+        Self { completion, index, resolved: false }
     }
 }
 
 impl Drop for Delivery {
     /// Counts the record as unwatched if it is lost, because no delivery will report it.
     fn drop(&mut self) {
-        if !self.told {
-            self.completion.unwatch(self.index);
+        if !self.resolved {
+            self.completion.drop_waiter(self.index);
         }
     }
 }
@@ -58,8 +58,8 @@ impl Future for Delivery {
             // An old waker is dropped after the lock is released. It may hold the last reference to another delivery.
             let mut old = None;
             let step = match &mut *self.completion.state() {
-                State::Pending(watch) => {
-                    old = watch.set(self.index, context.waker());
+                State::Pending(waiters) => {
+                    old = waiters.set(self.index, context.waker());
                     Err(Poll::Pending)
                 }
                 State::Written(written) => Err(Poll::Ready(Ok(written.receipt(self.index)))),
@@ -73,7 +73,7 @@ impl Future for Delivery {
                     self.index = index;
                 }
                 Err(poll) => {
-                    self.told |= poll.is_ready();
+                    self.resolved |= poll.is_ready();
                     return poll;
                 }
             }
@@ -96,7 +96,7 @@ pub(crate) struct Completion {
 /// In the order of the transitions.
 enum State {
     /// The batch is not settled.
-    Pending(Watch),
+    Pending(Waiters),
     /// All records are in the stream, under one sequence number.
     Written(Written),
     /// The attempts failed. Whether a record may be in the stream is in the failure.
@@ -127,7 +127,7 @@ impl Written {
 
 impl Completion {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State::Pending(Watch::default())) })
+        Arc::new(Self { state: Mutex::new(State::Pending(Waiters::default())) })
     }
 
     pub(crate) fn written(&self, written: Written) {
@@ -142,35 +142,35 @@ impl Completion {
     /// Moves the deliveries to other batches. Their wakers move with them, so no task is woken only to follow.
     pub(crate) fn forwarded(&self, to: Box<[(Arc<Self>, u32)]>) {
         let mut state = self.state();
-        if let State::Pending(watch) = &mut *state {
-            let Watch { wakers, dropped } = std::mem::take(watch);
+        if let State::Pending(waiters) = &mut *state {
+            let Waiters { wakers, dropped } = std::mem::take(waiters);
             // The new batches are not shared yet. They cannot have ended, and no other task can hold one of these locks
             // and wait for another.
-            let moved = |index: usize, tell: &mut dyn FnMut(&mut Watch, u32)| {
+            let moved = |index: usize, tell: &mut dyn FnMut(&mut Waiters, u32)| {
                 let (completion, index) = &to[index];
-                if let State::Pending(watch) = &mut *completion.state() {
-                    tell(watch, *index);
+                if let State::Pending(waiters) = &mut *completion.state() {
+                    tell(waiters, *index);
                 }
             };
             for (index, waker) in wakers.into_iter().enumerate() {
                 if let Some(waker) = waker {
                     let mut waker = Some(waker);
-                    moved(index, &mut |watch, index| *watch.place(index) = waker.take());
+                    moved(index, &mut |waiters, index| *waiters.place(index) = waker.take());
                 }
             }
             for index in dropped.places() {
-                moved(index, &mut |watch, index| watch.dropped.insert(index));
+                moved(index, &mut |waiters, index| waiters.dropped.insert(index));
             }
         }
         *state = State::Forwarded(to);
     }
 
     /// Drops the interest in a record whose delivery was dropped before it resolved.
-    fn unwatch(&self, index: u32) {
+    fn drop_waiter(&self, index: u32) {
         let mut waker = None;
         let next = match &mut *self.state() {
-            State::Pending(watch) => {
-                waker = watch.leave(index);
+            State::Pending(waiters) => {
+                waker = waiters.leave(index);
                 None
             }
             State::Written(_) => None,
@@ -183,13 +183,13 @@ impl Completion {
         // After the lock is released: a waker may hold the last reference to another delivery of this batch.
         drop(waker);
         if let Some((completion, index)) = next {
-            completion.unwatch(index);
+            completion.drop_waiter(index);
         }
     }
 
     fn resolve(&self, end: State) -> u64 {
         let pending = std::mem::replace(&mut *self.state(), end);
-        let State::Pending(Watch { wakers, dropped }) = pending else { return 0 };
+        let State::Pending(Waiters { wakers, dropped }) = pending else { return 0 };
         // Outside the lock, because a waker may poll at once.
         wakers.into_iter().flatten().for_each(wake);
         dropped.places().count() as u64
@@ -203,13 +203,13 @@ impl Completion {
 
 /// The wakers of the deliveries that are polled, and the records whose deliveries were dropped.
 #[derive(Default)]
-struct Watch {
+struct Waiters {
     /// By index of the record. It grows with the highest index that was polled, so fire-and-forget costs nothing.
     wakers: Vec<Option<Waker>>,
     dropped: Indices,
 }
 
-impl Watch {
+impl Waiters {
     /// Sets the waker for a record. Returns the previous waker.
     fn set(&mut self, index: u32, waker: &Waker) -> Option<Waker> {
         let place = self.place(index);

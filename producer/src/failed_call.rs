@@ -12,7 +12,7 @@ use kinesis_service_errors::{Causes, Foreign};
 use crate::outcome::code;
 
 /// Returns one line about a failed call: the service's message, or else the cause.
-pub(crate) fn said<E>(error: &SdkError<E, HttpResponse>) -> String
+pub(crate) fn message_of<E>(error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {

@@ -118,7 +118,7 @@ impl Pipeline {
     }
 
     /// Wakes the dispatcher after a record was too large for the stream as it is known. The stream may have changed.
-    pub(crate) fn doubt(&self) {
+    pub(crate) fn check_limit(&self) {
         self.wake_list.wake();
     }
 
@@ -135,9 +135,9 @@ impl Pipeline {
     /// Waits until every record that was admitted before is settled. Returns the results that no earlier flush has
     /// reported.
     pub(crate) async fn flush(&self) -> Tally {
-        let cut = self.accounts.pending.cut();
+        let point = self.accounts.pending.begin_flush();
         self.close_open();
-        self.accounts.pending.settled(cut).await
+        self.accounts.pending.settled(point).await
     }
 
     /// Returns the number of records admitted so far.

@@ -47,7 +47,7 @@ impl Handle {
 
     fn refused(&self, refusal: Refusal, record: Record<'_>) -> PutError {
         if matches!(refusal, Refusal::TooLarge { .. }) {
-            self.pipeline.doubt();
+            self.pipeline.check_limit();
         }
         PutError::Refused { refusal, record: record.to_owned().into() }
     }
@@ -136,7 +136,7 @@ impl Producer {
         let (pipeline, limits) = (&self.handle.pipeline, self.handle.limits());
         let limit = limits.max_record_bytes.min(limits.max_buffered_bytes.saturating_sub(footprint(0)));
         if bytes > limit {
-            pipeline.doubt();
+            pipeline.check_limit();
             return Err(ReserveError::TooLarge { bytes, limit });
         }
         pipeline.accounts.budget.reserve(footprint(bytes)).await.map_err(|Closed| ReserveError::Closed)?;

@@ -12,12 +12,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::{SUMMARIES, full_jitter};
 use crate::error::{BuildError, CallError, ShardMapError, Sought};
-use crate::failed_call::{code_of, said};
+use crate::failed_call::{code_of, message_of};
 use crate::stream::Stream;
 use crate::stream::info::{StreamInfo, Summary, SummaryError};
 use crate::stream::listing::{Listing, Pages};
 
-/// The start of a producer. Retries errors that can pass for [`PATIENCE`] in all, and fails at once if the stream is
+/// The start of a producer. Retries errors that can pass for [`RETRY_TIME`] in all, and fails at once if the stream is
 /// missing.
 pub(crate) struct Start {
     client: Client,
@@ -34,7 +34,7 @@ impl Start {
     pub(crate) fn new(client: Client, target: Stream, seed: u64) -> Self {
         let begun = Instant::now();
         let rng = fastrand::Rng::with_seed(seed);
-        Self { client, target, address: Address::new(), rng, begun, until: begun + PATIENCE, warned: false }
+        Self { client, target, address: Address::new(), rng, begun, until: begun + RETRY_TIME, warned: false }
     }
 
     /// Returns what kind of stream it is, and its shards if the producer routes the records.
@@ -63,7 +63,7 @@ impl Start {
             match Next::after(&error) {
                 Next::NoStream => return Err(self.not_found(error)),
                 Next::Again if Instant::now() < self.until && !self.has_no_region() => {
-                    self.warn("DescribeStreamSummary", said(&error), code_of(&error));
+                    self.warn("DescribeStreamSummary", message_of(&error), code_of(&error));
                     self.pause(retry).await;
                 }
                 // The service answers, but not this question. ListShards may be allowed, and shows whether the stream
@@ -74,7 +74,7 @@ impl Start {
                     tracing::warn!(
                         stream = %self.target,
                         code = %code_of(&error),
-                        error = said(&error),
+                        error = message_of(&error),
                         "DescribeStreamSummary failed: assuming records of up to 1 MiB, distributed by partition key",
                     );
                     return Ok(StreamInfo::default());
@@ -114,7 +114,7 @@ impl Start {
         }
     }
 
-    /// Waits for a stream in CREATING. The wait does not count against the patience.
+    /// Waits for a stream in CREATING. The wait does not count against the retry time.
     async fn wait_until_made(&mut self) -> Result<(), BuildError> {
         if self.begun.elapsed() >= CREATION {
             let (stream, sought) = (self.target.to_string(), self.sought("CREATING".into()));
@@ -153,7 +153,7 @@ impl Start {
             %code,
             error,
             "{call} failed; it is tried again for up to {} s",
-            PATIENCE.as_secs(),
+            RETRY_TIME.as_secs(),
         );
     }
 
@@ -219,8 +219,8 @@ async fn within<T, E: fmt::Debug>(
 
 /// How long both questions are retried, in all. A fleet that starts at one moment is throttled for seconds, and new
 /// keys and policies are known everywhere within ten seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The last call has this long, even if the patience ends sooner.
+const RETRY_TIME: Duration = Duration::from_secs(30);
+/// The last call has this long, even if the retry time ends sooner.
 const LAST_CALL: Duration = Duration::from_secs(2);
 /// Usually a stream is created within a minute.
 const CREATION: Duration = Duration::from_secs(300);

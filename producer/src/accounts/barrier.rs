@@ -24,7 +24,7 @@ struct Generations {
     /// The results of the records in all generations before the oldest.
     retired: Tally,
     /// The part of `retired` that a flush has reported.
-    told: Tally,
+    reported: Tally,
     /// The results of all settled records.
     ended: Tally,
 }
@@ -37,16 +37,16 @@ struct Generation {
 
 /// The end of a generation, to wait for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cut {
+pub(crate) struct FlushPoint {
     generation: u64,
     /// The results that flushes had reported before.
-    told: Tally,
+    reported: Tally,
 }
 
 impl Default for Generations {
     fn default() -> Self {
         let open = VecDeque::from([Generation::default()]);
-        Self { oldest: 0, open, retired: Tally::default(), told: Tally::default(), ended: Tally::default() }
+        Self { oldest: 0, open, retired: Tally::default(), reported: Tally::default(), ended: Tally::default() }
     }
 }
 
@@ -77,36 +77,36 @@ impl PendingBatches {
     }
 
     /// Ends the current generation and begins a new one.
-    pub(crate) fn cut(&self) -> Cut {
+    pub(crate) fn begin_flush(&self) -> FlushPoint {
         let mut generations = self.generations();
         let generation = generations.oldest + generations.open.len() as u64 - 1;
         generations.open.push_back(Generation::default());
         generations.retire();
-        Cut { generation, told: generations.told }
+        FlushPoint { generation, reported: generations.reported }
     }
 
-    /// Waits until every batch up to the cut is settled. Returns the results that no flush had reported before the cut.
+    /// Waits until every batch up to the point is settled. Returns the results that no flush had reported before the point.
     ///
-    /// Each record is in at least one tally. Where flushes overlap, a record that was admitted after the cut may be in
+    /// Each record is in at least one tally. Where flushes overlap, a record that was admitted after the point may be in
     /// it, too.
-    pub(crate) async fn settled(&self, cut: Cut) -> Tally {
+    pub(crate) async fn settled(&self, point: FlushPoint) -> Tally {
         loop {
             let ended = self.ended.notified();
             tokio::pin!(ended);
             // The waiter is registered before the check, so a batch that is settled in between is not missed.
             ended.as_mut().enable();
-            if let Some(tally) = self.tell(cut) {
+            if let Some(tally) = self.report(point) {
                 return tally;
             }
             guarded(ended).await;
         }
     }
 
-    fn tell(&self, cut: Cut) -> Option<Tally> {
+    fn report(&self, point: FlushPoint) -> Option<Tally> {
         let mut generations = self.generations();
-        (generations.oldest > cut.generation).then(|| {
-            generations.told = generations.retired;
-            generations.retired - cut.told
+        (generations.oldest > point.generation).then(|| {
+            generations.reported = generations.retired;
+            generations.retired - point.reported
         })
     }
 
@@ -157,13 +157,13 @@ mod tests {
     async fn a_flush_waits_for_what_was_before_it_only() {
         let pending = Arc::new(PendingBatches::default());
         let before = pending.enter();
-        let cut = pending.cut();
+        let point = pending.begin_flush();
         let after = pending.enter();
         assert!(after > before);
         pending.join(before);
         let waiting = tokio::spawn({
             let pending = Arc::clone(&pending);
-            async move { pending.settled(cut).await }
+            async move { pending.settled(point).await }
         });
         for _ in 0..2 {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -174,7 +174,11 @@ mod tests {
         assert!(!pending.is_empty());
         pending.settle(after, tally(0, 0, 5));
         assert!(pending.is_empty());
-        assert_eq!(pending.settled(pending.cut()).await, tally(0, 0, 5), "what one flush told, the next does not");
+        assert_eq!(
+            pending.settled(pending.begin_flush()).await,
+            tally(0, 0, 5),
+            "what one flush told, the next does not"
+        );
         assert_eq!(pending.ended(), tally(6, 2, 5));
     }
 
@@ -187,13 +191,13 @@ mod tests {
     async fn overlapping_flushes_report_all_earlier_records() {
         let pending = PendingBatches::default();
         let first = pending.enter();
-        let one = pending.cut();
+        let one = pending.begin_flush();
         let second = pending.enter();
-        let two = pending.cut();
+        let two = pending.begin_flush();
         pending.settle(second, tally(0, 2, 0));
         pending.settle(first, tally(0, 1, 0));
         assert_eq!(pending.settled(two).await, tally(0, 3, 0));
         assert!(pending.settled(one).await.not_written >= 1);
-        assert_eq!(pending.settled(pending.cut()).await, Tally::default());
+        assert_eq!(pending.settled(pending.begin_flush()).await, Tally::default());
     }
 }

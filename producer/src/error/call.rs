@@ -4,7 +4,7 @@ use std::fmt;
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
-use crate::failed_call::said;
+use crate::failed_call::message_of;
 
 /// A failed call, in one line.
 ///
@@ -26,7 +26,7 @@ impl<E> CallError<E> {
 
 impl<E: ProvideErrorMetadata + Error + 'static> fmt::Display for CallError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&said(&self.0))
+        f.write_str(&message_of(&self.0))
     }
 }
 

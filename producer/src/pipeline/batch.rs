@@ -154,7 +154,7 @@ impl Batch {
     /// Returns `true` if the batch is larger than every stream accepts and its single records may not be.
     pub(crate) fn is_divisible(&self) -> bool {
         matches!(&self.body, Body::Built(Contents::Aggregate { record, .. }) if record.len() > 1)
-            && self.wire_len() > TAKEN_BY_ALL
+            && self.wire_len() > ACCEPTED_BY_ALL
     }
 
     /// Sends the same records in another form from now on.
@@ -250,6 +250,6 @@ impl Drop for Batch {
 }
 
 /// The smallest maximum record size that a stream can have.
-pub(crate) const TAKEN_BY_ALL: usize = 1 << 20;
+pub(crate) const ACCEPTED_BY_ALL: usize = 1 << 20;
 /// The partition key of an aggregate has one letter.
 pub(crate) const OUTER_KEY_LEN: usize = 1;

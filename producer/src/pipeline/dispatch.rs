@@ -23,7 +23,7 @@ use crate::stream::info::Summary;
 use crate::stream::listing::Listing;
 use crate::watch::operator_log::OperatorLog;
 
-use self::monitor::{StreamMonitor, lasting};
+use self::monitor::{StreamMonitor, answer_lifetime};
 use self::schedule::Schedule;
 
 mod monitor;
@@ -160,8 +160,8 @@ impl Dispatcher {
     /// Returns when the ready queues may be sent. `None` means at once, or that no queue is ready.
     fn next_launch(&self) -> Option<Tick> {
         let is_paced = self.schedule.has_ready() && self.closing.is_none();
-        let pause = self.pipeline.settings.linger.duration() / COMPANY;
-        self.launched.filter(|_| is_paced).map(|launched| launched + pause.min(LONGEST_COMPANY))
+        let pause = self.pipeline.settings.linger.duration() / LINGER_FRACTION;
+        self.launched.filter(|_| is_paced).map(|launched| launched + pause.min(MAX_WAIT))
     }
 
     fn on_completed(&mut self, completed: Result<Completed, JoinError>) {
@@ -231,10 +231,10 @@ impl Dispatcher {
         let previous = self.pipeline.router.map_to_keep();
         let (map, retired) = if self.monitor.info.routed_by_us {
             // A request of a shard's last moment may be answered this much later.
-            let remember = lasting(&self.pipeline.settings);
+            let remember = answer_lifetime(&self.pipeline.settings);
             ShardMap::next(Some(&previous), listing, now, remember, |id, range| self.new_queue(Some(id), range))
         } else {
-            (previous.knowing(listing, now), Vec::new())
+            (previous.with_known(listing, now), Vec::new())
         };
         self.replace_map(map, retired);
     }
@@ -320,9 +320,9 @@ impl Drop for Dispatcher {
 
 /// A ready batch waits for others for this fraction of the linger, which is the wait that the user accepts for fewer
 /// requests.
-const COMPANY: u32 = 6;
+const LINGER_FRACTION: u32 = 6;
 /// The wait in the KPL's collector.
-const LONGEST_COMPANY: Duration = Duration::from_millis(20);
+const MAX_WAIT: Duration = Duration::from_millis(20);
 
 /// Waits for the future, or for ever if there is none.
 async fn pending<T>(future: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {

@@ -47,7 +47,7 @@ pub(crate) struct Sent<'a> {
     /// The range of the hash keys inside.
     pub(crate) hash_keys: HashKeyRange,
     /// The request had other entries.
-    pub(crate) had_company: bool,
+    pub(crate) had_others: bool,
     /// Refusals that an operator can end are not retried.
     pub(crate) fail_fast: bool,
 }
@@ -92,7 +92,7 @@ pub(crate) fn judge(answer: &Answer, sent: &Sent<'_>, range_of: impl FnOnce(&str
             Class::Throttled | Class::Transient => Verdict::Again,
             Class::NeedsAction if sent.fail_fast => Verdict::NeedsAction,
             Class::NeedsAction => Verdict::Again,
-            Class::Invalid if sent.had_company => Verdict::Alone,
+            Class::Invalid if sent.had_others => Verdict::Alone,
             Class::Invalid => Verdict::Refused,
         },
     }

@@ -35,12 +35,12 @@ pub(crate) async fn send_request(
         answers = send::send(&pipeline.client, &pipeline.stream, records, &departure) => answers,
         _ = end.wait_for(is_over) => vec![Answer::Failed(aborted(departure.so_far())); entries.len()],
     };
-    let had_company = entries.len() > 1;
+    let had_others = entries.len() > 1;
     let map = pipeline.router.map_to_keep();
     let rules = Rules { map: &map, now: pipeline.clock.now(), fail_fast: pipeline.settings.fail_fast };
     let mut completed = Completed::default();
     for (entry, answer) in entries.into_iter().zip(answers) {
-        completed.answered(&rules, entry, answer, had_company);
+        completed.answered(&rules, entry, answer, had_others);
     }
     completed
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kinesis_aggregation::{Aggregator, UserRecord};
 
-use super::batch::{Batch, OUTER_KEY_LEN, TAKEN_BY_ALL};
+use super::batch::{ACCEPTED_BY_ALL, Batch, OUTER_KEY_LEN};
 use super::shard_map::ShardMap;
 use super::shard_queue::ShardQueue;
 use crate::contents::{Contents, Plain, Route};
@@ -46,7 +46,7 @@ fn route(user: &UserRecord) -> Route<'_> {
 /// itself larger is alone in a batch.
 pub(crate) fn divide(mut batch: Batch) -> Vec<Batch> {
     let Contents::Aggregate { record, keyless } = batch.build().clone() else { return vec![batch] };
-    let mut part = Aggregator::new(TAKEN_BY_ALL - OUTER_KEY_LEN);
+    let mut part = Aggregator::new(ACCEPTED_BY_ALL - OUTER_KEY_LEN);
     let (mut parts, mut places) = (Vec::new(), Vec::new());
     for user in record.user_records() {
         let Route { hash_key, partition_key, explicit_hash_key } = route(&user);

@@ -187,12 +187,12 @@ impl Router {
 /// Returns the next position in the map with room, or else the next position.
 fn roomy(map: &ShardMap, from: usize, now: Tick) -> usize {
     let queues = map.queues();
-    let mut places = (1..=queues.len().min(MOST_ASKED)).map(|step| (from + step) % queues.len());
+    let mut places = (1..=queues.len().min(MAX_ASKED)).map(|step| (from + step) % queues.len());
     places.find(|place| queues[*place].state().has_room(now)).unwrap_or((from + 1) % queues.len())
 }
 
 /// More locks than this are not worth the search.
-const MOST_ASKED: usize = 8;
+const MAX_ASKED: usize = 8;
 
 #[cfg(test)]
 mod tests;

@@ -77,11 +77,11 @@ impl Completed {
         Self { returned: returned.collect(), ..Self::default() }
     }
 
-    /// Handles the answer for one entry. `had_company` says that its request had other entries.
-    pub(crate) fn answered(&mut self, rules: &Rules<'_>, entry: Entry, answer: Answer, had_company: bool) {
+    /// Handles the answer for one entry. `had_others` says that its request had other entries.
+    pub(crate) fn answered(&mut self, rules: &Rules<'_>, entry: Entry, answer: Answer, had_others: bool) {
         let (queue, batch) = entry.answered();
         self.map_is_stale |= shows_stale_map(&answer, queue.shard()) && rules.map.has(&queue);
-        self.settle(rules, queue, batch, answer, had_company);
+        self.settle(rules, queue, batch, answer, had_others);
     }
 
     /// Judges by a newer map the batches that an older one could not judge.
@@ -97,10 +97,10 @@ impl Completed {
         queue: Arc<ShardQueue>,
         mut batch: Batch,
         answer: Answer,
-        had_company: bool,
+        had_others: bool,
     ) {
         let hash_keys = batch.build().range().unwrap_or(HashKeyRange::FULL);
-        let sent = Sent { predicted: queue.shard(), hash_keys, had_company, fail_fast: rules.fail_fast };
+        let sent = Sent { predicted: queue.shard(), hash_keys, had_others, fail_fast: rules.fail_fast };
         let verdict = judge(&answer, &sent, |shard| rules.map.range_of(shard));
         match (verdict, answer) {
             (Verdict::Done, Answer::Written { shard, sequence_number }) => batch.written(shard, sequence_number),

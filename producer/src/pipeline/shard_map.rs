@@ -38,7 +38,7 @@ impl ShardMap {
     }
 
     /// Returns the same map with more known shards.
-    pub(crate) fn knowing(&self, listing: Listing, now: Tick) -> Self {
+    pub(crate) fn with_known(&self, listing: Listing, now: Tick) -> Self {
         let mut known = self.known.clone();
         known.extend(listing.all.into_iter().map(|(id, range)| (id, Known { range, last_listed: now })));
         Self { ends: self.ends.clone(), queues: self.queues.clone(), known, routed: self.routed }

@@ -8,7 +8,7 @@ use bytestring::ByteString;
 use kinesis_aggregation::{HashKeyRange, is_marked};
 
 use super::aggregate::OpenAggregate;
-use super::batch::{Batch, TAKEN_BY_ALL};
+use super::batch::{ACCEPTED_BY_ALL, Batch};
 use super::limit::Limiter;
 use crate::accounts::Accounts;
 use crate::backoff;
@@ -325,7 +325,7 @@ impl QueueState {
 /// Returns `true` if the record's data is an aggregate itself, which readers would deaggregate, and an envelope around
 /// it surely fits into a record.
 fn wants_envelope(record: &Record<'_>) -> bool {
-    is_marked(record.data()) && record.wire_len() + ENVELOPE <= TAKEN_BY_ALL
+    is_marked(record.data()) && record.wire_len() + ENVELOPE <= ACCEPTED_BY_ALL
 }
 
 /// More than the envelope of one record and its explicit hash key.

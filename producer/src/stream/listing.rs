@@ -92,12 +92,12 @@ impl Pages {
                 Ok(page) => page,
                 Err(error) => {
                     match Kind::of_error(&error) {
-                        Some(Kind::Expired) => self.begin_anew(),
+                        Some(Kind::Expired) => self.begin_again(),
                         // The service rejects the filter, for example because of a wrong clock. Then all shards are
                         // listed.
                         Some(Kind::Argument) => {
                             self.filter = None;
-                            self.begin_anew();
+                            self.begin_again();
                         }
                         _ => {}
                     }
@@ -108,12 +108,12 @@ impl Pages {
             self.shards.extend(page.shards.unwrap_or_default());
             let Some(token) = page.next_token else {
                 let listing = Listing::read(&self.shards);
-                self.begin_anew();
+                self.begin_again();
                 return listing;
             };
-            if token.is_empty() || self.token.as_ref() == Some(&token) || self.pages == MOST_PAGES {
+            if token.is_empty() || self.token.as_ref() == Some(&token) || self.pages == MAX_PAGES {
                 let pages = self.pages;
-                self.begin_anew();
+                self.begin_again();
                 return Err(ShardMapError::Endless { pages });
             }
             self.token = Some(token);
@@ -140,7 +140,7 @@ impl Pages {
             .await
     }
 
-    fn begin_anew(&mut self) {
+    fn begin_again(&mut self) {
         self.shards.clear();
         self.token = None;
         self.pages = 0;
@@ -148,4 +148,4 @@ impl Pages {
 }
 
 /// A page has a thousand shards by default, so this is more than an account can have.
-const MOST_PAGES: usize = 1000;
+const MAX_PAGES: usize = 1000;

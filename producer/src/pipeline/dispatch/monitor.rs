@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 
 use crate::backoff;
 use crate::clock::Tick;
-use crate::failed_call::said;
+use crate::failed_call::message_of;
 use crate::foreign::{caught, log};
 use crate::pipeline::Pipeline;
 use crate::settings::Settings;
@@ -38,7 +38,7 @@ impl StreamMonitor {
     pub(super) fn new(pipeline: &Pipeline) -> Self {
         let now = pipeline.clock.now();
         let mut rng = fastrand::Rng::with_seed(pipeline.seed);
-        let next = now + spread(EVERY, &mut rng);
+        let next = now + spread(PERIOD, &mut rng);
         let info = pipeline.first_info;
         Self { info, summary: None, listing: None, last_asked: now, next, unexpected: 0, last_listed: now, rng }
     }
@@ -48,7 +48,7 @@ impl StreamMonitor {
         if closing || self.summary.is_some() {
             return None;
         }
-        let soon = (self.unexpected >= FEW).then(|| self.last_asked + GAP);
+        let soon = (self.unexpected >= UNEXPECTED_ENOUGH).then(|| self.last_asked + MIN_DISTANCE);
         Some(soon.map_or(self.next, |soon| soon.min(self.next)))
     }
 
@@ -69,7 +69,7 @@ impl StreamMonitor {
             let address = Address::new();
             let (recovery, error) = match caught(Summary::ask(&pipeline.client, &pipeline.stream, &address)).await {
                 Ok(Ok(summary)) => return Ok(summary),
-                Ok(Err(error)) => (Kind::of_error(&error).map_or(Recovery::Soon, Kind::recovery), said(&error)),
+                Ok(Err(error)) => (Kind::of_error(&error).map_or(Recovery::Soon, Kind::recovery), message_of(&error)),
                 Err(panicked) => (Recovery::Soon, panicked.to_string()),
             };
             log(|| tracing::debug!(stream = %pipeline.stream, error, "DescribeStreamSummary failed"));
@@ -81,7 +81,7 @@ impl StreamMonitor {
     /// changed.
     pub(super) fn learn(&mut self, summary: Result<Summary, Recovery>, now: Tick) -> Option<StreamInfo> {
         self.summary = None;
-        let pause = if summary == Err(Recovery::Soon) { SOON } else { EVERY };
+        let pause = if summary == Err(Recovery::Soon) { RETRY_PERIOD } else { PERIOD };
         self.next = now + spread(pause, &mut self.rng);
         let Ok(Summary { info, is_creating: false }) = summary else { return None };
         let before = std::mem::replace(&mut self.info, info);
@@ -128,7 +128,7 @@ impl StreamMonitor {
 }
 
 /// Returns how late an answer can name a shard.
-pub(super) const fn lasting(settings: &Settings) -> Duration {
+pub(super) const fn answer_lifetime(settings: &Settings) -> Duration {
     settings.record_ttl.saturating_add(settings.request_timeout)
 }
 
@@ -136,7 +136,7 @@ pub(super) const fn lasting(settings: &Settings) -> Duration {
 /// be wrong, hence the margin.
 fn oldest_of_interest(pipeline: &Pipeline) -> Option<SystemTime> {
     let now = pipeline.client.config().time_source().unwrap_or_default().now();
-    now.checked_sub(lasting(&pipeline.settings).saturating_add(CLOCK_MARGIN))
+    now.checked_sub(answer_lifetime(&pipeline.settings).saturating_add(CLOCK_MARGIN))
         .filter(|time| *time > SystemTime::UNIX_EPOCH)
 }
 
@@ -146,12 +146,12 @@ fn spread(pause: Duration, rng: &mut fastrand::Rng) -> Duration {
 }
 
 /// The service answers 20 of these questions a second per account, and a stream rarely changes its kind.
-const EVERY: Duration = Duration::from_secs(300);
+const PERIOD: Duration = Duration::from_secs(300);
 /// After a failure that passes.
-const SOON: Duration = Duration::from_secs(15);
+const RETRY_PERIOD: Duration = Duration::from_secs(15);
 /// This many unexpected answers are a reason to ask at once. Every reshard causes one or two.
-const FEW: u32 = 3;
+const UNEXPECTED_ENOUGH: u32 = 3;
 /// The minimum distance between two questions.
-const GAP: Duration = Duration::from_secs(2);
+const MIN_DISTANCE: Duration = Duration::from_secs(2);
 /// More than the error of a clock that goes unnoticed.
 const CLOCK_MARGIN: Duration = Duration::from_secs(3600);

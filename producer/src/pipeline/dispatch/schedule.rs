@@ -57,7 +57,7 @@ impl Schedule {
     pub(super) fn collect(&mut self, now: Tick) -> Request {
         let mut request = Request::default();
         while let Some(queue) = self.ready.pop_front() {
-            let had_company = !request.is_empty();
+            let had_others = !request.is_empty();
             let mut state = queue.state();
             while let Some(batch) = state.pop_ready(now, |batch| request.has_room(batch)) {
                 request.push(&queue, batch);
@@ -71,7 +71,7 @@ impl Schedule {
             }
             // The request is full. If this queue alone filled it, the queue goes last. Otherwise it goes first in the
             // next request.
-            if had_company {
+            if had_others {
                 self.ready.push_front(queue);
             } else {
                 self.ready.push_back(queue);

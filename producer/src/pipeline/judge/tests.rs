@@ -61,8 +61,8 @@ fn every_answer_has_its_verdict() {
         (failed(Class::Invalid), Some(PARENT), all, true, Alone),
         (failed(Class::Invalid), Some(PARENT), all, false, Refused),
     ];
-    for (answer, predicted, hash_keys, had_company, expected) in table {
-        let sent = Sent { predicted, hash_keys, had_company, fail_fast: false };
+    for (answer, predicted, hash_keys, had_others, expected) in table {
+        let sent = Sent { predicted, hash_keys, had_others, fail_fast: false };
         assert_eq!(judge(&answer, &sent, known), expected, "{answer:?} of {sent:?}");
         // With `fail_fast` only a refusal that an operator can end is judged differently.
         let impatient = judge(&answer, &Sent { fail_fast: true, ..sent }, known);
@@ -101,7 +101,7 @@ proptest! {
         let predicted = name(predicted % shards.len());
         // A prediction comes from a map in which that shard held all these hash keys.
         prop_assume!(predicted != name(landed) || shards[landed].covers(&hash_keys));
-        let sent = Sent { predicted: Some(&predicted), hash_keys, had_company: false, fail_fast: false };
+        let sent = Sent { predicted: Some(&predicted), hash_keys, had_others: false, fail_fast: false };
         let verdict = judge(&written(&name(landed)), &sent, |_| map_knows.then_some(shards[landed]));
         let delivered = shards[landed].covers(&hash_keys);
         match verdict {
