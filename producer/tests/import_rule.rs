@@ -1,4 +1,4 @@
-//! A file of this crate imports only from files above it in `ORDER`, so there is no import cycle:
+//! The structure of this crate. A file imports only from files above it in `ORDER`, so there is no import cycle:
 //! `clock, record, … → watch, error → delivery, accounts, stream → pipeline → producer`.
 
 use std::collections::BTreeSet;
@@ -62,7 +62,8 @@ fn product(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The paths that a text names after `crate::`, `self::` and `super::`, as they would be written after `crate::` in `module`.
+/// The paths that a text names after `crate::`, `self::` and `super::`, as they would be written after `crate::` in
+/// `module`.
 fn paths(module: &str, code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("::") {
@@ -159,6 +160,23 @@ fn files_import_only_from_files_above_them() {
     }
     assert!(looked_at > 100, "only {looked_at} imports were found");
     assert!(broken.is_empty(), "these imports go the wrong way:\n{}", broken.join("\n"));
+}
+
+/// A batch that ends elsewhere would pass its shard's queue by.
+#[test]
+fn only_one_file_ends_batches() {
+    let stages = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pipeline");
+    let mut files = Vec::new();
+    sources(&stages, &mut files);
+    let ends = |file: &&PathBuf| {
+        let code = product(&fs::read_to_string(file).expect("a text"));
+        [".written(", ".failed("].iter().any(|verb| code.contains(verb))
+    };
+    // `batch.rs` defines the verbs.
+    let known = ["tests.rs", "fixture.rs", "batch.rs"];
+    let found: Vec<_> =
+        files.iter().filter(|file| !known.iter().any(|name| file.ends_with(name))).filter(ends).collect();
+    assert_eq!(found, [&stages.join("settle.rs")]);
 }
 
 #[test]
