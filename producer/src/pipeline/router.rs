@@ -45,6 +45,7 @@ impl Router {
         Self { map: ArcSwap::from_pointee(map), keyless, queues_made, admitted_before, seed }
     }
 
+    #[inline]
     pub(crate) fn map(&self) -> Guard<Arc<ShardMap>> {
         self.map.load()
     }
@@ -56,6 +57,7 @@ impl Router {
 
     /// Returns the queue for a record by this map. A key is hashed only once: `keyed` keeps the route in case of a
     /// newer map.
+    #[inline]
     pub(crate) fn route<'m, 'a>(
         &self,
         map: &'m ShardMap,
