@@ -13,7 +13,8 @@
 //! # let client = cloud.connect("docs").await.kinesis;
 //! # let payload = b"{}";
 //! let producer = Producer::builder(client, "clicks").build().await?;
-//! let delivery = producer.put(Record::new("user-7", payload)).await?; // waits for room, not for the network
+//! // A put waits for room in the buffers, not for the network.
+//! let delivery = producer.put(Record::new("user-7", payload)).await?;
 //! let receipt = delivery.await?;
 //! println!("{} {} {}", receipt.shard, receipt.sequence_number, receipt.sub_sequence);
 //! let report = producer.close(Duration::from_secs(10)).await;
@@ -25,16 +26,16 @@
 //! # The journey of a record
 //!
 //! ```text
-//!   put ── checked, room waited for ── hashed ── shard looked up ── appended to the shard's open aggregate ──▶ Delivery
-//!                                                                            │ full, or a linger after the last close
-//!                                                        the shard's rate ◀──┘
-//!                                                                │
-//!                             PutRecords: up to 500 entries, 5 MiB, 24 requests in flight
-//!                                                                │
-//!              ┌─────────────────────────────────────────────────┼──────────────────────────────────────┐
-//!        written where it belongs                  throttled, lost, on the wrong shard          refused, or too old
-//!              │                                                 │                                      │
-//!          Ok(Receipt)                             again, whole, after a backoff                Err(DeliveryError)
+//! put ─ check, wait for room ─ hash the key ─ look up the shard ─ append to its aggregate ─▶ Delivery
+//!                                             │ full, or a linger after the last close
+//!                                     the shard's rate
+//!                                             │
+//!                 PutRecords: up to 500 entries, 5 MiB, 24 requests in flight
+//!                                             │
+//!         ┌───────────────────────────┬───────┴──────────────────────┐
+//! written where it belongs   throttled, lost, wrong shard   refused, or too old
+//!         │                           │                              │
+//!    Ok(Receipt)          again, whole, after a backoff     Err(DeliveryError)
 //! ```
 //!
 //! Records of one shard share a Kinesis record in the KPL's aggregation format. The KCL, AWS's
