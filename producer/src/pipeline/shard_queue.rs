@@ -53,6 +53,7 @@ impl QueueRules {
     }
 }
 
+/// The part of a queue that its lock protects.
 pub(crate) struct QueueState {
     rules: QueueRules,
     access: Access,
@@ -82,6 +83,7 @@ pub(crate) struct QueueState {
 /// Whether records can be put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
+    /// Records can be put.
     Open,
     /// The shard is closed. A newer map has the queues of its children.
     Retired,
