@@ -85,8 +85,7 @@ impl PendingBatches {
         FlushPoint { generation, reported: generations.reported }
     }
 
-    /// Waits until every batch up to the point is settled. Returns the results that no flush had reported before the
-    /// point.
+    /// Waits until every batch up to the point is settled. Returns the results that no earlier flush has reported.
     ///
     /// Each record is in at least one tally. Where flushes overlap, a record that was admitted after the point may be in
     /// it, too.

@@ -143,7 +143,7 @@ impl Router {
         changed
     }
 
-    /// The one way back: puts a batch into the queue from which it is to be sent again. Returns the queues that changed.
+    /// The one way back: puts a batch into the queue from which it will be sent again. Returns the queues that changed.
     pub(crate) fn take_back(&self, returned: Returned, now: Tick) -> Vec<Arc<ShardQueue>> {
         let Returned { queue, batch, cause } = returned;
         let map = self.map.load_full();
