@@ -1,15 +1,15 @@
-//! From a client and a stream's name to a running producer.
+//! Makes a running producer from a client and the name of a stream.
 
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 
 use crate::error::BuildError;
-use crate::pipeline::send::{self, Stream};
-use crate::pipeline::{Pipeline, Plan};
+use crate::pipeline::{Pipeline, PipelineConfig};
 use crate::producer::Producer;
 use crate::settings::{Aggregation, Linger, RateLimit, Settings, check_stream};
 use crate::start::Start;
+use crate::stream::{self, Stream};
 
 /// Builds a [`Producer`].
 #[derive(Clone, Debug)]
@@ -26,73 +26,75 @@ impl Builder {
         Self { client, stream, settings: Settings::default(), seed: None }
     }
 
-    /// All settings at once, instead of those set before.
+    /// Replaces all settings.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self
     }
 
-    /// [`Settings::linger`]: how long a record may wait for company. Default: 120 ms since the shard's last close.
+    /// Sets [`Settings::linger`], how long a record may wait for others. Default: 120 ms since the shard's last close.
     pub fn linger(mut self, linger: impl Into<Linger>) -> Self {
         self.settings.linger = linger.into();
         self
     }
 
-    /// [`Settings::aggregation`]: whether records share a Kinesis record. Default: on.
+    /// Sets [`Settings::aggregation`], whether records share a Kinesis record. Default: on.
     pub fn aggregation(mut self, aggregation: Aggregation) -> Self {
         self.settings.aggregation = aggregation;
         self
     }
 
-    /// [`Settings::max_aggregate_bytes`]: the largest aggregate. Default: 50 000 bytes.
+    /// Sets [`Settings::max_aggregate_bytes`], the largest aggregate. Default: 50 000 bytes.
     pub fn max_aggregate_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_aggregate_bytes = bytes;
         self
     }
 
-    /// [`Settings::record_ttl`]: the age at which an undelivered record is given up. Default: 30 s.
+    /// Sets [`Settings::record_ttl`], the age at which an undelivered record is given up. Default: 30 s.
     pub fn record_ttl(mut self, ttl: Duration) -> Self {
         self.settings.record_ttl = ttl;
         self
     }
 
-    /// [`Settings::max_buffered_bytes`]: the most memory that admitted records may hold. Default: 64 MiB.
+    /// Sets [`Settings::max_buffered_bytes`], the most memory that admitted records may hold. Default: 64 MiB.
     pub fn max_buffered_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_buffered_bytes = bytes;
         self
     }
 
-    /// [`Settings::rate_limit`]: what is sent to one shard. Default: 1000 Kinesis records and 1 MiB a second.
+    /// Sets [`Settings::rate_limit`], the rate per shard. Default: 1000 Kinesis records and 1 MiB a second.
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.settings.rate_limit = limit;
         self
     }
 
-    /// [`Settings::max_requests_in_flight`]. Default: 24.
+    /// Sets [`Settings::max_requests_in_flight`]. Default: 24.
     pub fn max_requests_in_flight(mut self, requests: usize) -> Self {
         self.settings.max_requests_in_flight = requests;
         self
     }
 
-    /// [`Settings::connect_timeout`]. Default: 3 s.
+    /// Sets [`Settings::connect_timeout`]. Default: 3 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.connect_timeout = timeout;
         self
     }
 
-    /// [`Settings::request_timeout`]. Default: 6 s.
+    /// Sets [`Settings::request_timeout`]. Default: 6 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.settings.request_timeout = timeout;
         self
     }
 
-    /// Where the jitter of back-offs comes from: the same seed waits the same. Default: drawn from `fastrand`'s generator of this thread.
+    /// Sets the seed of the backoff's jitter: the same seed draws the same waits. Default: drawn from `fastrand`'s
+    /// generator of this thread.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// [`Settings::fail_fast`]: whether a refusal that somebody could mend ends a record at once. Default: no, it is tried until its time to live.
+    /// Sets [`Settings::fail_fast`], whether a refusal that an operator can end fails a record at once. Default: no,
+    /// the record is retried until its time to live is over.
     pub fn fail_fast(mut self, fail_fast: bool) -> Self {
         self.settings.fail_fast = fail_fast;
         self
@@ -100,12 +102,12 @@ impl Builder {
 
     /// Asks the service about the stream and starts the producer on the current tokio runtime.
     ///
-    /// ListShards must be allowed. DescribeStreamSummary should be: without its answer the stream is taken for one with records of at
-    /// most 1 MiB that distributes them by partition key.
+    /// ListShards must be allowed. DescribeStreamSummary should be allowed: without its answer the producer assumes
+    /// records of at most 1 MiB, distributed by partition key.
     ///
-    /// What can pass is tried again for 30 seconds in all: no connection, throttling, credentials or a policy that are not known everywhere
-    /// yet, a clock that the SDK corrects. A stream that is being made is waited for, five minutes at most. Where there is no such stream the
-    /// build ends at once.
+    /// Errors that can pass are retried for 30 seconds in all: no connection, throttling, credentials or a policy that
+    /// are not known everywhere yet, a clock that the SDK corrects. A stream in CREATING is waited for, at most five
+    /// minutes. A missing stream ends the build at once.
     ///
     /// # Errors
     ///
@@ -113,17 +115,17 @@ impl Builder {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it returned, it has started nothing.
+    /// Cancel safe: a dropped future has started nothing.
     pub async fn build(self) -> Result<Producer, BuildError> {
         let Self { client, stream, settings, seed } = self;
         settings.check()?;
         check_stream(&stream)?;
-        // One client for all: what it learns of the difference between this machine's clock and the service's stays with it.
-        let client = send::client(&client, &settings);
+        // All calls use one client, because the client keeps what it learns of the difference between the clocks.
+        let client = stream::client(&client, &settings);
         let target = Stream::new(stream);
         let seed = seed.unwrap_or_else(|| fastrand::Rng::new().u64(..));
-        let (traits, listing) = Start::new(client.clone(), target.clone(), seed).ask().await?;
-        let pipeline = Pipeline::new(Plan { settings, traits, listing, client, stream: target, seed });
+        let (info, listing) = Start::new(client.clone(), target.clone(), seed).ask().await?;
+        let pipeline = Pipeline::new(PipelineConfig { settings, info, listing, client, stream: target, seed });
         Ok(Producer::start(pipeline))
     }
 }

@@ -1,4 +1,4 @@
-//! The future a put returns, and what it shares with the pipeline.
+//! The future that a put returns, and the state that it shares with the pipeline.
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,35 +16,36 @@ pub struct Receipt {
     pub shard: Arc<str>,
     /// The sequence number of the Kinesis record that holds the record.
     pub sequence_number: Arc<str>,
-    /// The record's index in its Kinesis record, 0 if it is alone there. With the sequence number it orders the records of a shard.
+    /// The record's index in its Kinesis record, 0 if it is alone there. Together with the sequence number it orders
+    /// the records of a shard.
     pub sub_sequence: u64,
-    /// How many times it was sent, this one included.
+    /// How many times the record was sent, the successful attempt included.
     pub attempts: u32,
 }
 
-/// The fate of an admitted record: a future of its [`Receipt`].
+/// A future that resolves to the [`Receipt`] of an admitted record, or to its error.
 ///
-/// It resolves exactly once, at the latest one record TTL and one request timeout after the record was admitted (P1). Dropping it changes
-/// nothing for the record: it is delivered all the same.
+/// It resolves exactly once, at the latest one record TTL and one request timeout after the record was admitted (P1). A
+/// record is delivered even if its delivery is dropped.
 #[must_use = "ignoring a delivery may hide that the record was not written"]
 pub struct Delivery {
     completion: Arc<Completion>,
     index: u32,
-    /// The end was told, so that nobody is left to be told.
-    told: bool,
+    /// The delivery has resolved.
+    resolved: bool,
 }
 
 impl Delivery {
     pub(crate) const fn new(completion: Arc<Completion>, index: u32) -> Self {
-        Self { completion, index, told: false }
+        Self { completion, index, resolved: false }
     }
 }
 
 impl Drop for Delivery {
-    /// A record whose delivery is dropped can still be lost: then it is counted, since nobody else will know.
+    /// Counts the record as unwatched if it is lost, because no delivery will report it.
     fn drop(&mut self) {
-        if !self.told {
-            self.completion.unwatch(self.index);
+        if !self.resolved {
+            self.completion.drop_waiter(self.index);
         }
     }
 }
@@ -54,11 +55,11 @@ impl Future for Delivery {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            // An old waker is dropped when the lock is free again: it may be the last that holds another delivery.
+            // An old waker is dropped after the lock is released. It may hold the last reference to another delivery.
             let mut old = None;
             let step = match &mut *self.completion.state() {
-                State::Pending(watch) => {
-                    old = watch.set(self.index, context.waker());
+                State::Pending(waiters) => {
+                    old = waiters.set(self.index, context.waker());
                     Err(Poll::Pending)
                 }
                 State::Written(written) => Err(Poll::Ready(Ok(written.receipt(self.index)))),
@@ -72,7 +73,7 @@ impl Future for Delivery {
                     self.index = index;
                 }
                 Err(poll) => {
-                    self.told |= poll.is_ready();
+                    self.resolved |= poll.is_ready();
                     return poll;
                 }
             }
@@ -86,24 +87,26 @@ impl fmt::Debug for Delivery {
     }
 }
 
-/// How a batch ends, for all deliveries of its records at once. One allocation a batch; a delivery is a reference to it and an index.
+/// The result of a batch, shared by all deliveries of its records. It costs one allocation per batch. A delivery is a
+/// reference to it and an index.
 pub(crate) struct Completion {
     state: Mutex<State>,
 }
 
-/// In the order of life.
+/// In the order of the transitions.
 enum State {
-    /// Not known yet.
-    Pending(Watch),
+    /// The batch is not settled.
+    Pending(Waiters),
     /// All records are in the stream, under one sequence number.
     Written(Written),
-    /// No record is known to be in the stream.
+    /// The attempts failed. Whether a record may be in the stream is in the failure.
     Failed(Arc<Failure>),
-    /// The records went into other batches, because they no longer belong to one shard: by index, where each one is now.
+    /// The records moved to other batches, because they no longer belong to one shard. Holds the new place of each
+    /// record, by index.
     Forwarded(Box<[(Arc<Completion>, u32)]>),
 }
 
-/// What the receipts of a batch share.
+/// The part that the receipts of a batch share.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
     pub(crate) shard: Arc<str>,
@@ -124,49 +127,50 @@ impl Written {
 
 impl Completion {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State::Pending(Watch::default())) })
+        Arc::new(Self { state: Mutex::new(State::Pending(Waiters::default())) })
     }
 
     pub(crate) fn written(&self, written: Written) {
         self.resolve(State::Written(written));
     }
 
-    /// Returns how many of the records' deliveries had been dropped.
+    /// Resolves the deliveries to an error. Returns how many of them had been dropped.
     pub(crate) fn failed(&self, failure: Arc<Failure>) -> u64 {
         self.resolve(State::Failed(failure))
     }
 
-    /// Sends the deliveries on, those that are being awaited with their wakers: nobody need poll again only to follow.
+    /// Moves the deliveries to other batches. Their wakers move with them, so no task is woken only to follow.
     pub(crate) fn forwarded(&self, to: Box<[(Arc<Self>, u32)]>) {
         let mut state = self.state();
-        if let State::Pending(watch) = &mut *state {
-            let Watch { wakers, dropped } = std::mem::take(watch);
-            // New batches, which no one else has seen yet: they cannot have ended, nor can two of these locks be taken crosswise.
-            let moved = |index: usize, tell: &mut dyn FnMut(&mut Watch, u32)| {
+        if let State::Pending(waiters) = &mut *state {
+            let Waiters { wakers, dropped } = std::mem::take(waiters);
+            // The new batches are not shared yet. They cannot have ended, and no other task can hold one of these locks
+            // and wait for another.
+            let moved = |index: usize, tell: &mut dyn FnMut(&mut Waiters, u32)| {
                 let (completion, index) = &to[index];
-                if let State::Pending(watch) = &mut *completion.state() {
-                    tell(watch, *index);
+                if let State::Pending(waiters) = &mut *completion.state() {
+                    tell(waiters, *index);
                 }
             };
             for (index, waker) in wakers.into_iter().enumerate() {
                 if let Some(waker) = waker {
                     let mut waker = Some(waker);
-                    moved(index, &mut |watch, index| *watch.place(index) = waker.take());
+                    moved(index, &mut |waiters, index| *waiters.place(index) = waker.take());
                 }
             }
             for index in dropped.places() {
-                moved(index, &mut |watch, index| watch.dropped.insert(index));
+                moved(index, &mut |waiters, index| waiters.dropped.insert(index));
             }
         }
         *state = State::Forwarded(to);
     }
 
-    /// The record's delivery was dropped before it told the end.
-    fn unwatch(&self, index: u32) {
+    /// Drops the interest in a record whose delivery was dropped before it resolved.
+    fn drop_waiter(&self, index: u32) {
         let mut waker = None;
         let next = match &mut *self.state() {
-            State::Pending(watch) => {
-                waker = watch.leave(index);
+            State::Pending(waiters) => {
+                waker = waiters.leave(index);
                 None
             }
             State::Written(_) => None,
@@ -176,37 +180,37 @@ impl Completion {
             }
             State::Forwarded(to) => Some(to[index as usize].clone()),
         };
-        // With the lock free: a waker may be the last that holds another delivery of this batch.
+        // After the lock is released: a waker may hold the last reference to another delivery of this batch.
         drop(waker);
         if let Some((completion, index)) = next {
-            completion.unwatch(index);
+            completion.drop_waiter(index);
         }
     }
 
     fn resolve(&self, end: State) -> u64 {
         let pending = std::mem::replace(&mut *self.state(), end);
-        let State::Pending(Watch { wakers, dropped }) = pending else { return 0 };
-        // Woken outside the lock: a waker may poll at once.
+        let State::Pending(Waiters { wakers, dropped }) = pending else { return 0 };
+        // Outside the lock, because a waker may poll at once.
         wakers.into_iter().flatten().for_each(wake);
         dropped.places().count() as u64
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No code that can panic half-way runs under this lock, so a poisoned state is a whole one.
+        // No code under this lock can panic half-way, so the state behind a poisoned lock is complete.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Who waits for which record, and for which nobody does.
+/// The wakers of the deliveries that are polled, and the records whose deliveries were dropped.
 #[derive(Default)]
-struct Watch {
-    /// By index of the record. Grows with the highest index awaited, so fire-and-forget costs nothing.
+struct Waiters {
+    /// By index of the record. It grows with the highest index that was polled, so fire-and-forget costs nothing.
     wakers: Vec<Option<Waker>>,
     dropped: Indices,
 }
 
-impl Watch {
-    /// Returns the waker that was there before.
+impl Waiters {
+    /// Sets the waker for a record. Returns the previous waker.
     fn set(&mut self, index: u32, waker: &Waker) -> Option<Waker> {
         let place = self.place(index);
         if place.as_ref().is_some_and(|old| old.will_wake(waker)) {
@@ -223,14 +227,14 @@ impl Watch {
         &mut self.wakers[index]
     }
 
-    /// Nobody waits for this record any more. Returns the waker of who did.
+    /// Marks the delivery of a record as dropped. Returns its waker.
     fn leave(&mut self, index: u32) -> Option<Waker> {
         self.dropped.insert(index);
         self.wakers.get_mut(index as usize).and_then(Option::take)
     }
 }
 
-/// A set of indices, a bit each.
+/// A set of indices, one bit each.
 #[derive(Debug, Default)]
 struct Indices(Vec<u64>);
 

@@ -1,13 +1,13 @@
-//! What can go wrong, by what became of the record.
+//! The errors, one enum per call of the API.
 
 mod build;
 mod call;
 mod delivery;
 mod put;
 
-pub use build::{BuildError, ShardMapError, Sought};
-pub use call::CallError;
-pub use delivery::{Attempt, DeliveryError, DeliveryErrorKind, Outcome};
-pub(crate) use delivery::{Failure, Origin, code};
-pub(crate) use put::Closed;
-pub use put::{FailedRecord, PutError, Refusal, ReserveError, TryPutError};
+pub use self::build::{BuildError, ShardMapError, Sought};
+pub use self::call::CallError;
+pub use self::delivery::DeliveryError;
+pub(crate) use self::delivery::{Failure, Origin};
+pub(crate) use self::put::Closed;
+pub use self::put::{FailedRecord, PutError, Refusal, ReserveError, TryPutError};

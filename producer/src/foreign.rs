@@ -1,5 +1,5 @@
-//! Code that is not ours and runs inside of the producer: wakers, what a client is made of, and a log. What panics there stops nothing here (docs/rules.md,
-//! *Whose code runs where*).
+//! Guards against code of the user that runs inside the producer: wakers, parts of a client, and the log. A panic there
+//! stops nothing here (docs/rules.md, *Whose code runs where*).
 
 use std::fmt;
 use std::future::poll_fn;
@@ -8,22 +8,25 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
-/// Each by itself: one that panics stops no other, and changes nothing about what it was woken for.
+/// Wakes one waker by itself. A waker that panics stops no other, and changes nothing about the event.
 pub(crate) fn wake(waker: Waker) {
     if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
         log(|| tracing::error!("a task that waited for the producer panicked when it was woken"));
     }
 }
 
-/// Writes a line of the log. A subscriber may panic, as one does that prints where nobody reads any more; there is no other place to say so.
+/// Writes a line to the log. A subscriber may panic, for example one that writes to a closed pipe. There is no other
+/// place to report that.
 pub(crate) fn log(line: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(line));
 }
 
-/// Waits for one of tokio's primitives. These wake several in one go and leave out the rest when one of them panics, and the panic is
-/// raised in the task that wakes. So they are given a waker that does not panic.
+/// Waits for one of tokio's primitives, with a waker that cannot panic.
 ///
-/// It allocates: not for what is ready at once.
+/// Such a primitive wakes several tasks in one loop. If a waker panics, the loop stops, the other tasks are not woken,
+/// and the panic appears in the task that wakes.
+///
+/// This allocates, so it is not for a future that is ready at once.
 pub(crate) async fn guarded<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut guard: Option<Arc<Guard>> = None;
@@ -46,7 +49,7 @@ impl Wake for Guard {
     }
 }
 
-/// A call of the user's client, in which credentials, an HTTP client and interceptors of the user's run.
+/// Polls a call of the user's client and catches its panics. Credentials, the HTTP client and interceptors run in it.
 pub(crate) async fn caught<F: Future>(call: F) -> Result<F::Output, Panicked> {
     let mut call = pin!(call);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))) {
@@ -57,7 +60,7 @@ pub(crate) async fn caught<F: Future>(call: F) -> Result<F::Output, Panicked> {
     .await
 }
 
-/// What the client is made of panicked.
+/// A part of the client panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panicked;
 

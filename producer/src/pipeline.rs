@@ -1,94 +1,73 @@
 //! The order of the stages, and what they share.
 //!
 //! ```text
-//! put ─ admit ─ shard map ─ aggregate ┐ closed by size, or by time
-//!  (the caller's task)                │
-//!       ┌─────────────────────────────┘
-//!     limit ─ collect ─ send ─ judge ─ report ─ Delivery
-//!       ▲   (dispatch)    (flight)  │
-//!       └────── again ──────────────┘ the only way back: Dispatcher::back
+//! put ─ admit ─ route ─ aggregate ┐ closed by size, or by time
+//!  (the caller's task)            │
+//!       ┌─────────────────────────┘
+//!     limit ─ collect ─ send ─ judge ─ settle ─ Delivery
+//!       ▲   (dispatch)   (request)  │
+//!       └────── again ──────────────┘ the only way back: Router::take_back
 //! ```
 //!
-//! The front half, [`Pipeline::submit`], runs in the task of whoever puts; the back half is one [dispatcher](dispatch) a producer and one task a
-//! request in flight. Between them lie the lanes, one a shard.
+//! The front half, [`Pipeline::submit`], runs in the caller's task. The back half is one [dispatcher](dispatch) per
+//! producer and one task per request in flight. Between the halves are the queues, one per shard.
 
 pub(crate) mod admit;
 mod aggregate;
-pub(crate) mod backoff;
 mod batch;
 mod collect;
-pub(crate) mod contents;
 pub(crate) mod dispatch;
-mod flight;
 mod judge;
-mod lane;
 mod limit;
-pub(crate) mod report;
+mod request;
 mod reroute;
-mod seldom;
-pub(crate) mod send;
-pub(crate) mod shard_map;
-mod tick;
-pub(crate) mod traits;
+mod router;
+mod send;
+mod settle;
+mod shard_map;
+mod shard_queue;
+mod wake_list;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arc_swap::ArcSwap;
 use aws_sdk_kinesis::Client;
-use kinesis_aggregation::{HashKey, HashKeyRange};
-use tokio::sync::Notify;
 
-use self::admit::Budget;
-use self::aggregate::Spares;
-use self::contents::Route;
-use self::lane::{Access, Lane, LaneRules};
-use self::report::{Ledger, Losses, Tally};
-use self::send::Stream;
-use self::shard_map::{Listing, ShardMap};
-use self::tick::Clock;
-use self::traits::Traits;
+use self::router::Router;
+use self::shard_queue::{Access, QueueRules};
+use self::wake_list::WakeList;
+use crate::accounts::Accounts;
+use crate::clock::Clock;
 use crate::delivery::Delivery;
-use crate::error::{Closed, Origin};
+use crate::error::Closed;
 use crate::record::Record;
-use crate::settings::{RateLimit, Settings};
+use crate::settings::Settings;
+use crate::stream::Stream;
+use crate::stream::info::StreamInfo;
+use crate::stream::listing::Listing;
+use crate::watch::tally::Tally;
 
-/// What the producer's handles, its dispatcher and its requests share.
+/// The state that the producer's handles, its dispatcher and its requests share.
 pub(crate) struct Pipeline {
     pub(crate) settings: Settings,
     /// The stream's maximum record size, as far as is known.
     max_record_bytes: AtomicUsize,
     clock: Clock,
-    /// Read for each record without a lock, and swapped whole.
-    map: ArcSwap<ShardMap>,
-    /// The place in the map where keyless records go now.
-    keyless: AtomicUsize,
-    lanes_made: AtomicU64,
-    seed: u64,
-    pub(crate) books: Arc<Books>,
-    attention: Attention,
+    router: Router,
+    pub(crate) accounts: Arc<Accounts>,
+    wake_list: WakeList,
     client: Client,
     stream: Stream,
-    /// What the stream was at the start; what it is now the dispatcher knows.
-    first_traits: Traits,
+    /// The kind of the stream at the start. The dispatcher knows what it is now.
+    first_info: StreamInfo,
+    seed: u64,
 }
 
-/// What a batch is entered in when it is opened, and struck from when it is settled.
-pub(crate) struct Books {
-    pub(crate) budget: Budget,
-    pub(crate) ledger: Ledger,
-    pub(crate) losses: Arc<Losses>,
-    origin: Arc<Origin>,
-    spares: Spares,
-    /// Records admitted to lanes that are gone.
-    admitted_before: AtomicU64,
-}
-
-/// How a pipeline is to be made.
-pub(crate) struct Plan {
+/// The parts of a new pipeline.
+pub(crate) struct PipelineConfig {
     pub(crate) settings: Settings,
-    pub(crate) traits: Traits,
-    /// `None`: the service routes the records.
+    pub(crate) info: StreamInfo,
+    /// `None` if the service distributes the records.
     pub(crate) listing: Option<Listing>,
     pub(crate) client: Client,
     pub(crate) stream: Stream,
@@ -96,188 +75,84 @@ pub(crate) struct Plan {
 }
 
 impl Pipeline {
-    pub(crate) fn new(plan: Plan) -> Arc<Self> {
-        let Plan { settings, traits, listing, client, stream, seed } = plan;
-        let rules = lane_rules(&settings, &traits);
-        let lanes_made = AtomicU64::new(0);
-        let serial = || lanes_made.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn new(config: PipelineConfig) -> Arc<Self> {
+        let PipelineConfig { settings, info, listing, client, stream, seed } = config;
         let clock = Clock::start();
-        let map = match listing {
-            None => ShardMap::unrouted(Lane::new(serial(), None, HashKeyRange::FULL, rules, Access::Open, seed), None),
-            Some(listing) => {
-                let lane = |id, range| Lane::new(serial(), Some(id), range, rules, Access::Open, seed);
-                ShardMap::next(None, listing, clock.now(), settings.record_ttl, lane).0
-            }
-        };
         Arc::new(Self {
-            max_record_bytes: AtomicUsize::new(traits.max_record_bytes),
+            max_record_bytes: AtomicUsize::new(info.max_record_bytes),
+            router: Router::new(listing, QueueRules::new(&settings, &info), clock.now(), seed),
             clock,
-            map: ArcSwap::from_pointee(map),
-            keyless: AtomicUsize::new(0),
-            lanes_made,
-            seed,
-            books: Books::new(&settings, &stream),
-            attention: Attention::default(),
+            accounts: Accounts::new(&settings, stream.to_string()),
+            wake_list: WakeList::default(),
             client,
             stream,
-            first_traits: traits,
+            first_info: info,
+            seed,
             settings,
         })
     }
 
-    /// Puts a record that has been checked into its shard's open aggregate. There is room for it: the caller has seen to that.
+    /// Puts a valid record into its shard's open aggregate. The caller has checked that there is room.
     pub(crate) fn submit(&self, record: &Record<'_>) -> Result<Delivery, Closed> {
-        // Hashed once, whatever happens to the map.
-        let mut hashed = None;
+        let mut keyed = None;
         loop {
-            let map = self.map.load();
-            let (lane, route) = match record.partition_key {
-                Some(key) if map.is_routed() => {
-                    let route = *hashed.get_or_insert_with(|| Route::keyed(key, record.explicit_hash_key));
-                    (map.lane(route.hash_key), route)
-                }
-                Some(key) => {
-                    let route = Route { hash_key: HashKey::MIN, partition_key: key, explicit_hash_key: None };
-                    (map.lane(route.hash_key), route)
-                }
-                None => {
-                    let lanes = map.lanes();
-                    let lane = &lanes[self.keyless.load(Ordering::Relaxed) % lanes.len()];
-                    (lane, Route::keyless(lane.range().start))
-                }
-            };
-            let mut state = lane.state();
+            let map = self.router.map();
+            let (queue, route) = self.router.route(&map, record, &mut keyed);
+            let mut state = queue.state();
             match state.access() {
                 Access::Open => {}
-                // The newer map is there before the lanes that it lacks are retired.
+                // A newer map was put in place before this queue was retired, see [`Router::replace`].
                 Access::Retired => continue,
                 Access::Closed => return Err(Closed),
             }
-            let put = state.put(record, &route, || self.clock.now(), &self.books, map.is_routed());
+            let put = state.put(record, &route, || self.clock.now(), &self.accounts, map.is_routed());
             drop(state);
-            if put.notice {
-                self.attention.notice(lane);
+            if put.wake {
+                self.wake_list.add(queue);
             }
             if put.closed && record.partition_key.is_none() {
-                self.move_keyless(&map);
+                self.router.move_keyless(&map, self.clock.now());
             }
             return Ok(put.delivery);
         }
     }
 
-    /// A record was too large for what is known of the stream, which may have changed: the dispatcher looks whether to ask.
-    pub(crate) fn doubt(&self) {
-        self.attention.wake.notify_one();
+    /// Wakes the dispatcher after a record was too large for the stream as it is known. The stream may have changed.
+    pub(crate) fn check_limit(&self) {
+        self.wake_list.wake();
     }
 
     /// Closes all open aggregates now.
     pub(crate) fn close_open(&self) {
         let now = self.clock.now();
-        for lane in self.map.load().lanes() {
-            if lane.state().close_now(now) {
-                self.attention.notice(lane);
+        for queue in self.router.map().queues() {
+            if queue.state().close_now(now) {
+                self.wake_list.add(queue);
             }
         }
     }
 
-    /// Waits until everything admitted before is settled. Returns how it ended, as far as no flush before has told.
+    /// Waits until every record that was admitted before is settled. Returns the results that no earlier flush has
+    /// reported.
     pub(crate) async fn flush(&self) -> Tally {
-        let cut = self.books.ledger.cut();
+        let point = self.accounts.pending.begin_flush();
         self.close_open();
-        self.books.ledger.settled(cut).await
+        self.accounts.pending.settled(point).await
     }
 
-    /// Records admitted so far.
+    /// Returns the number of records admitted so far.
     pub(crate) fn admitted(&self) -> u64 {
-        let here: u64 = self.map.load().lanes().iter().map(|lane| lane.state().admitted()).sum();
-        here + self.books.admitted_before.load(Ordering::Relaxed)
+        self.router.admitted()
     }
 
-    /// The stream's maximum record size, as far as is known.
+    /// Returns the stream's maximum record size, as far as is known.
     pub(crate) fn max_record_bytes(&self) -> usize {
         self.max_record_bytes.load(Ordering::Relaxed)
     }
-
-    /// Has keyless records go to another shard from now on, one with room if there is one near.
-    fn move_keyless(&self, map: &ShardMap) {
-        let from = self.keyless.load(Ordering::Relaxed);
-        self.keyless.store(self.roomy(map, from), Ordering::Relaxed);
-    }
-
-    /// The next place in the map with room, else just the next.
-    fn roomy(&self, map: &ShardMap, from: usize) -> usize {
-        let lanes = map.lanes();
-        let now = self.clock.now();
-        let mut places = (1..=lanes.len().min(MOST_ASKED)).map(|step| (from + step) % lanes.len());
-        places.find(|place| lanes[*place].state().has_room(now)).unwrap_or((from + 1) % lanes.len())
-    }
 }
-
-impl Books {
-    fn new(settings: &Settings, stream: &Stream) -> Arc<Self> {
-        let budget = Budget::new(settings.max_buffered_bytes);
-        let origin = Arc::new(Origin { stream: stream.to_string(), record_ttl: settings.record_ttl });
-        let spares = Spares::new(budget.spare_bytes());
-        let (ledger, losses, admitted_before) = (Ledger::default(), Arc::default(), AtomicU64::new(0));
-        Arc::new(Self { budget, ledger, losses, origin, spares, admitted_before })
-    }
-}
-
-fn lane_rules(settings: &Settings, traits: &Traits) -> LaneRules {
-    LaneRules {
-        linger: settings.linger,
-        record_ttl: settings.record_ttl,
-        // Where the service distributes the records, nobody knows which shard's limit one counts against.
-        rate_limit: if traits.routed_by_us { settings.rate_limit } else { RateLimit::UNLIMITED },
-        max_aggregate_bytes: traits.max_aggregate_bytes(settings),
-    }
-}
-
-/// The lanes the dispatcher is to look at. No longer than there are lanes: each is in it at most once.
-#[derive(Default)]
-struct Attention {
-    lanes: Mutex<Vec<Arc<Lane>>>,
-    wake: Notify,
-}
-
-impl Attention {
-    fn notice(&self, lane: &Arc<Lane>) {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(lane));
-        self.wake.notify_one();
-    }
-
-    fn take(&self) -> Vec<Arc<Lane>> {
-        std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Looking for room is not worth more than a few locks.
-const MOST_ASKED: usize = 8;
 
 #[cfg(test)]
 mod tests;
 
 #[cfg(test)]
-mod fixture {
-    use std::time::Duration;
-
-    use super::tick::Tick;
-    use super::*;
-
-    pub(super) fn books() -> Arc<Books> {
-        Books::new(&Settings::default(), &Stream::new("clicks".into()))
-    }
-
-    pub(super) fn at(millis: u64) -> Tick {
-        Tick::new(Duration::from_millis(millis))
-    }
-
-    pub(super) fn rules() -> LaneRules {
-        lane_rules(&Settings::default(), &Traits::default())
-    }
-
-    pub(super) fn lane(serial: u64, start: u128, end: u128) -> Arc<Lane> {
-        let range = HashKeyRange::new(HashKey::new(start), HashKey::new(end));
-        Lane::new(serial, Some(format!("shard-{serial}").into()), range, rules(), Access::Open, 7)
-    }
-}
+mod fixture;

@@ -1,13 +1,13 @@
-//! Records on their way in, borrowed or shared, and on their way back, owned.
+//! Records that are put, borrowed or shared, and records that errors return, owned.
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use kinesis_aggregation::HashKey;
 
-/// A record to put: a partition key, perhaps an explicit hash key, and data.
+/// A record to put: a partition key, an optional explicit hash key, and data.
 ///
-/// It borrows what it can, so that the caller allocates nothing. Data given as [`Bytes`] is not copied when the record leaves as a
-/// Kinesis record of its own.
+/// A record borrows where it can, so that the caller allocates nothing. Data given as [`Bytes`] is not copied when the
+/// record is sent as a Kinesis record of its own.
 ///
 /// ```
 /// use kinesis_producer::{HashKey, Record};
@@ -25,36 +25,39 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// A record whose partition key decides its shard: 1 to 256 characters.
+    /// Makes a record whose partition key decides its shard: 1 to 256 characters.
     pub fn new(partition_key: &'a str, data: impl Into<Data<'a>>) -> Self {
         Self { partition_key: Some(partition_key), explicit_hash_key: None, data: data.into() }
     }
 
-    /// A record that may go to any shard: it goes where there is room, after a throttle to another one.
+    /// Makes a record that may go to any shard. The producer chooses a shard with room, and another one after a
+    /// throttle.
     ///
-    /// On a stream whose records the service distributes itself it carries no partition key at all; elsewhere consumers see the key `a`.
+    /// If the service distributes the records of the stream itself, the record has no partition key at all. Otherwise
+    /// consumers see the key `a`.
     pub fn keyless(data: impl Into<Data<'a>>) -> Self {
         Self { partition_key: None, explicit_hash_key: None, data: data.into() }
     }
 
-    /// Lets this hash key decide the shard instead of the partition key. A record without a partition key cannot have one.
+    /// Sets a hash key that decides the shard instead of the partition key. A record without a partition key cannot
+    /// have one.
     #[must_use]
     pub fn explicit_hash_key(mut self, hash_key: impl Into<HashKey>) -> Self {
         self.explicit_hash_key = Some(hash_key.into());
         self
     }
 
-    /// The partition key; `None` when the record is keyless.
+    /// Returns the partition key, `None` for a keyless record.
     pub const fn partition_key(&self) -> Option<&'a str> {
         self.partition_key
     }
 
-    /// The data.
+    /// Returns the data.
     pub fn data(&self) -> &[u8] {
         self.data.as_slice()
     }
 
-    /// A record of its own, for keeping.
+    /// Copies the record, for keeping.
     pub fn to_owned(&self) -> OwnedRecord {
         OwnedRecord {
             partition_key: self.partition_key.map(ByteString::from),
@@ -63,20 +66,21 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Bytes of data and partition key, which is what the service counts.
+    /// Returns the bytes of data and partition key, which the service counts.
     pub(crate) fn wire_len(&self) -> usize {
         self.data().len() + self.partition_key.map_or(0, str::len)
     }
 }
 
-/// The data of a [`Record`]: made `From` slices, strings, vectors and [`Bytes`].
+/// The data of a [`Record`], made with `From` from slices, strings, vectors and [`Bytes`].
 #[derive(Clone, Debug)]
 pub struct Data<'a>(Kind<'a>);
 
 #[derive(Clone, Debug)]
 enum Kind<'a> {
     Slice(&'a [u8]),
-    /// Shared only if the record leaves alone: inside an aggregate its bytes are copied, and counting a reference would be for nothing.
+    /// Shared only if the record is sent alone. An aggregate copies the bytes, so a reference count would cost time for
+    /// nothing.
     Shareable(&'a Bytes),
     Shared(Bytes),
 }
@@ -147,9 +151,9 @@ impl From<Vec<u8>> for Data<'_> {
     }
 }
 
-/// A record that comes back: from an error, or from [`Record::to_owned`].
+/// A record that an error or [`Record::to_owned`] returned.
 ///
-/// Cloning it copies no bytes. One taken from a delivery error shares the memory of the aggregate it was in.
+/// Cloning copies no bytes. A record from a delivery error shares the memory of the aggregate that it was in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedRecord {
     pub(crate) partition_key: Option<ByteString>,
@@ -158,28 +162,28 @@ pub struct OwnedRecord {
 }
 
 impl OwnedRecord {
-    /// The partition key; `None` when the record is keyless.
+    /// Returns the partition key, `None` for a keyless record.
     pub fn partition_key(&self) -> Option<&str> {
         self.partition_key.as_deref()
     }
 
-    /// The explicit hash key, if it was put with one.
+    /// Returns the explicit hash key, if the record was put with one.
     pub const fn explicit_hash_key(&self) -> Option<HashKey> {
         self.explicit_hash_key
     }
 
-    /// The data.
+    /// Returns the data.
     pub const fn data(&self) -> &Bytes {
         &self.data
     }
 
-    /// The data, by value.
+    /// Returns the data by value.
     pub fn into_data(self) -> Bytes {
         self.data
     }
 }
 
-/// To put it again.
+/// For putting the record again.
 impl<'a> From<&'a OwnedRecord> for Record<'a> {
     fn from(owned: &'a OwnedRecord) -> Self {
         Self {

@@ -1,40 +1,46 @@
-//! What a user may choose, as plain data.
+//! The settings of a producer, as plain data.
 
 use std::time::Duration;
 
-/// What a producer does where there is a choice. Plain data; [`Default`] gives the documented defaults.
+/// The settings of a producer. Plain data: [`Default`] returns the documented defaults.
 ///
-/// Set single fields through the [builder](crate::Builder), or all at once with [`Builder::settings`](crate::Builder::settings).
+/// Set single fields through the [builder](crate::Builder), or all at once with
+/// [`Builder::settings`](crate::Builder::settings).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct Settings {
-    /// How long a record may wait for company. Default: 120 ms after the shard's last aggregate was closed, which is what the KPL
-    /// adds up to (100 ms of `recordMaxBufferedTime` and 20 ms in its collector). Shorter than [`record_ttl`](Self::record_ttl).
+    /// How long a record may wait for others. Default: 120 ms after the shard's last aggregate was closed, as in the
+    /// KPL (100 ms of `recordMaxBufferedTime` and 20 ms in its collector). Must be shorter than
+    /// [`record_ttl`](Self::record_ttl).
     pub linger: Linger,
     /// Whether records share a Kinesis record. Default: on, as in the KPL.
     pub aggregation: Aggregation,
-    /// The largest aggregate, in bytes of its data and its partition key: 64 to 10 485 760. Default: 50 000, two PUT payload units
-    /// whether one counts 25 000 or 25 600 bytes to a unit (the KPL's 51 200 are three of the former).
+    /// The largest aggregate, in bytes of its data and its partition key: 64 to 10 485 760. Default: 50 000. That is
+    /// two PUT payload units, whether a unit counts 25 000 or 25 600 bytes. (The KPL's 51 200 bytes are three units of
+    /// 25 000.)
     pub max_aggregate_bytes: usize,
-    /// The age at which an undelivered record is given up, at least 100 ms. Default: 30 s, the KPL's `recordTtl`. With `Duration::MAX` none is.
+    /// The age at which an undelivered record is given up, at least 100 ms. Default: 30 s, the KPL's `recordTtl`. With
+    /// `Duration::MAX` no record is given up.
     ///
-    /// It counts from the first record of the aggregate, so a record may be given up one linger earlier.
+    /// The age counts from the first record of the aggregate, so a record may be given up one linger earlier.
     pub record_ttl: Duration,
     /// The most memory that admitted records may hold, in bytes. Default: 64 MiB. At least 64 KiB and 32 times
-    /// [`max_aggregate_bytes`](Self::max_aggregate_bytes). The records of a failed delivery are no longer counted: they are whose the
-    /// delivery or its error is.
+    /// [`max_aggregate_bytes`](Self::max_aggregate_bytes). Records of a failed delivery are no longer counted: they
+    /// belong to the delivery or to its error.
     pub max_buffered_bytes: usize,
-    /// What is sent to one shard. Default: the service's limit, see [`RateLimit`].
+    /// The rate per shard. Default: the service's limit, see [`RateLimit`].
     pub rate_limit: RateLimit,
-    /// The most PutRecords requests under way at once, 1 to 256. Default: 24, the KPL's `maxConnections`.
+    /// The most PutRecords requests in flight at once, 1 to 256. Default: 24, the KPL's `maxConnections`.
     pub max_requests_in_flight: usize,
-    /// The time to connect, 100 ms to 5 min. Default: 3 s.
+    /// The timeout for a connection, 100 ms to 5 min. Default: 3 s.
     pub connect_timeout: Duration,
-    /// The time for one PutRecords request from its start to its answer, 100 ms to 10 min. Default: 6 s, the KPL's `requestTimeout`.
+    /// The timeout for one PutRecords request from its start to its answer, 100 ms to 10 min. Default: 6 s, the KPL's
+    /// `requestTimeout`.
     pub request_timeout: Duration,
-    /// Whether a refusal that somebody could mend ends a record at once: no access, no such stream, keys or a token that the service does
-    /// not know, an encryption key that cannot be used. Default: `false`, it is tried until [`record_ttl`](Self::record_ttl), as the KPL does.
+    /// Whether a refusal that an operator can end fails a record at once. Such refusals are: no permission, no such
+    /// stream, an unknown access key or token, an encryption key that cannot be used. Default: `false`, the record is
+    /// retried until [`record_ttl`](Self::record_ttl), as in the KPL.
     pub fail_fast: bool,
 }
 
@@ -62,10 +68,11 @@ impl Default for Settings {
 pub enum Linger {
     /// This long after the previous aggregate of the shard was closed, and never before its first record.
     ///
-    /// A lone record leaves at once, and a steady trickle makes at most one aggregate per linger and shard. What is ready shortly after the
-    /// last request waits for company: a sixth of the linger after that, at most 20 ms.
+    /// A lone record is sent at once. A steady trickle makes at most one aggregate per linger and shard. A batch that
+    /// becomes ready shortly after a request waits for others: a sixth of the linger after that request, at most 20 ms.
     SinceLastClose(Duration),
-    /// This long after its first record, as the KPL does: fewer and fuller aggregates when records are sparse, but every record waits.
+    /// This long after its first record, as in the KPL: fewer and fuller aggregates when records are sparse, but every
+    /// record waits.
     FromFirstPut(Duration),
 }
 
@@ -94,19 +101,21 @@ impl From<Duration> for Linger {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Aggregation {
-    /// They do: consumers must take the aggregates apart (the KCL and its kin do).
+    /// Records share Kinesis records. Consumers must deaggregate them, as the KCL does.
     ///
-    /// Except on a stream that cannot have aggregates, as DescribeStreamSummary tells at the start: one whose records the service distributes
-    /// itself, or that channels deliver from. There it is as if off.
+    /// Some streams cannot have aggregates, and for them this setting acts as [`Off`](Self::Off): a stream whose
+    /// records the service distributes itself, and a stream that channels read. DescribeStreamSummary tells it at the
+    /// start.
     #[default]
     On,
-    /// Each is a Kinesis record of its own, readable by anyone. Data that is an aggregate itself is one for those who read it, too.
+    /// Each record is a Kinesis record of its own, readable by any consumer. Data that is an aggregate itself is still
+    /// read as an aggregate by consumers that deaggregate.
     Off,
 }
 
-/// How much is sent to one shard: a token bucket of records and one of bytes, each with a burst of one second.
+/// The rate per shard: a token bucket of records and one of bytes, each with a burst of one second.
 ///
-/// The limit holds for one producer; several that write to one stream share the service's limit among them.
+/// The limit holds for one producer. Producers that write to the same stream share the service's limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RateLimit {
@@ -117,7 +126,7 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// As if there were none: for a service without shard limits, or a test.
+    /// No limit: for a service without shard limits, or a test.
     pub const UNLIMITED: Self = Self { records_per_second: u64::MAX, bytes_per_second: u64::MAX };
 }
 
@@ -137,7 +146,7 @@ pub struct SettingError {
 }
 
 impl SettingError {
-    /// The name of the setting.
+    /// Returns the name of the setting.
     pub const fn name(&self) -> &'static str {
         self.name
     }

@@ -1,4 +1,4 @@
-//! What is asked before the first record can be put, and how long.
+//! The questions that a build asks before the first record can be put, and their timeouts.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,20 +10,22 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use kinesis_service_errors::{Address, Causes, Kind, Recovery};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::backoff::{SUMMARIES, full_jitter};
 use crate::error::{BuildError, CallError, ShardMapError, Sought};
-use crate::pipeline::backoff::{SUMMARIES, full_jitter};
-use crate::pipeline::send::{Stream, code_of, said};
-use crate::pipeline::shard_map::{Listing, Pages};
-use crate::pipeline::traits::{Summary, SummaryError, Traits};
+use crate::failed_call::{code_of, message_of};
+use crate::stream::Stream;
+use crate::stream::info::{StreamInfo, Summary, SummaryError};
+use crate::stream::listing::{Listing, Pages};
 
-/// The start of a producer: patient with what passes, [`PATIENCE`] in all, and quick where there is no such stream.
+/// The start of a producer. Retries errors that can pass for [`RETRY_TIME`] in all, and fails at once if the stream is
+/// missing.
 pub(crate) struct Start {
     client: Client,
     target: Stream,
     address: Address,
     rng: fastrand::Rng,
     begun: Instant,
-    /// Until when failures are tried again. It does not run while the stream is being made.
+    /// The end of the retries. It moves while the stream is in CREATING.
     until: Instant,
     warned: bool,
 }
@@ -32,20 +34,20 @@ impl Start {
     pub(crate) fn new(client: Client, target: Stream, seed: u64) -> Self {
         let begun = Instant::now();
         let rng = fastrand::Rng::with_seed(seed);
-        Self { client, target, address: Address::new(), rng, begun, until: begun + PATIENCE, warned: false }
+        Self { client, target, address: Address::new(), rng, begun, until: begun + RETRY_TIME, warned: false }
     }
 
-    /// What kind of stream it is, and its shards where we route the records.
-    pub(crate) async fn ask(mut self) -> Result<(Traits, Option<Listing>), BuildError> {
-        let traits = self.traits().await?;
-        if let Some(remark) = traits.remark() {
+    /// Returns what kind of stream it is, and its shards if the producer routes the records.
+    pub(crate) async fn ask(mut self) -> Result<(StreamInfo, Option<Listing>), BuildError> {
+        let info = self.info().await?;
+        if let Some(remark) = info.remark() {
             tracing::info!(stream = %self.target, "{remark}");
         }
-        let listing = if traits.routed_by_us { Some(self.listing().await?) } else { None };
-        Ok((traits, listing))
+        let listing = if info.routed_by_us { Some(self.listing().await?) } else { None };
+        Ok((info, listing))
     }
 
-    async fn traits(&mut self) -> Result<Traits, BuildError> {
+    async fn info(&mut self) -> Result<StreamInfo, BuildError> {
         let mut retry = 0;
         loop {
             let asked = Box::pin(Summary::ask(&self.client, &self.target, &self.address));
@@ -54,27 +56,28 @@ impl Start {
                     self.wait_until_made().await?;
                     continue;
                 }
-                Ok(summary) => return Ok(summary.traits),
+                Ok(summary) => return Ok(summary.info),
                 Err(error) => error,
             };
             retry += 1;
             match Next::after(&error) {
                 Next::NoStream => return Err(self.not_found(error)),
                 Next::Again if Instant::now() < self.until && !self.has_no_region() => {
-                    self.warn("DescribeStreamSummary", said(&error), code_of(&error));
+                    self.warn("DescribeStreamSummary", message_of(&error), code_of(&error));
                     self.pause(retry).await;
                 }
-                // The service is there and does not say what it is: ListShards may be allowed, and tells whether the stream is.
+                // The service answers, but not this question. ListShards may be allowed, and shows whether the stream
+                // exists.
                 Next::Without | Next::Again
                     if matches!(error, SdkError::ServiceError(_)) && is_about_the_call(&error) =>
                 {
                     tracing::warn!(
                         stream = %self.target,
                         code = %code_of(&error),
-                        error = said(&error),
+                        error = message_of(&error),
                         "DescribeStreamSummary failed: assuming records of up to 1 MiB, distributed by partition key",
                     );
-                    return Ok(Traits::default());
+                    return Ok(StreamInfo::default());
                 }
                 _ => return Err(self.unreachable(error)),
             }
@@ -98,7 +101,7 @@ impl Start {
                     let error = error.as_sdk();
                     (Next::after(error) == Next::Again || is_mendable(error), code_of(error))
                 }
-                // The stream is being resharded, and will be whole in a moment.
+                // The stream is being resharded. The listing will be complete in a moment.
                 ShardMapError::Torn { .. } => (true, "TornListing".into()),
                 _ => (false, "UnreadableListing".into()),
             };
@@ -111,19 +114,19 @@ impl Start {
         }
     }
 
-    /// A stream that is being made is there soon, and is not what the patience is for.
+    /// Waits for a stream in CREATING. The wait does not count against the retry time.
     async fn wait_until_made(&mut self) -> Result<(), BuildError> {
         if self.begun.elapsed() >= CREATION {
             let (stream, sought) = (self.target.to_string(), self.sought("CREATING".into()));
             return Err(BuildError::StillCreating { stream, sought });
         }
-        tracing::info!(stream = %self.target, "the stream is being made: waiting for it");
+        tracing::info!(stream = %self.target, "the stream is being created: waiting for it");
         sleep(BETWEEN_LOOKS).await;
         self.until += BETWEEN_LOOKS;
         Ok(())
     }
 
-    /// Without a region no request can be made, and none ever will: the client is what it is.
+    /// Returns `true` if the client has no region. Without one it can never send a request.
     fn has_no_region(&self) -> bool {
         self.client.config().region().is_none() && self.address.seen().is_none()
     }
@@ -132,12 +135,12 @@ impl Start {
         sleep(full_jitter(SUMMARIES, retry, &mut self.rng)).await;
     }
 
-    /// When the next call is given up: even a late one gets a moment.
+    /// Returns the deadline of the next call: even a late call gets a moment.
     fn last_call(&self) -> Instant {
         self.until.max(Instant::now() + LAST_CALL)
     }
 
-    /// At the first failure, so that nobody wonders why it takes so long.
+    /// Warns at the first failure, so that a slow start has an explanation.
     fn warn(&mut self, call: &'static str, error: String, code: Cow<'static, str>) {
         if std::mem::replace(&mut self.warned, true) {
             return;
@@ -150,7 +153,7 @@ impl Start {
             %code,
             error,
             "{call} failed; it is tried again for up to {} s",
-            PATIENCE.as_secs(),
+            RETRY_TIME.as_secs(),
         );
     }
 
@@ -174,9 +177,9 @@ impl Start {
 /// What to do after a failed question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// It can succeed soon, or when somebody has acted.
+    /// It can succeed soon, or after an operator has acted.
     Again,
-    /// The service does not answer this question, and may answer others.
+    /// The service does not answer this question, but may answer others.
     Without,
     NoStream,
 }
@@ -187,23 +190,23 @@ impl Next {
             Some(Kind::NotFound) => Self::NoStream,
             Some(Kind::Access | Kind::Unknown) => Self::Without,
             Some(kind) if kind.recovery() == Recovery::Never => Self::Without,
-            // No answer, or one that passes.
+            // No answer, or an error that passes.
             None | Some(_) => Self::Again,
         }
     }
 }
 
-/// For the listing, without which there is no producer, everything that somebody can mend is worth the wait.
+/// Returns `true` if an operator can end the error. There is no producer without the listing, so it is worth the wait.
 fn is_mendable<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     Kind::of_error(error).is_some_and(|kind| kind != Kind::NotFound && kind.recovery() == Recovery::NeedsAction)
 }
 
-/// Whether the service refused this question, and not whoever asks.
+/// Returns `true` if the service refused this question, and not the caller.
 fn is_about_the_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     !matches!(Kind::of_error(error), None | Some(Kind::Token | Kind::Credentials | Kind::Clock))
 }
 
-/// The call, or a time-out of the kind that the SDK's own is.
+/// Returns the call's result, or a timeout error of the same kind as the SDK's.
 async fn within<T, E: fmt::Debug>(
     at: Instant,
     call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -214,11 +217,11 @@ async fn within<T, E: fmt::Debug>(
     }
 }
 
-/// How long both questions are asked again, in all: a fleet that starts in one moment is throttled for seconds, and new keys and policies
-/// are known everywhere within ten.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The last call has this long, if the patience ends sooner.
+/// How long both questions are retried, in all. A fleet that starts at one moment is throttled for seconds, and new
+/// keys and policies are known everywhere within ten seconds.
+const RETRY_TIME: Duration = Duration::from_secs(30);
+/// The last call has this long, even if the retry time ends sooner.
 const LAST_CALL: Duration = Duration::from_secs(2);
-/// A stream is made within a minute.
+/// Usually a stream is created within a minute.
 const CREATION: Duration = Duration::from_secs(300);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! What the network and the service do to a producer, and what it says of it.
+//! Faults of the network and the service, and what the producer reports.
 
 mod common;
 
@@ -17,7 +17,7 @@ async fn put(producer: &Producer, key: &str, data: &str) -> kinesis_producer::De
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttled_entries_are_sent_again_until_they_are_written() {
+async fn throttled_entries_are_retried_until_written() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.build().await.expect("a producer");
     cloud.faults("a").next_n("PutRecords", 4, Fault::FailEntries(Entries::All, EntryError::Throttled));
@@ -28,7 +28,7 @@ async fn throttled_entries_are_sent_again_until_they_are_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_that_is_faster_than_the_shard_recovers_from_being_throttled() {
+async fn a_producer_recovers_from_being_throttled() {
     let (cloud, stream, builder) = cloud(2).await;
     let producer = builder.rate_limit(RateLimit::UNLIMITED).build().await.expect("a producer");
     let data: Vec<String> = (0..600).map(|n| format!("{n:0>10000}")).collect();
@@ -60,7 +60,7 @@ async fn only_the_entries_that_failed_are_sent_again() {
             attempts.push(delivery.await.expect("written").attempts);
         }
         assert_eq!(attempts, [1, 1, 2, 1, 2, 1]);
-        // S179: no order is promised, and those that failed come after those that did not.
+        // S179: the order is not promised. Retried entries come after the others.
         let order: Vec<_> = stored(&stream).iter().map(|seen| seen.data.clone()).collect();
         assert_eq!(order[..4], [&b"first"[..], b"0", b"2", b"4"]);
         assert_eq!(copies(&stored(&stream)).keys().collect::<Vec<_>>(), [&b"0"[..], b"1", b"2", b"3", b"4", b"first"]);
@@ -68,9 +68,9 @@ async fn only_the_entries_that_failed_are_sent_again() {
     }
 }
 
-/// P4: a copy for each ambiguous attempt, not more.
+/// P4: at most one copy per attempt without an answer.
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_may_double_a_record_and_never_lose_it() {
+async fn a_lost_answer_may_duplicate_a_record_but_never_loses_it() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.build().await.expect("a producer");
     cloud.faults("a").next_n("PutRecords", 2, Fault::LoseResponse);
@@ -85,7 +85,7 @@ async fn a_lost_answer_may_double_a_record_and_never_lose_it() {
     assert_eq!(copies(&stored(&stream))[&b"y"[..]], 1);
 }
 
-/// P3, P4: what was written although nobody said so is not called unwritten.
+/// P3, P4: a record that was written without an answer is not reported as unwritten.
 #[tokio::test(start_paused = true)]
 async fn when_every_answer_is_lost_the_outcome_is_unknown() {
     let (cloud, stream, builder) = cloud(1).await;
@@ -127,7 +127,7 @@ async fn in_a_black_hole_every_put_resolves_within_ttl_and_one_request() {
         assert!(age <= TTL + REQUEST + millis(500), "{age:?}");
         assert_eq!(error.kind(), DeliveryErrorKind::Expired);
         assert!(error.is_retryable());
-        // Q27: no connection can be made into the hole, so what never had one is not in the stream.
+        // Q27: no connection can be opened, so a request that never had one is not in the stream.
         let left = error.attempts().iter().any(|attempt| attempt.outcome == Outcome::Unknown);
         assert_eq!(error.outcome(), if left { Outcome::Unknown } else { Outcome::NotWritten });
         assert!(
@@ -138,13 +138,13 @@ async fn in_a_black_hole_every_put_resolves_within_ttl_and_one_request() {
     assert_eq!(producer.buffered_bytes(), 0);
     assert!(stream.records().is_empty());
 
-    // And it is well again as soon as the network is.
+    // The producer recovers as soon as the network does.
     cloud.faults("a").heal();
     put(&producer, "k", "y").await.await.expect("written");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_expires_unsent_or_refused_is_not_in_the_stream() {
+async fn a_record_that_expires_unsent_or_refused_is_not_in_the_stream() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(Duration::from_secs(5)).build().await.expect("a producer");
     cloud.faults("a").always_for("PutRecords", Fault::FailEntries(Entries::All, EntryError::Throttled));
@@ -160,7 +160,7 @@ async fn what_expires_unsent_or_refused_is_not_in_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_services_own_errors_pass_and_leave_the_outcome_open() {
+async fn server_errors_are_retried_and_their_outcome_is_unknown() {
     for fault in [Fault::ServerError, Fault::Unavailable] {
         let (cloud, stream, builder) = cloud(1).await;
         let producer = builder.record_ttl(Duration::from_secs(5)).build().await.expect("a producer");
@@ -174,7 +174,7 @@ async fn the_services_own_errors_pass_and_leave_the_outcome_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_throttled_as_a_whole_is_sent_again() {
+async fn a_throttled_request_is_retried() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.build().await.expect("a producer");
     cloud.faults("a").next_n("PutRecords", 2, Fault::Throttle);
@@ -183,7 +183,7 @@ async fn a_request_throttled_as_a_whole_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_needs_somebody_s_action_fails_at_once_for_those_who_will_not_wait() {
+async fn with_fail_fast_a_refusal_that_needs_action_fails_at_once() {
     let (cloud, _stream, builder) = cloud(1).await;
     let producer = builder.fail_fast(true).build().await.expect("a producer");
     cloud.outside().kinesis.delete_stream().stream_name("clicks").send().await.expect("deleted");
@@ -195,7 +195,7 @@ async fn what_needs_somebody_s_action_fails_at_once_for_those_who_will_not_wait(
     assert!(error.is_retryable(), "when the stream is there again");
     assert_eq!(error.attempts()[0].code, "ResourceNotFoundException");
     let shown = error.to_string();
-    let expected = "the service refuses records until somebody mends what is in the way (stream clicks); outcome not written, last \
+    let expected = "the service refuses records until an operator acts (stream clicks); outcome not written, last \
                     attempt: ResourceNotFoundException: ";
     assert!(shown.starts_with(expected), "{shown}");
     let record = error.into_record();
@@ -203,12 +203,12 @@ async fn what_needs_somebody_s_action_fails_at_once_for_those_who_will_not_wait(
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_unacceptable_record_does_not_take_the_others_of_its_request_with_it() {
+async fn one_invalid_record_does_not_fail_the_others_of_its_request() {
     let mut limits = Limits::default();
     limits.max_record_size_kib = 100;
     let cloud = Cloud::builder().limits(limits).build();
     let stream = cloud.create_stream("clicks", 1).await;
-    // Not told the stream's limit, the producer takes it for 1 MiB.
+    // The stream's limit is not known, so the producer assumes 1 MiB.
     cloud.faults("a").always_for("DescribeStreamSummary", Fault::ServerError);
     let producer = common::builder(&cloud)
         .await

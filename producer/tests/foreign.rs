@@ -1,4 +1,5 @@
-//! Code that is not the producer's and runs inside of it: wakers, and what a client is made of (docs/rules.md, *Whose code runs where*).
+//! Code of the user that runs inside the producer: wakers, and parts of a client (docs/rules.md, *Whose code runs
+//! where*).
 
 mod common;
 
@@ -50,7 +51,7 @@ fn wait<F: Future>(future: Pin<&mut F>, waker: &Waker) {
     assert!(future.poll(&mut Context::from_waker(waker)).is_pending());
 }
 
-/// A producer whose buffers are full of records that are under way for two seconds.
+/// A producer whose buffers are full of records that are in flight for two seconds.
 async fn full() -> (Cloud, Producer, Vec<kinesis_producer::Delivery>) {
     let (cloud, _stream, builder) = cloud(1).await;
     let producer = builder.max_buffered_bytes(1_600_000).build().await.expect("a producer");
@@ -63,7 +64,7 @@ async fn full() -> (Cloud, Producer, Vec<kinesis_producer::Delivery>) {
     (cloud, producer, deliveries)
 }
 
-/// Q14: each waker is woken by itself, and the outcome stays what it is.
+/// Q14: each waker is woken by itself, and the outcome does not change.
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_panics_stops_no_other() {
     let cloud = Cloud::new();
@@ -84,7 +85,7 @@ async fn a_waker_that_panics_stops_no_other() {
     assert_eq!(producer.flush().await.written, 3);
 }
 
-/// Q14: the same of those who wait for room, some of whom are served at one time.
+/// Q14: also for callers that wait for room, when several get it at once.
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_panics_leaves_room_to_others() {
     let (_cloud, producer, deliveries) = full().await;
@@ -105,7 +106,7 @@ async fn a_waker_that_panics_leaves_room_to_others() {
     assert_eq!((report.undelivered.len(), report.counts.admitted), (0, report.counts.written));
 }
 
-/// Q14: of flushes that end at one time, each returns (P8).
+/// Q14: every flush returns, even if several end at once (P8).
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_panics_stops_no_other_flush() {
     let (cloud, _stream, builder) = cloud(1).await;
@@ -121,7 +122,7 @@ async fn a_waker_that_panics_stops_no_other_flush() {
     assert_eq!((first.await.written, second.await.written), (1, 1));
 }
 
-/// Q14: who waits for room is told of a close, which goes on and reports whatever they do (P8).
+/// Q14: a close goes on and reports, whatever the wakers of waiting callers do (P8).
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_panics_stops_no_close() {
     let (cloud, producer, deliveries) = full().await;
@@ -139,12 +140,12 @@ async fn a_waker_that_panics_stops_no_close() {
     let report = producer.close(10 * SECOND).await;
     assert_eq!(count.0.load(Ordering::Relaxed), 1, "who waited for room is told");
     assert!(second.await.is_err() && first.await.is_err());
-    // What was under way was answered into the hole, and is in both reports.
+    // The records in flight lost their answers, and both reports contain them.
     assert_eq!(report.undelivered.len(), deliveries.len());
     assert_eq!(closing.await.undelivered.len(), deliveries.len());
 }
 
-/// Puts, and asks for all there is to ask, in the very moment it is woken.
+/// Puts a record and reads every count while it is woken.
 struct Back {
     producer: Mutex<Option<Producer>>,
     woken: AtomicUsize,
@@ -159,7 +160,7 @@ impl Wake for Back {
     }
 }
 
-/// Nobody is woken while something is locked.
+/// No waker is woken while a lock is held.
 #[test]
 fn a_waker_may_use_the_producer() {
     let (tell, told) = mpsc::channel();
@@ -178,7 +179,8 @@ async fn a_waker_uses_the_producer() {
     let producer = builder.build().await.expect("a producer");
     let back = Arc::new(Back { producer: Mutex::new(Some(producer.clone())), woken: AtomicUsize::new(0) });
     let waker = Waker::from(Arc::clone(&back));
-    // An open aggregate is charged in steps, so a little comes free when it is closed. Somebody waits for just that.
+    // An open aggregate is charged in steps, so a little room is returned when it is closed. A caller waits for just
+    // that.
     let large = producer.reserve(800_000).await.expect("room");
     let mut delivery = Box::pin(producer.try_put(Record::new("k", "x")).expect("admitted"));
     wait(delivery.as_mut(), &waker);
@@ -198,7 +200,7 @@ async fn a_waker_uses_the_producer() {
     );
 }
 
-/// Credentials that panic when they are told to.
+/// Credentials that panic on demand.
 #[derive(Debug)]
 struct Panicky(Arc<AtomicBool>);
 
@@ -208,7 +210,7 @@ impl ProvideCredentials for Panicky {
         Self: 'a,
     {
         assert!(!self.0.load(Ordering::Relaxed), "credentials that panic");
-        // Over at once, so that each call asks for new ones.
+        // Expired at once, so that each call asks for new ones.
         future::ProvideCredentials::ready(Ok(Credentials::new("a", "b", None, Some(SystemTime::UNIX_EPOCH), "panicky")))
     }
 }
@@ -242,7 +244,7 @@ async fn credentials_that_panic_cost_an_attempt() {
     assert_eq!(stored(&stream).len(), 1);
 }
 
-/// A panic while the shards are listed, or the stream is described, is no end of the producer.
+/// A panic while the shards are listed or the stream is described does not end the producer.
 #[tokio::test(start_paused = true)]
 async fn credentials_that_panic_in_a_question_are_asked_again() {
     let (cloud, stream, producer, panics) = panicky(1).await;
@@ -252,7 +254,7 @@ async fn credentials_that_panic_in_a_question_are_asked_again() {
     for n in 0..20 {
         deliveries.push(producer.put(Record::new(&format!("k{n}"), &n.to_string())).await.expect("admitted"));
     }
-    // What shows the split is answered, and the question that follows panics.
+    // The request that shows the split is answered, and the listing that follows panics.
     sleep(millis(5)).await;
     panics.store(true, Ordering::Relaxed);
     sleep(5 * SECOND).await;
@@ -276,11 +278,12 @@ async fn credentials_that_panic_in_a_question_are_asked_again() {
 }
 
 thread_local! {
-    /// How many lines this test's thread has logged, if its log panics.
+    /// The number of lines that this test's thread has logged, if its log panics.
     static PANICS: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// A log that panics, as a closed pipe makes those do who print to it. The same for all tests, each of which decides.
+/// A log that panics, as a subscriber does that prints to a closed pipe. All tests share it, and each decides for
+/// itself.
 struct Closed;
 
 impl io::Write for Closed {
@@ -295,7 +298,7 @@ impl io::Write for Closed {
     }
 }
 
-/// Refusals, losses, a reshard and a stream that changes are all said to a log that panics, and the records go on.
+/// Refusals, losses, a reshard and a changed stream are logged to a log that panics, and the records are delivered.
 #[tokio::test(start_paused = true)]
 async fn a_log_that_panics_stops_nothing() {
     let (cloud, stream, builder) = cloud(1).await;

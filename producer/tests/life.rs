@@ -1,4 +1,4 @@
-//! From build to close: what starts, what is flushed, what is left.
+//! From build to close: the start, flushes, and what is left.
 
 mod common;
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// P8
 #[tokio::test(start_paused = true)]
-async fn flush_sends_what_is_open_and_returns_when_all_before_it_is_resolved() {
+async fn flush_sends_open_aggregates_and_returns_when_all_earlier_records_resolved() {
     let (cloud, stream, builder) = cloud(3).await;
     let producer = builder.linger(Linger::FromFirstPut(Duration::from_secs(20))).build().await.expect("a producer");
     cloud.faults("a").next("PutRecords", Fault::LoseRequest);
@@ -27,7 +27,7 @@ async fn flush_sends_what_is_open_and_returns_when_all_before_it_is_resolved() {
     assert_eq!(delivered(&stream).len(), 100);
     assert_eq!(producer.flush().await.written, 0, "nothing since");
 
-    // Those who put meanwhile do not keep it.
+    // Records that are put meanwhile do not delay the flush.
     let mut later = Vec::new();
     drop(producer.put(Record::new("k", "before")).await.expect("admitted"));
     let flush = producer.flush();
@@ -44,7 +44,7 @@ async fn is_ready(mut future: std::pin::Pin<&mut impl Future<Output = FlushRepor
 }
 
 #[tokio::test(start_paused = true)]
-async fn close_delivers_what_is_there_and_lets_nothing_more_in() {
+async fn close_delivers_admitted_records_and_admits_no_more() {
     let (_cloud, stream, builder) = cloud(2).await;
     let producer = builder.linger(Linger::FromFirstPut(Duration::from_secs(20))).build().await.expect("a producer");
     let other = producer.clone();
@@ -62,9 +62,9 @@ async fn close_delivers_what_is_there_and_lets_nothing_more_in() {
     assert!(other.close(Duration::ZERO).await.undelivered.is_empty(), "closing twice is no harm");
 }
 
-/// P8: of closes at one time the earliest deadline holds, and each gets the whole report; a flush meanwhile returns.
+/// P8: the earliest deadline holds, and each close gets the whole report. A concurrent flush returns.
 #[tokio::test(start_paused = true)]
-async fn closes_at_one_time_have_one_end() {
+async fn of_concurrent_closes_the_earliest_deadline_holds() {
     let (cloud, _stream, builder) = cloud(2).await;
     let producer = builder.build().await.expect("a producer");
     cloud.faults("a").black_hole();
@@ -73,7 +73,7 @@ async fn closes_at_one_time_have_one_end() {
     }
     tokio::time::sleep(millis(5)).await;
     let start = Instant::now();
-    // One that is given up has closed all the same.
+    // A dropped close closes the producer nevertheless.
     let mut given_up = Box::pin(producer.clone().close(Duration::from_secs(20)));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(given_up.as_mut().poll(&mut context).is_pending());
@@ -90,11 +90,11 @@ async fn closes_at_one_time_have_one_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_at_the_deadline_comes_back_with_its_outcome() {
+async fn records_left_at_the_deadline_are_reported_with_their_outcome() {
     let (cloud, _stream, builder) = cloud(2).await;
     let producer = builder.max_requests_in_flight(1).build().await.expect("a producer");
     cloud.faults("a").black_hole();
-    // On two shards: one request is in the hole, the other record waits for it.
+    // On two shards: one request is lost, and the other record waits for it.
     let mut deliveries = Vec::new();
     for (n, hash_key) in [0, u128::MAX].into_iter().enumerate() {
         let data = n.to_string();
@@ -131,7 +131,7 @@ async fn dropping_the_last_handle_sends_what_was_admitted_and_ends_the_task() {
     assert_eq!(stored(&stream).len(), 10);
     assert_eq!(tasks(), before);
 
-    // In a black hole it ends when the record's time is over.
+    // In a black hole the task ends when the record's time to live is over.
     let producer = common::builder(&cloud).await.build().await.expect("a producer");
     cloud.faults("a").black_hole();
     let delivery = producer.put(Record::new("k", "x")).await.expect("admitted");
@@ -142,7 +142,7 @@ async fn dropping_the_last_handle_sends_what_was_admitted_and_ends_the_task() {
 }
 
 #[test]
-fn when_the_runtime_goes_down_the_deliveries_are_told() {
+fn when_the_runtime_shuts_down_all_deliveries_resolve() {
     let runtime =
         || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     let first = runtime();
@@ -183,7 +183,7 @@ async fn an_idle_producer_does_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn put_all_tells_which_records_failed() {
+async fn put_all_returns_the_failed_records() {
     let (cloud, stream, builder) = cloud(2).await;
     let producer = builder.record_ttl(Duration::from_secs(1)).build().await.expect("a producer");
     let records = || [Record::new("a", "1"), Record::new("", "2"), Record::new("b", "3")];
@@ -201,7 +201,7 @@ async fn put_all_tells_which_records_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_for_no_stream_is_not_built() {
+async fn a_producer_of_a_missing_stream_is_not_built() {
     let cloud = Cloud::new();
     let client = cloud.connect("a").await.kinesis;
     let error = Producer::builder(client, "nowhere").build().await.expect_err("no such stream");
@@ -211,7 +211,7 @@ async fn a_producer_for_no_stream_is_not_built() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_description_that_is_forbidden_or_broken_does_not_stop_a_producer() {
+async fn a_producer_starts_without_a_stream_description() {
     for fault in [Fault::Throttle, Fault::ServerError] {
         let (cloud, stream, builder) = cloud(1).await;
         cloud.faults("a").always_for("DescribeStreamSummary", fault);

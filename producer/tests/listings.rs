@@ -1,4 +1,4 @@
-//! What a running producer asks of the shards, and when.
+//! The listings of a running producer, and when it asks for them.
 
 mod common;
 
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Puts through a split of the only shard, and sees that every record gets where it belongs.
+/// Puts through a split of the only shard, and checks that every record gets where it belongs.
 async fn through_a_split(stream: &Stream, producer: &Producer) {
     producer.put(Record::new("k", "before")).await.expect("admitted").await.expect("written");
     stream.split(0).await;
@@ -27,9 +27,9 @@ async fn through_a_split(stream: &Stream, producer: &Producer) {
     assert_eq!(delivered(stream).len(), 51);
 }
 
-/// Q28: not all that were closed in the stream's retention, but those that an answer can still name.
+/// Q28: a listing does not ask for every shard of the retention, but for those that an answer can still name.
 #[tokio::test(start_paused = true)]
-async fn a_reshard_has_the_shards_listed_that_an_answer_can_name() {
+async fn a_reshard_lists_the_shards_that_an_answer_can_name() {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 1).await;
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -47,9 +47,9 @@ async fn a_reshard_has_the_shards_listed_that_an_answer_can_name() {
     assert!(asked[1..].iter().all(|body| body.contains("FROM_TIMESTAMP")), "{asked:?}");
 }
 
-/// Q28: a service that does not take the filter, as one whose clock goes otherwise, lists all.
+/// Q28: a service that rejects the filter, for example because of a wrong clock, lists all shards.
 #[tokio::test(start_paused = true)]
-async fn where_the_filter_is_refused_all_shards_are_listed() {
+async fn if_the_filter_is_refused_all_shards_are_listed() {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 1).await;
     let builder = between(&cloud, |operation, body| {
@@ -60,9 +60,9 @@ async fn where_the_filter_is_refused_all_shards_are_listed() {
     through_a_split(&stream, &producer).await;
 }
 
-/// Q28: a fleet learns of a reshard in one moment, and does not ask in one.
+/// Q28: all producers of a fleet notice a reshard at the same moment, and list the shards at different times.
 #[tokio::test(start_paused = true)]
-async fn producers_that_learn_of_a_reshard_together_ask_one_after_the_other() {
+async fn producers_that_notice_a_reshard_together_list_at_different_times() {
     let (cloud, stream, builder) = cloud(1).await;
     let first = builder.seed(1).build().await.expect("a producer");
     let client = cloud.connect("b").await.kinesis;

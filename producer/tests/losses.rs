@@ -1,4 +1,4 @@
-//! What is lost is told: to each who waits, in reports, in counts, and to a log if nobody else.
+//! Losses are reported: to each waiting caller, in reports, in counts, and in the log if there is no delivery.
 
 mod common;
 
@@ -15,9 +15,9 @@ use tokio::time::{sleep, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Q24: while there is room a put need not wait, and yet a loop of puts leaves other tasks their turns.
+/// Q24: a put with room does not wait, and yet a loop of puts yields to other tasks.
 #[tokio::test(start_paused = true)]
-async fn a_loop_of_puts_lets_others_run() {
+async fn a_loop_of_puts_yields_to_other_tasks() {
     for by_permit in [false, true] {
         let (_cloud, _stream, builder) = cloud(1).await;
         let producer = builder.build().await.expect("a producer");
@@ -31,7 +31,7 @@ async fn a_loop_of_puts_lets_others_run() {
                 }
             }
         });
-        // A task of its own: only tasks have a budget.
+        // In a task of its own: only tasks have a budget.
         let putter = tokio::spawn(async move {
             for _ in 0..20_000 {
                 let record = Record::new("k", "x");
@@ -52,7 +52,8 @@ thread_local! {
     static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What this test's thread logs. One subscriber for all tests: with several, one test decides for another whether a line is of interest.
+/// The lines that this test's thread logs. All tests share one subscriber: with several, one test decides for another
+/// whether a line is of interest.
 struct Log;
 
 impl Log {
@@ -82,7 +83,7 @@ impl io::Write for Log {
     }
 }
 
-/// Q36: a flush tells what was lost, and so does everything else that one may look at.
+/// Q36: a flush reports the losses, and so do all other reports and counts.
 #[tokio::test(start_paused = true)]
 async fn losses_are_in_every_report() {
     let log = Log::start();
@@ -108,13 +109,13 @@ async fn losses_are_in_every_report() {
     assert_eq!((counts.admitted, counts.written, counts.not_written, counts.unwatched), (1101, 100, 1001, 1000));
 
     sleep(120 * SECOND).await;
-    let lost = log.lines("records were lost whose deliveries nobody holds");
+    let lost = log.lines("records were lost after their deliveries were dropped");
     assert!((1..=2).contains(&lost.len()), "{lost:?}");
     assert!(lost.last().is_some_and(|line| line.contains("in_all=1000") && line.contains("AccessDenied")), "{lost:?}");
-    let refused = log.lines("until somebody mends");
+    let refused = log.lines("until an operator acts");
     assert!((1..=2).contains(&refused.len()) && refused[0].contains("ERROR"), "{refused:?}");
 
-    // One that is dropped when it has failed already is as unwatched.
+    // A delivery that is dropped after it failed is unwatched, too.
     let unseen = producer.put(Record::new("k", "y")).await.expect("admitted");
     sleep(30 * SECOND).await;
     drop(unseen);
@@ -124,9 +125,9 @@ async fn losses_are_in_every_report() {
     assert_eq!(stored(&stream).len(), 100);
 }
 
-/// A flush that is given up leaves what it would have told to the next.
+/// A dropped flush leaves its results to the next flush.
 #[tokio::test(start_paused = true)]
-async fn a_flush_that_is_given_up_keeps_nothing_from_the_next() {
+async fn a_dropped_flush_leaves_its_results_to_the_next() {
     let (cloud, _stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(SECOND).build().await.expect("a producer");
     cloud.faults("a").always_for("PutRecords", Fault::Throttle);
@@ -137,9 +138,9 @@ async fn a_flush_that_is_given_up_keeps_nothing_from_the_next() {
     assert_eq!(producer.flush().await.not_written, 2);
 }
 
-/// What was lost since a loss was said last is said at the end.
+/// Losses since the latest warning are logged at the end.
 #[tokio::test(start_paused = true)]
-async fn a_close_says_the_losses_that_no_log_has_yet() {
+async fn a_close_logs_the_losses_that_were_not_logged() {
     let log = Log::start();
     let (cloud, _stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(SECOND).build().await.expect("a producer");
@@ -154,9 +155,9 @@ async fn a_close_says_the_losses_that_no_log_has_yet() {
     assert!(lost.len() == 2 && lost[1].contains("records=2") && lost[1].contains("in_all=3"), "{lost:?}");
 }
 
-/// Through a reshard, which sends records into other batches, the count of who is watched stays exact.
+/// A reshard moves records to other batches. The count of unwatched records stays exact.
 #[tokio::test(start_paused = true)]
-async fn a_reshard_does_not_make_losses_watched() {
+async fn a_reshard_keeps_the_count_of_unwatched_losses() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(20 * SECOND).build().await.expect("a producer");
     drop(producer.put(Record::new("k", "first")).await.expect("admitted"));
@@ -171,7 +172,7 @@ async fn a_reshard_does_not_make_losses_watched() {
     stream.split(0).await;
     sleep(2 * SECOND).await;
     cloud.faults("a").heal();
-    // One that gets through shows the split, and what waits is sent into the children's batches.
+    // One record gets through and shows the split. The waiting records are moved to batches of the children.
     for n in 0..20 {
         drop(producer.put(Record::new(&format!("k{n}"), "shows it")).await.expect("admitted"));
         sleep(millis(5)).await;

@@ -1,4 +1,4 @@
-//! Records go in, and come out as they were put, where the receipts say.
+//! Records arrive as they were put, at the places in their receipts.
 
 mod common;
 
@@ -40,7 +40,7 @@ async fn every_record_is_where_its_receipt_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_record_waits_for_nobody_and_leaves_as_it_is() {
+async fn a_lone_record_is_sent_at_once_and_unchanged() {
     let (_cloud, stream, builder) = cloud(2).await;
     let producer = builder.build().await.expect("a producer");
     for n in 0..3 {
@@ -118,7 +118,7 @@ async fn without_aggregation_every_record_is_a_kinesis_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_larger_than_an_aggregate_leaves_alone_up_to_the_streams_limit() {
+async fn a_record_larger_than_an_aggregate_is_sent_alone() {
     let mut limits = Limits::default();
     limits.max_record_size_kib = 3000;
     let cloud = Cloud::builder().limits(limits).build();
@@ -170,7 +170,7 @@ async fn all_shards_of_a_large_stream_are_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_addressed_by_its_arn_too() {
+async fn a_stream_can_be_named_by_its_arn() {
     let (cloud, stream, _) = cloud(2).await;
     let client = cloud.connect("a").await.kinesis;
     let producer = kinesis_producer::Producer::builder(client, stream.arn()).build().await.expect("a producer");
@@ -178,9 +178,9 @@ async fn a_stream_is_addressed_by_its_arn_too() {
     assert_eq!(stored(&stream).len(), 1);
 }
 
-/// The rate of a shard is kept, so nothing is ever throttled (P7).
+/// The rate of a shard is kept, so nothing is throttled (P7).
 #[tokio::test(start_paused = true)]
-async fn more_than_a_shard_takes_is_sent_as_fast_as_it_takes_it() {
+async fn a_shard_is_never_sent_more_than_its_rate() {
     let (_cloud, stream, builder) = cloud(1).await;
     let producer = builder.build().await.expect("a producer");
     let data = "x".repeat(10_000);
@@ -197,9 +197,9 @@ async fn more_than_a_shard_takes_is_sent_as_fast_as_it_takes_it() {
     assert_eq!(stored(&stream).len(), 1000);
 }
 
-/// S173: with the key of the one before, all aggregates would go to one shard.
+/// S173: with the key of the previous aggregate, all aggregates would go to one shard.
 #[tokio::test(start_paused = true)]
-async fn each_aggregate_goes_by_its_own_first_record_and_all_shards_get_their_share() {
+async fn each_aggregate_is_routed_by_its_own_first_record() {
     let (_cloud, stream, builder) = cloud(4).await;
     let producer = builder.build().await.expect("a producer");
     let records: Vec<(String, String)> =
@@ -222,8 +222,8 @@ async fn each_aggregate_goes_by_its_own_first_record_and_all_shards_get_their_sh
     }
 }
 
-/// P2: data that is an aggregate itself, as of a program that copies a stream, arrives as it was put. Alone and as it is a reader would take it
-/// apart.
+/// P2: data that is an aggregate itself, for example from a program that copies a stream, arrives as it was put. A
+/// reader would deaggregate it if it were sent alone and unchanged.
 #[tokio::test(start_paused = true)]
 async fn data_that_is_an_aggregate_arrives_whole() {
     let (_cloud, stream, builder) = cloud(1).await;

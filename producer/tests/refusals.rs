@@ -1,4 +1,5 @@
-//! Refusals that pass, by themselves or when somebody acts, and what is known of a request that never left (docs/rules.md, *Error codes*).
+//! Refusals that pass by themselves or when an operator acts, and requests that never left (docs/rules.md, *Error
+//! codes*).
 
 mod common;
 
@@ -20,9 +21,9 @@ async fn put(producer: &Producer, data: &str) -> Delivery {
     producer.put(Record::new("k", data)).await.expect("admitted")
 }
 
-/// Q26: what somebody can mend is tried until the time to live is over, so what is mended in time was no loss.
+/// Q26: a refusal that an operator can end is retried until the time to live is over.
 #[tokio::test(start_paused = true)]
-async fn what_somebody_mends_in_time_is_no_loss() {
+async fn a_refusal_that_ends_in_time_loses_no_record() {
     for code in [
         "UnrecognizedClientException",
         "InvalidClientTokenId",
@@ -46,9 +47,9 @@ async fn what_somebody_mends_in_time_is_no_loss() {
     }
 }
 
-/// Q26: and if nobody does, the record may be put again.
+/// Q26: if it does not end, the record may be put again.
 #[tokio::test(start_paused = true)]
-async fn what_nobody_mends_expires_and_is_retryable() {
+async fn a_refusal_that_stays_expires_the_record_as_retryable() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(5 * SECOND).build().await.expect("a producer");
     cloud.faults("a").always_for("PutRecords", Fault::refuse("AccessDeniedException"));
@@ -62,9 +63,9 @@ async fn what_nobody_mends_expires_and_is_retryable() {
     assert!(stored(&stream).is_empty());
 }
 
-/// Q26: what the service will never take fails now, whoever mends what.
+/// Q26: a refusal that nothing can end fails the record at once.
 #[tokio::test(start_paused = true)]
-async fn what_will_never_be_taken_fails_now() {
+async fn a_final_refusal_fails_at_once() {
     let (cloud, _stream, builder) = cloud(1).await;
     let producer = builder.build().await.expect("a producer");
     cloud.faults("a").always_for("PutRecords", Fault::refuse("ValidationException"));
@@ -93,7 +94,7 @@ async fn a_clock_that_jumps_costs_an_attempt_and_no_record() {
     assert_eq!(stored(&stream).len(), 7);
 }
 
-/// Q25: what the questions of the start have learnt of the clock the first put knows.
+/// Q25: the first put knows what the questions of the start learned about the clock.
 #[tokio::test(start_paused = true)]
 async fn a_producer_starts_with_a_wrong_clock() {
     for ahead in [true, false] {
@@ -107,7 +108,7 @@ async fn a_producer_starts_with_a_wrong_clock() {
     }
 }
 
-/// Q27: what had no connection has not left, and cannot be in the stream.
+/// Q27: a request without a connection has not left, so its records are not in the stream.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_found_no_connection_is_not_written() {
     for fault in [Fault::HostNotFound, Fault::RefuseConnection, Fault::HangConnection] {
@@ -121,7 +122,7 @@ async fn a_request_that_found_no_connection_is_not_written() {
     }
 }
 
-/// Credentials that hang when they are told to.
+/// Credentials that hang on demand.
 #[derive(Debug)]
 struct Slow(Arc<AtomicBool>);
 
@@ -135,13 +136,14 @@ impl ProvideCredentials for Slow {
             if slow.load(Ordering::Relaxed) {
                 sleep(3600 * SECOND).await;
             }
-            // Over at once, so that each call asks for new ones.
+            // Expired at once, so that each call asks for new ones.
             Ok(Credentials::new("a", "b", None, Some(SystemTime::UNIX_EPOCH), "slow"))
         })
     }
 }
 
-/// Q27: a call that waited for credentials until its time was over has not left either, though it ends as one that had no answer.
+/// Q27: a call that waited for credentials until its timeout has not left either, although it ends like one without an
+/// answer.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waited_for_credentials_is_not_written() {
     for close in [false, true] {
@@ -168,7 +170,7 @@ async fn a_request_that_waited_for_credentials_is_not_written() {
 
 type Answers = Arc<Mutex<Vec<(u16, &'static str)>>>;
 
-/// Answers PutRecords as long as there are answers.
+/// Answers PutRecords with the given answers, in order.
 async fn answering(cloud: &Cloud) -> (kinesis_producer::Builder, Answers) {
     let answers = Answers::default();
     let left = Arc::clone(&answers);
@@ -181,7 +183,7 @@ async fn answering(cloud: &Cloud) -> (kinesis_producer::Builder, Answers) {
     (builder.await, answers)
 }
 
-/// Q30: the two answers could be those of the second and the third record (P2).
+/// Q30: the two answers could belong to the second and the third record (P2).
 #[tokio::test(start_paused = true)]
 async fn a_short_answer_gives_no_receipts() {
     let cloud = Cloud::new();
@@ -199,9 +201,9 @@ async fn a_short_answer_gives_no_receipts() {
     assert!(copies(&stored(&stream)).values().all(|copies| *copies == 1));
 }
 
-/// Q26: answers of something between us and the service pass too: a proxy's page says nothing about the record.
+/// Q26: an answer of a proxy passes, too. Its page says nothing about the record.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_not_the_service_s_is_not_final() {
+async fn an_answer_of_a_proxy_is_not_final() {
     for (status, body) in [
         (403, "<html>proxy says no</html>"),
         (408, "<html>"),
@@ -219,9 +221,9 @@ async fn an_answer_that_is_not_the_service_s_is_not_final() {
     }
 }
 
-/// What a service says is foreign text: an error that shows it stays on its line, and holds no request.
+/// The service's text is foreign: an error shows it on one line, and never contains the request.
 #[tokio::test(start_paused = true)]
-async fn what_the_service_says_is_cut_and_escaped() {
+async fn the_text_of_the_service_is_cut_and_escaped() {
     let (cloud, _stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(SECOND).build().await.expect("a producer");
     let message = format!("no\n{}\nThe Canonical String for this request should have been 'SECRET'", "x".repeat(1000));
@@ -232,9 +234,9 @@ async fn what_the_service_says_is_cut_and_escaped() {
     assert!(error.attempts()[0].message.chars().count() <= 501);
 }
 
-/// Q30: an entry of which the service says that it had a fault of its own may be written.
+/// Q30: an entry with an internal failure may be written.
 #[tokio::test(start_paused = true)]
-async fn an_entry_with_a_fault_of_the_service_s_is_of_unknown_outcome() {
+async fn an_entry_with_an_internal_failure_has_an_unknown_outcome() {
     use kinesis_testkit::{Entries, EntryError};
     let cloud = Cloud::new();
     cloud.create_stream("clicks", 1).await;
@@ -245,10 +247,10 @@ async fn an_entry_with_a_fault_of_the_service_s_is_of_unknown_outcome() {
     sleep(millis(1)).await;
 }
 
-/// P2, P3: entries that contradict themselves give no receipt, and no promise that nothing is written. Nor does an answer that cannot be read,
-/// by whatever way the request came to who gave it.
+/// P2, P3: entries that contradict themselves give no receipt and no promise that nothing is written. The same holds
+/// for an answer that cannot be read, whichever way the request took.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_odd_proves_nothing() {
+async fn a_contradictory_answer_proves_nothing() {
     let place = r#""ShardId":"shardId-000000000000","#;
     let entries = [
         r#"{"ShardId":"","SequenceNumber":""}"#.to_owned(),
@@ -274,7 +276,7 @@ async fn an_answer_that_is_odd_proves_nothing() {
     }
 }
 
-/// What people see of a delivery that failed: which stream, how long it was tried, what came of it, and nothing twice.
+/// A delivery error names the stream, the duration and the cause, each once.
 #[tokio::test(start_paused = true)]
 async fn a_delivery_error_says_where_how_long_and_why() {
     for (answer, said) in [

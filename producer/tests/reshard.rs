@@ -1,4 +1,4 @@
-//! Splits and merges while records are under way: a consumer that filters by hash range must miss nothing.
+//! Splits and merges while records are in flight. A consumer that filters by hash-key range must miss nothing.
 
 mod common;
 
@@ -66,7 +66,7 @@ async fn a_split_loses_nothing() {
     for shard in stream.shards() {
         assert!(seen.iter().any(|seen| seen.shard == shard.id), "nothing on {}", shard.id);
     }
-    // At the start, and once for each split or a little more.
+    // Once at the start, and once or a little more per split.
     assert!((3..8).contains(&cloud.calls("a").count("ListShards")), "{}", cloud.calls("a").count("ListShards"));
 }
 
@@ -88,7 +88,7 @@ async fn a_merge_loses_nothing() {
 async fn a_storm_of_splits_loses_nothing() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.build().await.expect("a producer");
-    // The map cannot be refreshed for a while: everything is judged by an old one.
+    // The map cannot be refreshed for a while, so every answer is judged by an old one.
     cloud.faults("a").next_n("ListShards", 3, Fault::Unavailable);
     let deliveries = put_while(&producer, async {
         for round in 0..3 {
@@ -102,9 +102,10 @@ async fn a_storm_of_splits_loses_nothing() {
     audit(&stream, deliveries).await;
 }
 
-/// Aggregates made for a parent are throttled until it is gone: they are taken apart for the children, and each delivery follows its record.
+/// Aggregates for a parent are throttled until it is closed. They are split for the children, and each delivery follows
+/// its record.
 #[tokio::test(start_paused = true)]
-async fn aggregates_that_wait_while_their_shard_is_split_are_made_anew() {
+async fn waiting_aggregates_are_rebuilt_when_their_shard_is_split() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.build().await.expect("a producer");
     let parent = stream.open_shards()[0].id.clone();
@@ -123,7 +124,7 @@ async fn aggregates_that_wait_while_their_shard_is_split_are_made_anew() {
     assert!(stream.records().len() >= 2);
 }
 
-/// One record cannot be on the wrong shard: it is not written twice.
+/// A single record cannot be on the wrong shard, so it is not written twice.
 #[tokio::test(start_paused = true)]
 async fn single_records_are_not_sent_again_for_another_shard() {
     let (_cloud, stream, builder) = cloud(1).await;
@@ -136,15 +137,15 @@ async fn single_records_are_not_sent_again_for_another_shard() {
     assert!(copies(&stored(&stream)).values().all(|copies| *copies == 1));
 }
 
-/// Written on a shard that no listing names: the record can neither be called delivered nor sent again for nothing. It waits, and its end is
-/// unknown.
+/// Written on a shard that no listing names: the record is neither delivered nor sent again. It waits, and its outcome
+/// is unknown.
 #[tokio::test(start_paused = true)]
-async fn an_aggregate_on_a_shard_that_cannot_be_learned_of_ends_unknown() {
+async fn an_aggregate_on_a_shard_that_is_never_listed_ends_unknown() {
     let (cloud, stream, builder) = cloud(1).await;
     let producer = builder.record_ttl(Duration::from_secs(5)).build().await.expect("a producer");
     stream.split(0).await;
     cloud.faults("a").always_for("ListShards", Fault::Unavailable);
-    // Two records of one half: the service puts them on the child that holds both.
+    // Two records of one half. The service writes them to the child that holds both.
     let mut deliveries = Vec::new();
     for hash_key in [1u128, 2] {
         let record = Record::new("k", "x").explicit_hash_key(hash_key);
@@ -158,7 +159,7 @@ async fn an_aggregate_on_a_shard_that_cannot_be_learned_of_ends_unknown() {
     assert_eq!(stored(&stream).len(), 2, "sent once");
     assert_eq!(producer.buffered_bytes(), 0);
 
-    // With the listing back, the same is simply written.
+    // When the listing works again, such a record is written.
     cloud.faults("a").heal();
     tokio::time::sleep(Duration::from_secs(6)).await;
     let mut deliveries = Vec::new();
@@ -178,7 +179,7 @@ async fn a_stream_deleted_and_made_again_is_found_again() {
     producer.put(Record::new("k", "x")).await.expect("admitted").await.expect("written");
     cloud.outside().kinesis.delete_stream().stream_name("clicks").send().await.expect("deleted");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    // Its first shard has the name of the old one: until a record lands on another, nothing tells them apart.
+    // Its first shard has the old one's name. Until a record lands on another shard, nothing distinguishes the streams.
     cloud.create_stream("clicks", 4).await;
     for (_, _, delivery) in put_while(&producer, std::future::ready(())).await {
         delivery.await.expect("written");
@@ -192,8 +193,8 @@ async fn a_stream_deleted_and_made_again_is_found_again() {
     assert_eq!(delivered(&stream).len(), seen + count);
 }
 
-/// The stream is deleted, and made again with other shards, under a running producer: what waits is written then, and what follows goes where it
-/// belongs.
+/// The stream is deleted and created again with other shards while the producer runs. Waiting records are then written,
+/// and later records go where they belong.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_made_again_with_other_shards_is_learnt() {
     for (before, after) in [(4, 2), (1, 4), (2, 8), (3, 3)] {
@@ -226,7 +227,7 @@ async fn a_stream_that_is_made_again_with_other_shards_is_learnt() {
     }
 }
 
-/// The same while nothing is put, so that no refusal tells: the time at which the stream was made does, when the producer is used again.
+/// The same while nothing is put, so no refusal shows it. The creation time does, when the producer is used again.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_was_made_again_in_a_pause_is_learnt() {
     let (cloud, _stream, builder) = cloud(1).await;
@@ -236,7 +237,7 @@ async fn a_stream_that_was_made_again_in_a_pause_is_learnt() {
     tokio::time::sleep(millis(3000)).await;
     let stream = cloud.create_stream("clicks", 4).await;
     tokio::time::sleep(Duration::from_secs(400)).await;
-    // Its first shard is named as the old one's was, and each aggregate begins with a record for that.
+    // Its first shard has the old one's name, and each aggregate begins with a record for that shard.
     for round in 0..2 {
         let records: Vec<_> = (0..8u128).map(|n| (n << 125, format!("{round} {n}"))).collect();
         let put = |(hash_key, data): &(u128, String)| {

@@ -1,4 +1,4 @@
-//! Back-pressure: what is admitted is bounded, and waiting is fair and safe to give up.
+//! Back-pressure: admitted bytes are bounded, and waiting is fair and cancel safe.
 
 mod common;
 
@@ -10,7 +10,7 @@ use kinesis_producer::{Linger, Producer, PutError, Record, Refusal, ReserveError
 use kinesis_testkit::{Cloud, Fault, Stream};
 use tokio::time::{Instant, timeout};
 
-/// A producer with the smallest buffers there are, and a network that takes nothing.
+/// A producer with the smallest buffers, and a network that loses everything.
 async fn stuck() -> (Cloud, Stream, Producer) {
     let (cloud, stream, builder) = cloud(2).await;
     let producer = builder.max_aggregate_bytes(2000).max_buffered_bytes(64 << 10).build().await.expect("a producer");
@@ -18,7 +18,7 @@ async fn stuck() -> (Cloud, Stream, Producer) {
     (cloud, stream, producer)
 }
 
-/// Puts until nobody is let in any more, also after the last aggregate was closed and its spare room given back.
+/// Puts until no record is admitted, also after the last aggregate was closed and its spare room returned.
 async fn fill(producer: &Producer) -> usize {
     let data = "x".repeat(1000);
     let mut admitted = 0;
@@ -31,7 +31,7 @@ async fn fill(producer: &Producer) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_buffers_are_full_try_put_gives_the_record_back_and_put_waits() {
+async fn with_full_buffers_try_put_returns_the_record_and_put_waits() {
     let (cloud, stream, producer) = stuck().await;
     let admitted = fill(&producer).await;
     assert!(admitted > 20, "{admitted}");
@@ -46,7 +46,7 @@ async fn when_the_buffers_are_full_try_put_gives_the_record_back_and_put_waits()
     let mut waiting = std::pin::pin!(producer.put(Record::new("k", &data)));
     assert!(timeout(Duration::from_secs(3), &mut waiting).await.is_err(), "no room, no put");
     cloud.faults("a").heal();
-    // The requests in the hole end with their timeout, then all goes out.
+    // The lost requests end at their timeout. Then everything is sent.
     waiting.await.expect("room").await.expect("written");
     let _ = producer.flush().await;
     assert_eq!(producer.buffered_bytes(), 0);
@@ -54,7 +54,7 @@ async fn when_the_buffers_are_full_try_put_gives_the_record_back_and_put_waits()
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_stops_waiting_takes_no_room_along() {
+async fn a_dropped_wait_holds_no_room() {
     let (cloud, _stream, producer) = stuck().await;
     fill(&producer).await;
     let held = producer.buffered_bytes();
@@ -67,7 +67,7 @@ async fn whoever_stops_waiting_takes_no_room_along() {
     cloud.faults("a").heal();
     let _ = producer.flush().await;
     assert_eq!(producer.buffered_bytes(), 0);
-    // And a permit that is not used gives its room back.
+    // An unused permit returns its room, too.
     drop(producer.reserve(10_000).await.expect("room"));
     assert_eq!(producer.buffered_bytes(), 0);
 }
@@ -89,9 +89,9 @@ async fn a_permit_is_room_for_one_record_of_its_size() {
     ));
 }
 
-/// P6, with many shards whose buffers grow at the same time, and small and large records waiting side by side.
+/// P6, with many shards whose buffers grow at the same time, and small and large records waiting together.
 #[tokio::test(start_paused = true)]
-async fn what_is_held_never_exceeds_the_limit_and_everyone_gets_a_turn() {
+async fn held_bytes_never_exceed_the_limit_and_every_caller_gets_room() {
     const LIMIT: usize = 320_000;
     let (cloud, stream, builder) = cloud(8).await;
     let producer = builder
@@ -139,7 +139,7 @@ async fn a_record_that_can_never_fit_is_refused() {
     assert!(!error.is_retryable());
 }
 
-/// S181: more than the stream takes, for as long as one likes. The buffers push back on whoever puts, and what was admitted gets through.
+/// S181: endlessly more than the stream takes. The buffers slow the callers down, and admitted records are delivered.
 #[tokio::test(start_paused = true)]
 async fn under_overload_the_stream_stays_at_its_limit_and_nothing_expires() {
     const LIMIT: usize = 2 << 20;

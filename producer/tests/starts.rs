@@ -1,4 +1,4 @@
-//! Starts: patient with what passes, quick where there is nothing to wait for, and errors that say where it was.
+//! Starts: errors that pass are retried, others fail at once, and each error says where and why.
 
 mod common;
 
@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Q26: new keys are not known everywhere for some seconds, a policy is being written, a token is renewed.
 #[tokio::test(start_paused = true)]
-async fn a_start_waits_for_what_passes() {
+async fn a_start_retries_errors_that_pass() {
     let refusals = [
         "ExpiredTokenException",
         "UnrecognizedClientException",
@@ -39,7 +39,7 @@ async fn a_start_waits_for_what_passes() {
     }
 }
 
-/// Thirty seconds in all, and then an error that says what it was.
+/// Thirty seconds in all, and then an error with the cause.
 #[tokio::test(start_paused = true)]
 async fn a_start_that_fails_says_where_how_long_and_why() {
     for (fault, code) in [
@@ -65,7 +65,7 @@ async fn a_start_that_fails_says_where_how_long_and_why() {
     }
 }
 
-/// Without the right to describe a stream one can put into it: what it is shows later.
+/// Without the permission to describe the stream, records can be put. The stream's kind shows later.
 #[tokio::test(start_paused = true)]
 async fn a_start_without_the_right_to_describe_goes_on_at_once() {
     let (cloud, _stream, builder) = cloud(1).await;
@@ -75,9 +75,9 @@ async fn a_start_without_the_right_to_describe_goes_on_at_once() {
     assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
 }
 
-/// There is no stream of this name: nobody waits for it.
+/// A missing stream is not waited for.
 #[tokio::test(start_paused = true)]
-async fn no_such_stream_ends_a_start_at_once() {
+async fn a_missing_stream_ends_a_start_at_once() {
     let cloud = Cloud::new();
     let client = cloud.connect("a").await.kinesis;
     let built = timeout(5 * SECOND, Producer::builder(client, "nowhere").build()).await.expect("within five seconds");
@@ -98,7 +98,7 @@ async fn what_cannot_be_a_stream_is_refused_with_its_value_before_any_call() {
     assert!(cloud.calls("a").is_empty());
 }
 
-/// A stream that is being made is waited for.
+/// A stream in CREATING is waited for.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_being_made_is_waited_for() {
     let cloud = Cloud::new();
@@ -108,7 +108,7 @@ async fn a_stream_that_is_being_made_is_waited_for() {
     producer.put(Record::new("k", "x")).await.expect("admitted").await.expect("written");
 }
 
-/// Q28: the pages that came stay, and only the one that was refused is asked for again.
+/// Q28: the pages that arrived are kept, and only the refused page is asked for again.
 #[tokio::test(start_paused = true)]
 async fn a_page_that_is_refused_does_not_cost_the_others() {
     let (cloud, _stream, builder) = cloud(2500).await;
@@ -122,9 +122,9 @@ async fn a_page_that_is_refused_does_not_cost_the_others() {
     assert_eq!(calls.count("ListShards"), 3 + refused, "three pages, each answered once");
 }
 
-/// The time in which a stream is made takes nothing of the patience.
+/// The time in CREATING does not count against the thirty seconds.
 #[tokio::test(start_paused = true)]
-async fn the_patience_begins_when_the_stream_is_there() {
+async fn the_retry_time_begins_when_the_stream_is_active() {
     let mut limits = Limits::default();
     limits.creating = 60 * SECOND;
     let cloud = Cloud::builder().limits(limits).build();
@@ -137,9 +137,9 @@ async fn the_patience_begins_when_the_stream_is_there() {
     assert!(start.elapsed() >= 75 * SECOND, "{:?}", start.elapsed());
 }
 
-/// Thirty seconds hold also where a single call may take ten minutes.
+/// The thirty seconds hold even if a single call may take ten minutes.
 #[tokio::test(start_paused = true)]
-async fn a_start_ends_though_a_call_may_take_longer() {
+async fn a_start_ends_even_if_a_call_may_take_longer() {
     for operation in ["DescribeStreamSummary", "ListShards"] {
         let (cloud, _stream, builder) = cloud(1).await;
         cloud.faults("a").always_for(operation, Fault::DelayResponse(700 * SECOND));
@@ -149,7 +149,7 @@ async fn a_start_ends_though_a_call_may_take_longer() {
     }
 }
 
-/// Without a region no request can be made, and no time mends that.
+/// Without a region no request can ever be sent.
 #[tokio::test(start_paused = true)]
 async fn a_client_without_a_region_is_not_waited_for() {
     let cloud = Cloud::new();
@@ -163,9 +163,9 @@ async fn a_client_without_a_region_is_not_waited_for() {
     assert_eq!(error.to_string(), shown);
 }
 
-/// A token of a page that is too old is not used again.
+/// An expired page token is not used again.
 #[tokio::test(start_paused = true)]
-async fn a_listing_whose_token_is_over_begins_anew() {
+async fn a_listing_with_an_expired_token_begins_again() {
     let cloud = Cloud::new();
     cloud.create_stream("clicks", 2500).await;
     let (whole, pages) = (std::sync::Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
@@ -185,7 +185,7 @@ async fn a_listing_whose_token_is_over_begins_anew() {
     assert_eq!(whole.load(Ordering::Relaxed), 2, "from the first page again");
 }
 
-/// An error as people print it, whichever way, says each thing once and holds nothing of the request.
+/// A printed error, in any format, says each thing once and contains nothing of the request.
 #[tokio::test(start_paused = true)]
 async fn an_error_of_a_start_shows_no_token() {
     for operation in ["DescribeStreamSummary", "ListShards"] {

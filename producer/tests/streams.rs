@@ -1,4 +1,4 @@
-//! Streams that are not the usual kind: the service distributes the records, or splits the shards by itself.
+//! Unusual streams: the service distributes the records, or splits the shards by itself.
 
 mod common;
 
@@ -10,7 +10,7 @@ use kinesis_producer::{Linger, Record};
 use kinesis_testkit::{Cloud, Fault, Limits, Stream};
 
 #[tokio::test(start_paused = true)]
-async fn where_the_service_distributes_the_records_none_are_aggregated_and_all_arrive_once() {
+async fn if_the_service_distributes_records_none_is_aggregated() {
     let cloud = Cloud::new();
     let stream = on_demand(&cloud).await;
     let update = cloud.outside().kinesis.update_stream_record_distribution_strategy().stream_arn(stream.arn());
@@ -33,7 +33,7 @@ async fn where_the_service_distributes_the_records_none_are_aggregated_and_all_a
     assert!(shards.len() > 1, "one key, and still more than one shard: {shards:?}");
 }
 
-/// A fleet starts in one moment: the service describes 20 streams a second for the whole account.
+/// A fleet starts at one moment: the service describes 20 streams a second for the whole account.
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_asked_what_it_is_until_it_answers() {
     for fault in [Fault::Throttle, Fault::ServerError] {
@@ -58,10 +58,10 @@ async fn a_stream_is_asked_what_it_is_until_it_answers() {
     }
 }
 
-/// Q31: the stream is switched to AUTO under a running producer. What was aggregated for shards that the service does not heed any more is taken
-/// apart, and what follows leaves record by record; nothing is lost, and copies stay few.
+/// Q31: the stream is switched to AUTO while the producer runs. Waiting aggregates are split, and later records are
+/// sent one by one. Nothing is lost, and copies are few.
 #[tokio::test(start_paused = true)]
-async fn a_stream_whose_records_the_service_begins_to_distribute_gets_them_one_by_one() {
+async fn a_stream_switched_to_auto_gets_single_records() {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 64).await;
     let mode = StreamModeDetails::builder().stream_mode(StreamMode::OnDemand).build().expect("all is set");
@@ -90,7 +90,7 @@ async fn a_stream_whose_records_the_service_begins_to_distribute_gets_them_one_b
     assert!(most <= 6 && all < 3 * 6401, "most {most}, in all {all}");
     assert!(cloud.calls("a").count("DescribeStreamSummary") <= 6);
 
-    // And back: aggregates again, each on its shard.
+    // Back again: aggregates, each on its shard.
     set_distribution(&cloud, &stream, RecordDistributionStrategy::UserPartitionKey).await;
     tokio::time::sleep(Duration::from_secs(340)).await;
     producer.put(Record::new("k", "wakes it")).await.expect("admitted").await.expect("written");
@@ -104,7 +104,7 @@ async fn a_stream_whose_records_the_service_begins_to_distribute_gets_them_one_b
     assert!(stream.records().len() - before < 10, "they share Kinesis records again");
 }
 
-/// Q31: a stream's largest record is raised under a running producer, which asks every five minutes while it is used.
+/// Q31: a stream's maximum record size is raised while the producer runs. A producer in use asks every five minutes.
 #[tokio::test(start_paused = true)]
 async fn a_larger_record_size_is_noticed() {
     let cloud = Cloud::new();
@@ -116,17 +116,17 @@ async fn a_larger_record_size_is_noticed() {
     let large = vec![b'x'; 3 << 19];
     producer.put(Record::new("k", &large)).await.expect_err("more than is known to be taken");
     tokio::time::sleep(Duration::from_secs(340)).await;
-    // Too much for what is known, but reason enough to ask.
+    // Too large for the known limit, but a reason to ask.
     producer.put(Record::new("k", &large)).await.expect_err("more than is known to be taken");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(producer.max_record_bytes(), 2 << 20);
     producer.put(Record::new("k", &large)).await.expect("admitted").await.expect("written");
 }
 
-/// Q31: a stream's largest record is lowered under a running producer. The service refuses what was aggregated for the larger size, and takes
-/// each record of it.
+/// Q31: a stream's maximum record size is lowered while the producer runs. The service rejects the larger aggregate,
+/// and accepts each of its records.
 #[tokio::test(start_paused = true)]
-async fn what_was_aggregated_for_a_larger_record_size_is_divided() {
+async fn an_aggregate_above_a_lowered_record_size_is_divided() {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", 1).await;
     let set_size = |kib| {
@@ -157,7 +157,7 @@ async fn what_was_aggregated_for_a_larger_record_size_is_divided() {
     }
     assert_eq!(stored(&stream).len(), 25);
     assert!(stream.records().len() <= 4, "still aggregated");
-    // One that is itself too large is refused, and comes back.
+    // A record that is itself too large is refused and returned.
     let large = vec![b'x'; 2 << 20];
     let (with, large) = (producer.put(Record::new("k", "with")).await, producer.put(Record::new("k", &large)).await);
     with.expect("admitted").await.expect("written");

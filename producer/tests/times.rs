@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Q20: the time to live is added to times when a stream is resharded, when a record is admitted, and when an answer names no known shard.
+/// Q20: the time to live is added to times when a stream is resharded, when a record is admitted, and when an answer
+/// names an unknown shard.
 #[tokio::test(start_paused = true)]
 async fn a_record_may_live_for_ever() {
     let (cloud, stream, builder) = cloud(1).await;
@@ -27,7 +28,7 @@ async fn a_record_may_live_for_ever() {
         sleep(millis(100)).await;
     }
     assert_eq!(copies(&delivered(&stream)).len(), 51);
-    // And waits its turn, while the producer is closed.
+    // It also waits while the producer is closed.
     let producer_of_one = builder_of_one.build().await.expect("a producer");
     cloud.faults("a").next_n("PutRecords", 2, Fault::DelayResponse(2 * SECOND));
     let mut waiting = Vec::new();
@@ -39,7 +40,7 @@ async fn a_record_may_live_for_ever() {
     for delivery in waiting {
         delivery.await.expect("written");
     }
-    // It outlives an hour without a way.
+    // It survives an hour without a connection.
     cloud.faults("a").always_for("PutRecords", Fault::Throttle);
     let delivery = producer.put(Record::new("k", "patient")).await.expect("admitted");
     sleep(3600 * SECOND).await;
@@ -48,7 +49,7 @@ async fn a_record_may_live_for_ever() {
     assert_eq!(producer.close(Duration::MAX).await.undelivered.len(), 0);
 }
 
-/// Q20: each duration setting at its ends either works or is refused with its bounds.
+/// Q20: each duration setting either works at its ends or is refused with its bounds.
 #[tokio::test(start_paused = true)]
 async fn each_duration_works_or_is_refused_by_name() {
     let ends = [Duration::ZERO, Duration::from_nanos(1), Duration::MAX - Duration::from_nanos(1), Duration::MAX];
@@ -79,9 +80,9 @@ async fn each_duration_works_or_is_refused_by_name() {
     }
 }
 
-/// Q21: at the deadline nothing is sent any more, so what was not under way is not in the stream.
+/// Q21: at the deadline nothing more is sent, so records that were not in flight are not in the stream.
 #[tokio::test(start_paused = true)]
-async fn at_a_deadline_nothing_is_begun() {
+async fn at_a_deadline_no_request_is_sent() {
     let (_cloud, stream, builder) = cloud(4).await;
     let producer = builder.linger(Linger::FromFirstPut(20 * SECOND)).build().await.expect("a producer");
     let mut deliveries = Vec::new();
@@ -102,7 +103,8 @@ async fn at_a_deadline_nothing_is_begun() {
     assert!(stored(&stream).is_empty());
 }
 
-/// The thread stands still for a minute: what is too old by then is not sent, what was answered meanwhile is told, and it goes on.
+/// The thread stands still for a minute. Expired records are not sent, answers that arrived are used, and the producer
+/// goes on.
 #[tokio::test(start_paused = true)]
 async fn a_minute_without_a_poll_sends_nothing_that_is_too_old() {
     let (cloud, stream, builder) = cloud(4).await;

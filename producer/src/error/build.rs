@@ -5,10 +5,10 @@ use std::time::Duration;
 use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError;
 use aws_sdk_kinesis::operation::list_shards::ListShardsError;
 
-use super::CallError;
+use super::call::CallError;
 use crate::settings::SettingError;
 
-/// A producer could not be made. Nothing was started and nothing written.
+/// A producer could not be built. Nothing was started and nothing written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -20,55 +20,55 @@ pub enum BuildError {
     StreamNotFound {
         /// The stream as it was given.
         stream: String,
-        /// Where, and for how long.
+        /// Region, endpoint, time and code.
         sought: Box<Sought>,
-        /// What the service answered.
+        /// The service's answer.
         #[source]
         source: CallError<DescribeStreamSummaryError>,
     },
-    /// The service could not be asked: no credentials, or none that it takes, no connection, no time.
+    /// The service could not be asked: no valid credentials, no connection, or no answer in time.
     #[error("stream {stream} cannot be reached ({sought})")]
     Unreachable {
         /// The stream as it was given.
         stream: String,
-        /// Where, and for how long.
+        /// Region, endpoint, time and code.
         sought: Box<Sought>,
-        /// What was in the way.
+        /// The cause.
         #[source]
         source: CallError<DescribeStreamSummaryError>,
     },
-    /// Where the stream's shards lie could not be learned, so no record could be routed.
+    /// The stream's shards could not be listed, so no record could be routed.
     #[error("the shards of stream {stream} cannot be listed ({sought})")]
     Shards {
         /// The stream as it was given.
         stream: String,
-        /// Where, and for how long.
+        /// Region, endpoint, time and code.
         sought: Box<Sought>,
-        /// Why not.
+        /// The cause.
         source: ShardMapError,
     },
-    /// The stream was being made, and was not there after five minutes.
-    #[error("stream {stream} is still being made ({sought})")]
+    /// The stream was in CREATING for five minutes.
+    #[error("stream {stream} is still being created ({sought})")]
     StillCreating {
         /// The stream as it was given.
         stream: String,
-        /// Where, and for how long.
+        /// Region, endpoint, time and code.
         sought: Box<Sought>,
     },
 }
 
-/// Where a stream was looked for, for how long, and what came of it last.
+/// Where the build looked for a stream, for how long, and its latest error code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sought {
     /// The client's region.
     pub region: Option<String>,
-    /// Scheme and host of the latest request. `None`: there was none that could be sent, for want of credentials or a region.
+    /// Scheme and host of the latest request. `None` if no request could be sent, for lack of credentials or a region.
     pub endpoint: Option<String>,
-    /// From the beginning of the build to its end.
+    /// The time from the beginning of the build to its end.
     pub spent: Duration,
-    /// The service's latest error code, one of those that an [`Attempt`](super::Attempt) has, or `NoRegion`, `TornListing`,
-    /// `UnreadableListing` or `CREATING`.
+    /// The service's latest error code, one of the codes of an [`Attempt`](crate::Attempt), or `NoRegion`,
+    /// `TornListing`, `UnreadableListing` or `CREATING`.
     pub code: Cow<'static, str>,
 }
 
@@ -84,14 +84,14 @@ impl fmt::Display for Sought {
     }
 }
 
-/// A listing of shards failed, or says nothing to rely on.
+/// A listing of shards failed or is unusable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShardMapError {
     /// ListShards failed.
     #[error("ListShards failed")]
     ListShards(#[source] CallError<ListShardsError>),
-    /// A shard's hash-key range cannot be read.
+    /// A shard's hash-key range is invalid.
     #[error("shard {shard} is listed with hash keys {start:?}..={end:?}")]
     Unreadable {
         /// The shard.
@@ -101,17 +101,18 @@ pub enum ShardMapError {
         /// The upper end, as listed.
         end: String,
     },
-    /// The open shards leave a hole in the hash-key space, or overlap: the stream is being made or resharded, or the pages of the
-    /// listing are of different age.
+    /// The open shards leave a gap in the hash-key space, or overlap. The stream is being created or resharded, or the
+    /// pages of the listing are of different age.
     #[error("the {open} open shards do not cover the hash-key space once and whole")]
     Torn {
-        /// How many open shards were listed.
+        /// The number of open shards in the listing.
         open: usize,
     },
-    /// The pages do not end: a page names itself as the next, names nothing, or there are more than a stream can have.
+    /// The pages do not end: a page names itself as the next, names nothing, or there are more pages than a stream can
+    /// have.
     #[error("the listing of shards does not end after {pages} pages")]
     Endless {
-        /// How many pages there were.
+        /// The number of pages.
         pages: usize,
     },
 }

@@ -4,12 +4,13 @@ use std::fmt;
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
-use crate::pipeline::send::said;
+use crate::failed_call::message_of;
 
-/// A call that failed, in one line.
+/// A failed call, in one line.
 ///
-/// The SDK's own error holds the whole answer, and that of a wrong signature repeats the request with the session token in it: it is shown by
-/// neither `Display` nor `Debug`, and is no [`source`](Error::source) of this.
+/// The SDK's own error contains the whole answer. The answer to a wrong signature repeats the request with its session
+/// token. So the SDK's error appears in neither `Display` nor `Debug`, and is not the [`source`](Error::source) of this
+/// one.
 pub struct CallError<E>(Box<SdkError<E, HttpResponse>>);
 
 impl<E> CallError<E> {
@@ -17,7 +18,7 @@ impl<E> CallError<E> {
         Self(Box::new(error))
     }
 
-    /// The SDK's error, for code that looks into it. Not for a log.
+    /// Returns the SDK's error, for code that examines it. Do not log it.
     pub fn as_sdk(&self) -> &SdkError<E, HttpResponse> {
         &self.0
     }
@@ -25,7 +26,7 @@ impl<E> CallError<E> {
 
 impl<E: ProvideErrorMetadata + Error + 'static> fmt::Display for CallError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&said(&self.0))
+        f.write_str(&message_of(&self.0))
     }
 }
 

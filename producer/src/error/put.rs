@@ -1,14 +1,15 @@
-use super::{DeliveryError, Outcome};
+use super::delivery::DeliveryError;
+use crate::outcome::Outcome;
 use crate::record::{OwnedRecord, Record};
 
-/// A record was not admitted: nothing of it was sent, and nothing will be. The record comes back.
+/// A record was not admitted. Nothing of it was sent or will be. The error contains the record.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PutError {
-    /// The record cannot be a Kinesis record of this stream.
+    /// The record is invalid for this stream.
     #[error("the record was refused: {refusal}")]
     Refused {
-        /// Which limit, and the record's value.
+        /// The limit, and the record's value.
         refusal: Refusal,
         /// The record.
         record: Box<OwnedRecord>,
@@ -22,17 +23,17 @@ pub enum PutError {
 }
 
 impl PutError {
-    /// Always [`Outcome::NotWritten`].
+    /// Returns [`Outcome::NotWritten`], always.
     pub const fn outcome(&self) -> Outcome {
         Outcome::NotWritten
     }
 
-    /// Whether the same record may succeed later, with another producer. A refused one never will.
+    /// Returns `true` if the same record may succeed later, with another producer. A refused record never succeeds.
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Closed { .. })
     }
 
-    /// The record.
+    /// Returns the record.
     pub fn into_record(self) -> OwnedRecord {
         match self {
             Self::Refused { record, .. } | Self::Closed { record } => *record,
@@ -40,29 +41,29 @@ impl PutError {
     }
 }
 
-/// [`Producer::try_put`](crate::Producer::try_put) did not take the record: nothing of it was sent, and nothing will be.
+/// [`Producer::try_put`](crate::Producer::try_put) did not admit the record. Nothing of it was sent or will be.
 ///
-/// Exhaustive: there is no room now, or there is another reason, which is the same as for a put that waits.
+/// Exhaustive: the buffers are full, or the error is one of a put that waits.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TryPutError<'a> {
-    /// The buffers are full. The record comes back as it was given.
+    /// The buffers are full. Returns the record unchanged.
     #[error("no room: the producer's buffers are full")]
     Full(Record<'a>),
-    /// Waiting would not help.
+    /// The record would not be admitted after a wait either.
     #[error(transparent)]
     Put(#[from] PutError),
 }
 
-/// [`Producer::reserve`](crate::Producer::reserve) gave no permit.
+/// [`Producer::reserve`](crate::Producer::reserve) returned no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReserveError {
     /// No record may be that large.
     #[error("no record of {bytes} bytes can be put: {limit} is the most")]
     TooLarge {
-        /// What was asked for.
+        /// The requested bytes.
         bytes: usize,
-        /// The largest record.
+        /// The bytes of the largest record.
         limit: usize,
     },
     /// The producer was closed before there was room.
@@ -70,23 +71,23 @@ pub enum ReserveError {
     Closed,
 }
 
-/// Why a record cannot be put: the limit, and the record's value.
+/// Why a record is invalid: the limit, and the record's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The service wants 1 to 256 characters.
+    /// The service requires 1 to 256 characters.
     #[error("the partition key is empty, but must have 1 to 256 characters")]
     EmptyKey,
-    /// The service wants 1 to 256 characters.
+    /// The service requires 1 to 256 characters.
     #[error("the partition key has {characters} characters, but may have 256")]
     KeyTooLong {
         /// Unicode characters of the key.
         characters: usize,
     },
-    /// The service takes explicit hash keys beside partition keys only.
+    /// The service accepts an explicit hash key only together with a partition key.
     #[error("the record has an explicit hash key, but no partition key")]
     HashKeyWithoutKey,
-    /// The stream's maximum record size counts data and partition key.
+    /// The record is larger than the stream's maximum record size, which counts data and partition key.
     #[error("data and partition key are {bytes} bytes, but the stream takes {limit}")]
     TooLarge {
         /// Bytes of data and partition key.
@@ -94,38 +95,39 @@ pub enum Refusal {
         /// The stream's maximum record size in bytes.
         limit: usize,
     },
-    /// [`Settings::max_buffered_bytes`](crate::Settings::max_buffered_bytes) is too small for the record even when all else is delivered.
+    /// [`Settings::max_buffered_bytes`](crate::Settings::max_buffered_bytes) is too small for the record, even with
+    /// empty buffers.
     #[error("the record needs {bytes} bytes of buffer, but max_buffered_bytes leaves {limit}")]
     LargerThanBuffer {
-        /// Bytes that the record would hold.
+        /// The bytes that the record would hold.
         bytes: usize,
-        /// What the settings allow, less an eighth of slack for buffers that grow.
+        /// The bytes that the settings allow, less an eighth for buffers that grow.
         limit: usize,
     },
-    /// A permit was used for a larger record than it was reserved for.
+    /// The record is larger than the size that its permit was reserved for.
     #[error("data and partition key are {bytes} bytes, but the permit was reserved for {limit}")]
     LargerThanPermit {
         /// Bytes of data and partition key.
         bytes: usize,
-        /// What was reserved.
+        /// The reserved bytes.
         limit: usize,
     },
 }
 
-/// A record of [`Producer::put_all`](crate::Producer::put_all) that failed.
+/// A failed record of [`Producer::put_all`](crate::Producer::put_all).
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FailedRecord {
-    /// It was not admitted.
+    /// The record was not admitted.
     #[error(transparent)]
     NotAdmitted(#[from] PutError),
-    /// It was admitted, but not delivered.
+    /// The record was admitted, but not delivered.
     #[error(transparent)]
     NotDelivered(#[from] DeliveryError),
 }
 
 impl FailedRecord {
-    /// Whether the record can be in the stream.
+    /// Returns whether the record may be in the stream.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::NotAdmitted(error) => error.outcome(),
@@ -133,7 +135,7 @@ impl FailedRecord {
         }
     }
 
-    /// Whether the same record may succeed later.
+    /// Returns `true` if the same record may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NotAdmitted(error) => error.is_retryable(),
@@ -141,7 +143,7 @@ impl FailedRecord {
         }
     }
 
-    /// The record.
+    /// Returns the record.
     pub fn into_record(self) -> OwnedRecord {
         match self {
             Self::NotAdmitted(error) => error.into_record(),

@@ -1,32 +1,30 @@
 //! The open aggregate of a shard, and when it is closed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use kinesis_aggregation::Aggregator;
-
-use super::Books;
 use super::batch::Batch;
-use super::contents::Route;
-use super::tick::Tick;
+use crate::accounts::Accounts;
+use crate::clock::Tick;
+use crate::contents::Route;
 use crate::delivery::Delivery;
 use crate::record::Record;
 use crate::settings::Linger;
 
-/// A shard's place for one open aggregate.
+/// The place of a shard for one open aggregate.
 #[derive(Default)]
-pub(crate) struct Slot {
+pub(crate) struct OpenAggregate {
     open: Option<Batch>,
     last_close: Option<Tick>,
 }
 
-impl Slot {
-    /// Adds a record. What was closed to make room for it comes back beside its delivery.
+impl OpenAggregate {
+    /// Adds a record. If the open aggregate is full, closes it and opens another.
     pub(crate) fn add(
         &mut self,
         record: &Record<'_>,
         route: &Route<'_>,
         now: impl FnOnce() -> Tick,
-        books: &Arc<Books>,
+        accounts: &Arc<Accounts>,
         max_aggregate_bytes: usize,
     ) -> Added {
         if let Some(open) = &mut self.open
@@ -36,17 +34,22 @@ impl Slot {
         }
         let now = now();
         let closed = self.close(now);
-        let mut batch =
-            Batch::open(books, books.spares.take(books, max_aggregate_bytes), now, record.partition_key.is_none());
+        let mut batch = Batch::open(
+            accounts,
+            accounts.pool.take(&accounts.budget, max_aggregate_bytes),
+            now,
+            record.partition_key.is_none(),
+        );
         let delivery = batch.try_add(record, route).expect("an empty aggregate takes any record");
         self.open = Some(batch);
         Added { delivery, opened: true, closed }
     }
 
-    /// When the open aggregate is to be closed though it is not full.
+    /// Returns when the open aggregate is to be closed although it is not full.
     ///
-    /// Counted from the last close and never before the first put: a lone record leaves at once, and a steady trickle makes one aggregate
-    /// per linger. Counting from the first put instead would hold every lone record back for the linger.
+    /// The linger counts from the last close, and never ends before the first put. So a lone record is sent at once,
+    /// and a steady trickle makes one aggregate per linger. If it counted from the first put, every lone record would
+    /// wait.
     pub(crate) fn close_at(&self, linger: Linger) -> Option<Tick> {
         let opened = self.open.as_ref()?.opened;
         Some(match (linger, self.last_close) {
@@ -71,57 +74,13 @@ impl Slot {
     }
 }
 
-/// What adding a record led to.
+/// The result of adding a record.
 pub(crate) struct Added {
     pub(crate) delivery: Delivery,
-    /// The record is the first of a new aggregate, for whose closing someone must set the clock.
+    /// The record opened an aggregate, and the dispatcher must set an alarm for its close.
     pub(crate) opened: bool,
-    /// The aggregate before it was full.
+    /// The previous aggregate, which was full.
     pub(crate) closed: Option<Batch>,
-}
-
-/// Aggregators with buffers that have grown, waiting to be used again: a busy producer then allocates per aggregate what leaves with it,
-/// and nothing else.
-#[derive(Debug)]
-pub(crate) struct Spares {
-    kept: Mutex<Kept>,
-    max_bytes: usize,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    #[expect(clippy::vec_box, reason = "the boxes are what moves from batch to batch")]
-    aggregators: Vec<Box<Aggregator>>,
-    bytes: usize,
-}
-
-impl Spares {
-    pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { kept: Mutex::default(), max_bytes }
-    }
-
-    /// An empty aggregator: a used one if there is one and room for its buffers, which are charged whole.
-    fn take(&self, books: &Books, max_aggregate_bytes: usize) -> Box<Aggregator> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.aggregators.last().is_some_and(|spare| books.budget.has_room(spare.capacity_bytes()))
-            && let Some(mut spare) = kept.aggregators.pop()
-        {
-            kept.bytes -= spare.capacity_bytes();
-            drop(kept);
-            spare.set_max_bytes(max_aggregate_bytes);
-            return spare;
-        }
-        Box::new(Aggregator::new(max_aggregate_bytes))
-    }
-
-    pub(crate) fn put(&self, aggregator: Box<Aggregator>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = kept.bytes + aggregator.capacity_bytes();
-        if bytes <= self.max_bytes {
-            kept.bytes = bytes;
-            kept.aggregators.push(aggregator);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,79 +1,82 @@
-//! What travels through the pipeline: the user records of one Kinesis record, and how they are to end.
+//! A batch: the user records of one Kinesis record, and the ways in which it ends.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kinesis_aggregation::Aggregator;
 
-use super::Books;
-use super::admit::{BATCH_BYTES, CHARGE_STEP, RECORD_BYTES};
-use super::contents::{Contents, Plain, Route};
 use super::judge::Failed;
-use super::report::{History, Tally};
-use super::tick::Tick;
+use crate::accounts::Accounts;
+use crate::accounts::budget::{BATCH_BYTES, CHARGE_STEP, RECORD_BYTES};
+use crate::clock::Tick;
+use crate::contents::{Contents, Plain, Route};
 use crate::delivery::{Completion, Delivery, Written};
-use crate::error::{Attempt, DeliveryErrorKind, Failure, Outcome, code};
+use crate::error::Failure;
+use crate::outcome::{Attempt, DeliveryErrorKind, History, Outcome, code};
 use crate::record::Record;
+use crate::watch::tally::Tally;
 
-/// The records of one Kinesis record, from the first put until all their deliveries are told.
+/// The records of one Kinesis record, from the first put until all their deliveries have resolved.
 ///
-/// It ends in exactly one way: [`written`](Self::written), [`failed`](Self::failed) or [`forwarded`](Self::forwarded). Dropped
-/// otherwise, because a task panicked or the runtime went away, it fails as abandoned: no delivery is ever left hanging.
+/// A batch ends in exactly one way: [`written`](Self::written), [`failed`](Self::failed) or
+/// [`forwarded`](Self::forwarded). If a task panics or the runtime is shut down, the batch is dropped, and fails as
+/// abandoned. So every delivery resolves.
 pub(crate) struct Batch {
-    /// When its first record was admitted; its age counts from here.
+    /// When its first record was admitted. The age of the batch counts from here.
     pub(crate) opened: Tick,
-    /// Whether all its records are keyless, so that it may move to another shard.
+    /// Whether all its records are keyless, so that the batch may move to another shard.
     pub(crate) keyless: bool,
-    /// Whether it must be sent in a request of its own, because one in its last request was refused and this may be it.
+    /// Whether it must be sent in a request of its own. Its last request was refused because of one entry, maybe this
+    /// one.
     pub(crate) alone: bool,
     pub(crate) history: History,
     body: Body,
-    /// Length of the partition key that leaves with a record that stayed alone.
+    /// The length of the partition key with which a single record is sent.
     first_key_len: usize,
     completion: Arc<Completion>,
-    books: Arc<Books>,
+    accounts: Arc<Accounts>,
     generation: u64,
     charged: usize,
     settled: bool,
-    /// When the attempt under way began, counted from the opening.
+    /// When the current attempt began, counted from the opening.
     sent: Option<Duration>,
 }
 
 enum Body {
-    /// Takes more records.
+    /// Accepts more records.
     Open(Box<Aggregator>),
-    /// Takes no more, and is not yet in its final form.
+    /// Accepts no more records, and is not yet in its final form.
     Closed(Box<Aggregator>),
-    /// The final bytes: each attempt sends the same.
+    /// The final bytes. Every attempt sends the same bytes.
     Built(Contents),
-    /// Moved out, on the way to the end.
+    /// Moved out while the form changes or the batch ends.
     Gone,
 }
 
 impl Batch {
-    /// A batch for many records.
-    pub(crate) fn open(books: &Arc<Books>, aggregator: Box<Aggregator>, opened: Tick, keyless: bool) -> Self {
-        Self::new(books, Body::Open(aggregator), opened, keyless, books.ledger.enter())
+    /// Opens a batch for many records.
+    pub(crate) fn open(accounts: &Arc<Accounts>, aggregator: Box<Aggregator>, opened: Tick, keyless: bool) -> Self {
+        Self::new(accounts, Body::Open(aggregator), opened, keyless, accounts.pending.enter())
     }
 
-    /// A batch of this one record, which leaves as it is.
-    pub(crate) fn plain(books: &Arc<Books>, plain: Plain, opened: Tick, keyless: bool) -> Self {
+    /// Makes a batch of one record, which is sent unchanged.
+    pub(crate) fn plain(accounts: &Arc<Accounts>, plain: Plain, opened: Tick, keyless: bool) -> Self {
         let body = Body::Built(Contents::Plain(plain));
-        let mut batch = Self::new(books, body, opened, keyless, books.ledger.enter());
+        let mut batch = Self::new(accounts, body, opened, keyless, accounts.pending.enter());
         batch.recharge();
         batch
     }
 
-    /// A batch that takes over records of this one, which must be [`forwarded`](Self::forwarded) to it.
+    /// Makes a batch that receives records of this one. This one must then be [`forwarded`](Self::forwarded).
     pub(crate) fn successor(&self, contents: Contents) -> Self {
-        self.books.ledger.join(self.generation);
-        let mut batch = Self::new(&self.books, Body::Built(contents), self.opened, self.keyless, self.generation);
+        self.accounts.pending.join(self.generation);
+        let mut batch = Self::new(&self.accounts, Body::Built(contents), self.opened, self.keyless, self.generation);
         batch.history = self.history.clone();
         batch.recharge();
         batch
     }
 
-    fn new(books: &Arc<Books>, body: Body, opened: Tick, keyless: bool, generation: u64) -> Self {
+    fn new(accounts: &Arc<Accounts>, body: Body, opened: Tick, keyless: bool, generation: u64) -> Self {
         Self {
             opened,
             keyless,
@@ -82,7 +85,7 @@ impl Batch {
             body,
             first_key_len: 0,
             completion: Completion::new(),
-            books: Arc::clone(books),
+            accounts: Arc::clone(accounts),
             generation,
             charged: 0,
             settled: false,
@@ -90,7 +93,7 @@ impl Batch {
         }
     }
 
-    /// Adds a record if it fits, and returns its delivery.
+    /// Adds a record if it fits. Returns its delivery.
     pub(crate) fn try_add(&mut self, record: &Record<'_>, route: &Route<'_>) -> Option<Delivery> {
         let Body::Open(aggregator) = &mut self.body else { return None };
         let index = aggregator.len();
@@ -108,7 +111,7 @@ impl Batch {
         Delivery::new(Arc::clone(&self.completion), index)
     }
 
-    /// Bytes of data and partition key that a request carries for it.
+    /// Returns the bytes of data and partition key that a request carries for the batch.
     pub(crate) fn wire_len(&self) -> usize {
         match &self.body {
             Body::Open(aggregator) | Body::Closed(aggregator) => {
@@ -120,13 +123,13 @@ impl Batch {
         }
     }
 
-    /// Brings the records into their final form: hashes the aggregate, which is most of the work there is, so it is done in parallel by
-    /// the sending tasks and not by whoever put the last record.
+    /// Brings the records into their final form. This hashes the aggregate, which is most of the work. So the sending
+    /// tasks do it, in parallel, and not the caller that puts the last record.
     pub(crate) fn build(&mut self) -> &Contents {
         self.body = match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Open(mut aggregator) | Body::Closed(mut aggregator) => {
                 let record = aggregator.take().expect("a batch is opened with a record");
-                self.books.spares.put(aggregator);
+                self.accounts.pool.put(aggregator);
                 Body::Built(Contents::Aggregate { record, keyless: self.keyless })
             }
             built => built,
@@ -138,26 +141,28 @@ impl Batch {
         }
     }
 
-    /// Takes no more records. What its buffers hold is charged to the byte when it is [built](Self::build): here its lane is locked, and to
-    /// give room back may wake somebody who puts into this very lane.
+    /// Accepts no more records.
+    ///
+    /// The unused capacity of the buffers is returned only when the batch is [built](Self::build). Here the batch's
+    /// queue is locked, and to return room can wake a caller that puts into this very queue.
     pub(crate) fn close(&mut self) {
         if let Body::Open(aggregator) = std::mem::replace(&mut self.body, Body::Gone) {
             self.body = Body::Closed(aggregator);
         }
     }
 
-    /// Whether it is larger than what every stream takes although each of its records may not be.
+    /// Returns `true` if the batch is larger than every stream accepts and its single records may not be.
     pub(crate) fn is_divisible(&self) -> bool {
         matches!(&self.body, Body::Built(Contents::Aggregate { record, .. }) if record.len() > 1)
-            && self.wire_len() > TAKEN_BY_ALL
+            && self.wire_len() > ACCEPTED_BY_ALL
     }
 
-    /// Sends the same records in another form.
+    /// Sends the same records in another form from now on.
     pub(crate) fn replace(&mut self, contents: Contents) {
         self.body = Body::Built(contents);
     }
 
-    /// All records are in the stream.
+    /// Ends the batch: all records are in the stream.
     pub(crate) fn written(mut self, shard: Arc<str>, sequence_number: Arc<str>) {
         let attempts = self.history.count() + 1;
         let records = self.build().len() as u64;
@@ -165,24 +170,24 @@ impl Batch {
         self.settle(Tally { written: records, ..Tally::default() });
     }
 
-    /// The records are given up.
+    /// Ends the batch: the records are given up.
     pub(crate) fn failed(mut self, kind: DeliveryErrorKind) -> Arc<Failure> {
         self.fail(kind)
     }
 
-    /// The records are in other batches now: by index, where each one is.
+    /// Ends the batch: its records moved to other batches. `to` has the new place of each record, by index.
     pub(crate) fn forwarded(mut self, to: Vec<(&Self, u32)>) {
         let to = to.into_iter().map(|(batch, index)| (Arc::clone(&batch.completion), index)).collect();
         self.completion.forwarded(to);
         self.settle(Tally::default());
     }
 
-    /// An attempt begins.
+    /// Records the beginning of an attempt.
     pub(crate) fn sent(&mut self, now: Tick) {
         self.sent = Some(now.since(self.opened));
     }
 
-    /// The attempt failed.
+    /// Records the failure of the current attempt.
     pub(crate) fn attempted(&mut self, now: Tick, failed: Failed) {
         let age = now.since(self.opened);
         let after = self.sent.take().unwrap_or(age);
@@ -192,7 +197,7 @@ impl Batch {
 
     fn fail(&mut self, kind: DeliveryErrorKind) -> Arc<Failure> {
         if let Some(after) = self.sent.take() {
-            // The request was dropped under way; by whom and when it is not known here.
+            // The request was dropped in flight. The reason and the time are not known here.
             let (code, message) = (code::ABORTED.into(), "the request was given up".into());
             self.history.add(Attempt { after, took: Duration::ZERO, code, message, outcome: Outcome::Unknown });
         }
@@ -202,31 +207,32 @@ impl Batch {
         };
         let history = std::mem::take(&mut self.history);
         let (outcome, count, records) = (history.outcome(), history.count(), contents.len() as u64);
-        let losses = Arc::clone(&self.books.losses);
+        let losses = Arc::clone(&self.accounts.losses);
         let attempts = history.into_attempts();
-        let origin = Arc::clone(&self.books.origin);
+        let origin = Arc::clone(&self.accounts.origin);
         let failure = Arc::new(Failure { kind, outcome, attempts, count, contents, origin, losses });
         failure.unwatched(self.completion.failed(Arc::clone(&failure)));
         self.settle(Tally::failed(outcome, records));
         failure
     }
 
-    /// Deliveries first, then room and flush: who is woken by these finds the former resolved.
+    /// Returns the room and counts the batch as settled. The deliveries have resolved before, so a task that is woken
+    /// by a flush or by room finds them resolved.
     fn settle(&mut self, tally: Tally) {
         self.settled = true;
-        self.books.budget.release(self.charged);
-        self.books.ledger.settle(self.generation, tally);
+        self.accounts.budget.release(self.charged);
+        self.accounts.pending.settle(self.generation, tally);
     }
 
-    /// Charges what the batch holds now: exactly once it is built, in steps while it grows.
+    /// Charges the bytes that the batch holds now: in steps while it grows, and exactly once it is built.
     fn recharge(&mut self) {
         let held = match &self.body {
             Body::Open(aggregator) | Body::Closed(aggregator) => held_by(aggregator).next_multiple_of(CHARGE_STEP),
             Body::Built(contents) => BATCH_BYTES + contents.capacity_bytes() + contents.len() * RECORD_BYTES,
             Body::Gone => 0,
         };
-        self.books.budget.charge(held.saturating_sub(self.charged));
-        self.books.budget.release(self.charged.saturating_sub(held));
+        self.accounts.budget.charge(held.saturating_sub(self.charged));
+        self.accounts.budget.release(self.charged.saturating_sub(held));
         self.charged = held;
     }
 }
@@ -243,7 +249,7 @@ impl Drop for Batch {
     }
 }
 
-/// The smallest limit that a stream can have for its records.
-pub(crate) const TAKEN_BY_ALL: usize = 1 << 20;
-/// An aggregate's partition key has one letter.
+/// The smallest maximum record size that a stream can have.
+pub(crate) const ACCEPTED_BY_ALL: usize = 1 << 20;
+/// The partition key of an aggregate has one letter.
 pub(crate) const OUTER_KEY_LEN: usize = 1;

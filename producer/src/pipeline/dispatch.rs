@@ -1,63 +1,61 @@
-//! The back half of the pipeline: one task a producer, woken only when there is something to do.
+//! The back half of the pipeline: one task per producer, which wakes only when there is something to do.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kinesis_aggregation::HashKeyRange;
+use kinesis_service_errors::Recovery;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::Pipeline;
-use super::batch::Batch;
-use super::collect::{Cargo, Request};
-use super::flight::{Cause, Landed, Undecided, fly};
-use super::lane::{Access, Lane};
-use super::reroute::{divide, rehome, reroute};
-use super::shard_map::{Listing, ShardMap};
-use super::tick::Tick;
-use crate::error::{DeliveryErrorKind, Failure};
+use super::request::send_request;
+use super::settle::{self, Completed, Rules, UnknownShard};
+use super::shard_map::ShardMap;
+use super::shard_queue::{Access, QueueRules, ShardQueue};
+use crate::clock::Tick;
+use crate::error::Failure;
 use crate::foreign::log;
+use crate::stream::info::Summary;
+use crate::stream::listing::Listing;
+use crate::watch::operator_log::OperatorLog;
 
-use self::refresh::Refresh;
-use self::say::Say;
+use self::monitor::{StreamMonitor, answer_lifetime};
+use self::schedule::Schedule;
 
-mod refresh;
-mod say;
+mod monitor;
+mod schedule;
 
-/// Stop after delivering what is there, at the latest at this instant.
+/// The request to deliver the admitted records and stop, at the latest at this instant.
 pub(crate) struct Close {
     pub(crate) deadline: Instant,
-    /// Gets what was left over.
+    /// Receives the failures of the records that are left.
     pub(crate) reply: oneshot::Sender<Vec<Arc<Failure>>>,
 }
 
-/// Takes batches out of the lanes into requests, and puts those back that must be sent again.
+/// Fills requests from the queues, and returns batches to them that must be sent again.
 pub(crate) struct Dispatcher {
     pipeline: Arc<Pipeline>,
     closes: mpsc::Receiver<Close>,
-    /// When to look at which lane; a lane has at most one place here, the one in its state.
-    alarms: BTreeMap<(Tick, u64), Arc<Lane>>,
-    /// Lanes with something to send, each at most once: they take turns.
-    line: VecDeque<Arc<Lane>>,
-    flights: JoinSet<Landed>,
-    /// When requests were sent last.
+    schedule: Schedule,
+    requests: JoinSet<Completed>,
+    /// When the latest request was sent.
     launched: Option<Tick>,
-    /// Written on shards that the map does not know.
-    undecided: Vec<Undecided>,
-    /// A listing of shards under way: one at a time.
-    listing: Option<Pin<Box<dyn Future<Output = Listing> + Send>>>,
-    refresh: Refresh,
-    say: Say,
+    /// Batches written on shards that the map does not know.
+    unknown_shards: Vec<UnknownShard>,
+    monitor: StreamMonitor,
+    log: OperatorLog,
     closing: Option<Closing>,
-    /// From when on nothing is sent.
+    /// The instant from which on nothing is sent.
     end: watch::Sender<Option<Instant>>,
 }
 
 #[derive(Default)]
 struct Closing {
-    /// `None` while nobody but the drop of the last handle has asked: then all that is there is delivered, or expires.
+    /// `None` if only the last handle was dropped. Then every admitted record is delivered or expires.
     deadline: Option<Instant>,
     replies: Vec<oneshot::Sender<Vec<Arc<Failure>>>>,
     no_handles: bool,
@@ -65,51 +63,52 @@ struct Closing {
 
 impl Dispatcher {
     pub(crate) fn new(pipeline: Arc<Pipeline>, closes: mpsc::Receiver<Close>) -> Self {
-        let refresh = Refresh::new(&pipeline);
+        let monitor = StreamMonitor::new(&pipeline);
+        let (stream, losses) = (pipeline.stream.to_string(), Arc::clone(&pipeline.accounts.losses));
+        let log = OperatorLog::new(stream, pipeline.settings.fail_fast, losses);
         Self {
             pipeline,
             closes,
-            alarms: BTreeMap::new(),
-            line: VecDeque::new(),
-            flights: JoinSet::new(),
+            schedule: Schedule::default(),
+            requests: JoinSet::new(),
             launched: None,
-            undecided: Vec::new(),
-            listing: None,
-            refresh,
-            say: Say::default(),
+            unknown_shards: Vec::new(),
+            monitor,
+            log,
             closing: None,
             end: watch::Sender::new(None),
         }
     }
 
-    /// Runs until everything is settled after a close, or its deadline.
+    /// Runs until everything is settled after a close, or until its deadline.
     pub(crate) async fn run(mut self) {
-        // At the deadline nothing is launched any more.
+        // At the deadline no request is sent any more.
         while !self.is_over() {
-            self.attend();
+            self.refresh_due();
             self.launch();
-            if self.closing.is_some() && self.flights.is_empty() && self.pipeline.books.ledger.is_empty() {
+            if self.closing.is_some() && self.requests.is_empty() && self.pipeline.accounts.pending.is_empty() {
                 break;
             }
             let deadline = self.closing.as_ref().and_then(|closing| closing.deadline);
             let no_handles = self.closing.as_ref().is_some_and(|closing| closing.no_handles);
             let alarm = self.next_alarm();
             tokio::select! {
-                // In this order: the deadline holds whatever else there is to do, and an answer frees a request and room for the rest.
+                // In this order: first the deadline, whatever else there is to do. Then answers, which free requests
+                // and room.
                 biased;
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
-                Some(landed) = self.flights.join_next() => self.land(landed),
-                listing = pending(&mut self.listing) => self.remap(listing),
-                summary = pending(&mut self.refresh.summary) => self.learn(summary),
+                Some(completed) = self.requests.join_next() => self.on_completed(completed),
+                listing = pending(&mut self.monitor.listing) => self.remap(listing),
+                summary = pending(&mut self.monitor.summary) => self.learn(summary),
                 close = self.closes.recv(), if !no_handles => self.close(close),
-                () = self.pipeline.attention.wake.notified() => {}
+                () = self.pipeline.wake_list.woken() => {}
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {}
             }
         }
         let left = self.give_up().await;
-        self.say.rest(&self.pipeline);
+        self.log.rest(self.pipeline.clock.now());
         for reply in self.closing.take().unwrap_or_default().replies {
-            // The caller of the close may have gone: the deliveries have been told all the same.
+            // The caller of the close may have been dropped. The deliveries have resolved in any case.
             drop(reply.send(left.clone()));
         }
     }
@@ -119,168 +118,150 @@ impl Dispatcher {
         deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Looks at every lane that asked for it, or whose time has come.
-    fn attend(&mut self) {
-        for lane in self.pipeline.attention.take() {
-            self.visit(&lane);
-        }
+    /// Refreshes the queues of the wake list and those whose alarm has come, and does what else is due.
+    fn refresh_due(&mut self) {
+        self.refresh(&self.pipeline.wake_list.take());
         let now = self.pipeline.clock.now();
-        while let Some(alarm) = self.alarms.first_entry()
-            && alarm.key().0 <= now
-        {
-            let lane = alarm.remove();
-            lane.state().alarm = None;
-            self.visit(&lane);
-        }
+        self.schedule.refresh_due(now);
         let ttl = self.pipeline.settings.record_ttl;
-        let (expired, still): (Vec<_>, _) =
-            std::mem::take(&mut self.undecided).into_iter().partition(|undecided| undecided.opened() + ttl <= now);
-        self.undecided = still;
-        for undecided in expired {
-            undecided.into_batch(&self.pipeline).failed(DeliveryErrorKind::Expired);
-        }
-        self.refresh_if_due(now);
-        self.say.losses(&self.pipeline, now);
+        let expired = self.unknown_shards.extract_if(.., |unknown| unknown.opened() + ttl <= now).collect();
+        settle::expired_unknown(expired, now);
+        self.monitor.ask_if_due(&self.pipeline, self.closing.is_some(), now);
+        self.log.losses(now);
     }
 
-    /// Brings a lane up to now, sets its alarm, and puts it in line if it has something to send.
-    fn visit(&mut self, lane: &Arc<Lane>) {
+    fn refresh(&mut self, queues: &[Arc<ShardQueue>]) {
         let now = self.pipeline.clock.now();
-        let mut state = lane.state();
-        state.noticed = false;
-        let expired = state.advance(now);
-        let joins = state.is_ready(now) && !std::mem::replace(&mut state.in_line, true);
-        let wake_at = state.wake_at(now);
-        let alarm = std::mem::replace(&mut state.alarm, wake_at);
-        drop(state);
-        for batch in expired {
-            batch.failed(DeliveryErrorKind::Expired);
-        }
-        if joins {
-            self.line.push_back(Arc::clone(lane));
-        }
-        if alarm != wake_at {
-            if let Some(at) = alarm {
-                self.alarms.remove(&(at, lane.serial()));
-            }
-            if let Some(at) = wake_at {
-                self.alarms.insert((at, lane.serial()), Arc::clone(lane));
-            }
-        }
+        queues.iter().for_each(|queue| self.schedule.refresh(queue, now));
     }
 
-    /// Sends requests while there is something to send and one more may be under way. Tokens are taken only now: what waits for a free
-    /// request has not used up its shard's rate, and does not come in one burst later.
+    /// Sends requests while queues are ready and more requests are allowed in flight.
     ///
-    /// What comes shortly after the last request waits for company: one that carries little costs as much CPU as one that is full.
+    /// Tokens are taken only now. A batch that waits for a free request has not used its shard's rate, so the batches
+    /// that wait do not add up to a burst.
+    ///
+    /// A batch that becomes ready shortly after a request waits for others, because a small request costs as much CPU
+    /// as a full one.
     fn launch(&mut self) {
         let now = self.pipeline.clock.now();
         if self.next_launch().is_some_and(|next| now < next) {
             return;
         }
-        while self.flights.len() < self.pipeline.settings.max_requests_in_flight {
-            let request = self.collect();
+        while self.requests.len() < self.pipeline.settings.max_requests_in_flight {
+            let request = self.schedule.collect(self.pipeline.clock.now());
             if request.is_empty() {
                 break;
             }
             self.launched = Some(now);
-            self.flights.spawn(fly(Arc::clone(&self.pipeline), request.into_cargo(), self.end.subscribe()));
+            self.requests.spawn(send_request(Arc::clone(&self.pipeline), request.into_entries(), self.end.subscribe()));
         }
     }
 
-    /// When what is in line may be sent; `None`: at once, or nothing is.
+    /// Returns when the ready queues may be sent. `None` means at once, or that no queue is ready.
     fn next_launch(&self) -> Option<Tick> {
-        let is_paced = !self.line.is_empty() && self.closing.is_none();
-        let pause = self.pipeline.settings.linger.duration() / COMPANY;
-        self.launched.filter(|_| is_paced).map(|launched| launched + pause.min(LONGEST_COMPANY))
+        let is_paced = self.schedule.has_ready() && self.closing.is_none();
+        let pause = self.pipeline.settings.linger.duration() / LINGER_FRACTION;
+        self.launched.filter(|_| is_paced).map(|launched| launched + pause.min(MAX_WAIT))
     }
 
-    fn collect(&mut self) -> Request {
-        let mut request = Request::default();
-        while let Some(lane) = self.line.pop_front() {
-            let had_company = !request.is_empty();
-            let now = self.pipeline.clock.now();
-            let mut state = lane.state();
-            if state.fill(&lane, now, &mut request) {
-                state.in_line = false;
-                drop(state);
-                self.visit(&lane);
-                continue;
-            }
-            drop(state);
-            // The request is full. Whoever filled it alone goes to the end of the line, whoever found it nearly full is the next one's first.
-            if had_company {
-                self.line.push_front(lane);
-            } else {
-                self.line.push_back(lane);
-            }
-            break;
-        }
-        request
-    }
-
-    fn land(&mut self, landed: Result<Landed, JoinError>) {
-        match landed {
-            Ok(landed) => self.take_over(landed),
-            // Its batches were dropped on the way, and so told as abandoned.
+    fn on_completed(&mut self, completed: Result<Completed, JoinError>) {
+        match completed {
+            Ok(completed) => self.take_over(completed),
+            // Its batches were dropped in the panic, and failed as abandoned.
             Err(error) => log(|| tracing::error!(%error, "a request's task ended early")),
         }
     }
 
-    fn take_over(&mut self, landed: Landed) {
-        let Landed { again, undecided, surprise, unmended, gone, refused } = landed;
-        if let Some((failed, batches)) = unmended {
-            self.say.unmended(&self.pipeline, &failed, batches);
-        }
-        if surprise || refused {
-            self.refresh.surprises += 1;
-        }
-        if surprise || gone || !undecided.is_empty() {
-            // Where the stream is gone this goes on until there is one.
-            self.ask_for_shards();
-        }
-        self.undecided.extend(undecided);
-        for (cargo, cause) in again {
-            self.back(cargo, cause);
-        }
-    }
-
-    /// The way back: a batch is put where it is to be sent from again.
-    fn back(&mut self, cargo: Cargo, cause: Cause) {
-        let Cargo { lane, batch } = cargo;
+    fn take_over(&mut self, completed: Completed) {
+        let Completed { returned, unknown_shards, map_is_stale, needs_action, stream_is_gone, refused } = completed;
         let now = self.pipeline.clock.now();
-        let map = self.pipeline.map.load_full();
-        if !map.has(&lane) {
-            for (lane, batch) in reroute(batch, &map) {
-                // What was sent by an older map is not the new shard's fault, and there is no reason to wait.
-                if cause == Cause::Misrouted {
-                    lane.state().enqueue(batch)
-                } else {
-                    lane.state().retry(now, batch)
-                }
-                self.visit(&lane);
-            }
-            return;
+        if let Some((failed, batches)) = needs_action {
+            self.log.refused(now, &failed.code, &failed.message, batches);
         }
-        if cause == Cause::TooLarge {
-            divide(batch).into_iter().for_each(|part| lane.state().enqueue(part));
-            self.visit(&lane);
-            return;
+        if map_is_stale || refused {
+            self.monitor.unexpected();
         }
-        if batch.keyless && cause == Cause::Throttled && lane.shard().is_some() {
-            let from = map.lanes().iter().position(|other| Arc::ptr_eq(other, &lane)).unwrap_or_default();
-            let roomier = &map.lanes()[self.pipeline.roomy(&map, from)];
-            if !Arc::ptr_eq(roomier, &lane) {
-                roomier.state().retry(now, rehome(batch, roomier));
-                self.visit(roomier);
-                return;
-            }
+        if map_is_stale || stream_is_gone || !unknown_shards.is_empty() {
+            // If the stream is missing, this repeats until there is one.
+            self.monitor.ask_for_shards(&self.pipeline);
         }
-        lane.state().retry(now, batch);
-        self.visit(&lane);
+        self.unknown_shards.extend(unknown_shards);
+        for returned in returned {
+            let changed = self.pipeline.router.take_back(returned, now);
+            self.refresh(&changed);
+        }
     }
 
-    /// Lets no more records in and sends what is there. `None`: the last handle was dropped.
+    /// Applies the answer to the question what kind of stream it is.
+    fn learn(&mut self, summary: Result<Summary, Recovery>) {
+        let Some(before) = self.monitor.learn(summary, self.pipeline.clock.now()) else { return };
+        let info = self.monitor.info;
+        log(|| {
+            tracing::info!(
+                stream = %self.pipeline.stream,
+                max_record_bytes = info.max_record_bytes,
+                remark = info.remark().as_deref().unwrap_or("records go by their partition keys"),
+                "the stream has changed",
+            );
+        });
+        self.pipeline.max_record_bytes.store(info.max_record_bytes, Ordering::Relaxed);
+        if before.routed_by_us && !info.routed_by_us {
+            // The service distributes the records from now on.
+            let previous = self.pipeline.router.map_to_keep();
+            let map = ShardMap::unrouted(self.new_queue(None, HashKeyRange::FULL), Some(&previous));
+            self.replace_map(map, previous.queues().to_vec());
+        } else if info.routed_by_us && (!before.routed_by_us || info.made != before.made) {
+            // Until the shards are listed, the service distributes the records as before. If the stream was created
+            // again, the old map stays in use.
+            self.monitor.ask_for_shards(&self.pipeline);
+        }
+        let now = self.pipeline.clock.now();
+        let max_aggregate_bytes = info.max_aggregate_bytes(&self.pipeline.settings);
+        let map = self.pipeline.router.map_to_keep();
+        for queue in map.queues().iter().filter(|queue| queue.shard().is_some()) {
+            queue.state().aggregate_to(now, max_aggregate_bytes);
+            self.schedule.refresh(queue, now);
+        }
+    }
+
+    /// Applies a listing of the shards.
+    fn remap(&mut self, listing: Listing) {
+        let now = self.pipeline.clock.now();
+        self.monitor.listed(now);
+        let previous = self.pipeline.router.map_to_keep();
+        let (map, retired) = if self.monitor.info.routed_by_us {
+            // A request of a shard's last moment may be answered this much later.
+            let remember = answer_lifetime(&self.pipeline.settings);
+            ShardMap::next(Some(&previous), listing, now, remember, |id, range| self.new_queue(Some(id), range))
+        } else {
+            (previous.with_known(listing, now), Vec::new())
+        };
+        self.replace_map(map, retired);
+    }
+
+    fn new_queue(&self, shard: Option<Arc<str>>, range: HashKeyRange) -> Arc<ShardQueue> {
+        let access = if self.closing.is_some() { Access::Closed } else { Access::Open };
+        let rules = QueueRules::new(&self.pipeline.settings, &self.monitor.info);
+        self.pipeline.router.new_queue(shard, range, rules, access)
+    }
+
+    /// Puts a newer map in place, moves what waits for closed shards, and judges again what could not be judged.
+    fn replace_map(&mut self, map: ShardMap, retired: Vec<Arc<ShardQueue>>) {
+        let (map, now) = (Arc::new(map), self.pipeline.clock.now());
+        let changed = self.pipeline.router.replace(&map, &retired, now);
+        self.refresh(&changed);
+        if !retired.is_empty() {
+            let gone = retired.iter().filter_map(|queue| queue.shard()).collect::<Vec<_>>().join(", ");
+            let (stream, open) = (&self.pipeline.stream, map.queues().len());
+            log(|| tracing::info!(%stream, gone, open, "the stream was resharded"));
+        }
+        let mut completed = Completed::default();
+        let rules = Rules { map: &map, now, fail_fast: self.pipeline.settings.fail_fast };
+        completed.judge_again(&rules, std::mem::take(&mut self.unknown_shards));
+        self.take_over(completed);
+    }
+
+    /// Admits no more records and sends the admitted ones. `None` means that the last handle was dropped.
     fn close(&mut self, close: Option<Close>) {
         let closing = self.closing.get_or_insert_default();
         match close {
@@ -291,68 +272,59 @@ impl Dispatcher {
                 self.end.send_replace(closing.deadline);
             }
         }
-        self.pipeline.books.budget.close();
+        self.pipeline.accounts.budget.close();
         let now = self.pipeline.clock.now();
-        for lane in self.pipeline.map.load_full().lanes() {
-            let mut state = lane.state();
+        for queue in self.pipeline.router.map_to_keep().queues() {
+            let mut state = queue.state();
             state.shut();
             state.close_now(now);
             drop(state);
-            self.visit(lane);
+            self.schedule.refresh(queue, now);
         }
     }
 
-    /// Ends everything that is left, and says what it was.
+    /// Fails everything that is left, and returns the failures.
     async fn give_up(&mut self) -> Vec<Arc<Failure>> {
         self.end.send_replace(Some(Instant::now()));
-        let mut left: Vec<Batch> = Vec::new();
-        while let Some(landed) = self.flights.join_next().await {
-            if let Ok(landed) = landed {
-                left.extend(landed.again.into_iter().map(|(cargo, _)| cargo.batch));
-                self.undecided.extend(landed.undecided);
-            }
+        let mut completed = Vec::new();
+        while let Some(request) = self.requests.join_next().await {
+            // If a task panicked, its batches were dropped and failed as abandoned.
+            completed.extend(request.ok());
         }
-        let undecided = std::mem::take(&mut self.undecided);
-        left.extend(undecided.into_iter().map(|undecided| undecided.into_batch(&self.pipeline)));
-        left.extend(self.empty_lanes());
-        left.into_iter().map(|batch| batch.failed(DeliveryErrorKind::Closed)).collect()
-    }
-
-    fn empty_lanes(&self) -> Vec<Batch> {
-        let map: Arc<ShardMap> = self.pipeline.map.load_full();
-        let left = map.lanes().iter().flat_map(|lane| lane.state().retire(Access::Closed));
-        left.map(|(_, batch)| batch).collect()
+        let unknown_shards = std::mem::take(&mut self.unknown_shards);
+        completed.push(Completed { unknown_shards, ..Completed::default() });
+        settle::closed(completed, self.pipeline.router.drain(), self.pipeline.clock.now())
     }
 
     fn next_alarm(&self) -> Option<Instant> {
-        let lane = self.alarms.first_key_value().map(|((at, _), _)| *at);
-        let has_slots = self.flights.len() < self.pipeline.settings.max_requests_in_flight;
+        let has_slots = self.requests.len() < self.pipeline.settings.max_requests_in_flight;
         let launch = self.next_launch().filter(|_| has_slots);
         let ttl = self.pipeline.settings.record_ttl;
-        let undecided = self.undecided.iter().map(|undecided| undecided.opened() + ttl).min();
-        // A producer that is not used asks nothing: it does when it is used again.
-        let is_used = !self.pipeline.books.ledger.is_empty();
-        let refresh = self.refresh.due_at(self.closing.is_some()).filter(|_| is_used);
-        let others = [refresh, self.say.due_at()];
-        let next = lane.into_iter().chain(launch).chain(undecided).chain(others.into_iter().flatten()).min()?;
-        Some(self.pipeline.clock.instant(next))
+        let unknown = self.unknown_shards.iter().map(|unknown| unknown.opened() + ttl).min();
+        // An unused producer asks nothing. It asks when it is used again.
+        let is_used = !self.pipeline.accounts.pending.is_empty();
+        let monitor = self.monitor.due_at(self.closing.is_some()).filter(|_| is_used);
+        let alarms = [self.schedule.next_alarm(), launch, unknown, monitor, self.log.due_at()];
+        Some(self.pipeline.clock.instant(alarms.into_iter().flatten().min()?))
     }
 }
 
-/// The runtime is going down, or the dispatcher panicked: nobody is left who would send anything. Dropping the batches tells their deliveries.
+/// The runtime is shut down, or the dispatcher panicked, so no batch will be sent any more. The batches are dropped,
+/// which resolves their deliveries.
 impl Drop for Dispatcher {
     fn drop(&mut self) {
-        self.pipeline.books.budget.close();
-        drop(self.empty_lanes());
+        self.pipeline.accounts.budget.close();
+        drop(self.pipeline.router.drain());
     }
 }
 
-/// Of the linger, which is what the user grants for fewer requests, what is ready waits so large a part for company.
-const COMPANY: u32 = 6;
-/// As long as the KPL's collector waits.
-const LONGEST_COMPANY: Duration = Duration::from_millis(20);
+/// A ready batch waits for others for this fraction of the linger, which is the wait that the user accepts for fewer
+/// requests.
+const LINGER_FRACTION: u32 = 6;
+/// The wait in the KPL's collector.
+const MAX_WAIT: Duration = Duration::from_millis(20);
 
-/// Waits for the future if there is one, else for ever.
+/// Waits for the future, or for ever if there is none.
 async fn pending<T>(future: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
     match future {
         Some(future) => future.await,

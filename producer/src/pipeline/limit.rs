@@ -1,8 +1,8 @@
-//! How much a shard gets: the limiter in front of the collector.
+//! The rate limiter of a shard.
 
 use std::time::Duration;
 
-use super::tick::Tick;
+use crate::clock::Tick;
 use crate::settings::RateLimit;
 
 /// The token buckets of one shard. Both must have enough for a Kinesis record.
@@ -13,23 +13,30 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    /// Full buckets.
+    /// Makes full buckets.
     pub(crate) const fn new(limit: RateLimit) -> Self {
         Self { records: Bucket::new(limit.records_per_second), bytes: Bucket::new(limit.bytes_per_second) }
     }
 
-    /// When there are tokens for a Kinesis record of this many bytes.
+    /// Returns when there are enough tokens for a Kinesis record of this many bytes.
     pub(crate) fn ready_at(&self, bytes: usize) -> Tick {
         self.records.ready_at(1).max(self.bytes.ready_at(bytes as u64))
     }
 
-    /// Takes over what was taken for a shard that this one comes from: some of it may have been sent here already.
+    /// Inherits what a parent shard was sent.
+    ///
+    /// A walk-through of the race:
+    ///
+    /// 1. A shard is split. The service writes records to the child, but the producer still has the old map.
+    /// 2. The producer sends a burst by the parent's limiter. Part of it lands on the child.
+    /// 3. The new map arrives. With full buckets the child would get a second burst within the same second (P7).
     pub(crate) fn inherit(&mut self, now: Tick, parent: &Self) {
         self.records.inherit(now, &parent.records);
         self.bytes.inherit(now, &parent.bytes);
     }
 
-    /// Takes the tokens for a Kinesis record of this many bytes. The caller has waited for [`ready_at`](Self::ready_at).
+    /// Takes the tokens for a Kinesis record of this many bytes. The caller has waited for
+    /// [`ready_at`](Self::ready_at).
     pub(crate) fn take(&mut self, now: Tick, bytes: usize) {
         debug_assert!(self.ready_at(bytes) <= now, "tokens taken that are not there");
         self.records.take(now, 1);
@@ -37,8 +44,8 @@ impl Limiter {
     }
 }
 
-/// A bucket that holds one second's worth of tokens, kept as the time at which it will be full again: nothing needs refilling, and no
-/// fraction of a token is ever lost.
+/// A bucket that holds the tokens of one second. It is stored as the time at which it will be full again, so there is
+/// nothing to refill and no fraction of a token is lost.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Bucket {
     per_second: u64,
@@ -50,7 +57,8 @@ impl Bucket {
         Self { per_second, full_at: Tick::ZERO }
     }
 
-    /// A cost larger than the bucket waits until the bucket is full, and then leaves it in debt: else it could never pass.
+    /// Returns when there are enough tokens. A cost larger than the bucket waits for a full bucket and leaves a debt.
+    /// Otherwise it would wait for ever.
     fn ready_at(&self, tokens: u64) -> Tick {
         self.full_at.before(BURST.saturating_sub(self.time_to_refill(tokens)))
     }
@@ -69,7 +77,7 @@ impl Bucket {
     }
 }
 
-/// The service's buckets hold about a second; a larger burst would be throttled.
+/// The service's buckets hold about a second. A larger burst would be throttled.
 const BURST: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -77,12 +85,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::at;
 
     const SHARD: RateLimit = RateLimit { records_per_second: 1000, bytes_per_second: 1 << 20 };
-
-    fn at(millis: u64) -> Tick {
-        Tick::new(Duration::from_millis(millis))
-    }
 
     #[test]
     fn a_burst_of_one_second_then_the_rate() {
@@ -121,13 +126,13 @@ mod tests {
         }
         child.inherit(at(1100), &parents[0]);
         child.inherit(at(1100), &parents[1]);
-        // 500 and 200 of them are still counted.
+        // 500 and 200 of them still count.
         for _ in 0..300 {
             assert!(child.ready_at(1) <= at(1100));
             child.take(at(1100), 1);
         }
         assert_eq!(child.ready_at(1), at(1101));
-        // Long after it there is nothing to take over.
+        // Long afterwards there is nothing to inherit.
         let mut late = Limiter::new(SHARD);
         late.inherit(at(9000), &parents[0]);
         assert_eq!(late.ready_at(1 << 20), at(9000), "a full bucket");
@@ -143,7 +148,7 @@ mod tests {
     }
 
     proptest! {
-        /// P7: no window exceeds rate + burst, a record larger than the burst aside, which counts instead of it.
+        /// P7: no window exceeds rate and burst. A record larger than the burst counts instead of the burst.
         #[test]
         fn no_window_exceeds_rate_and_burst(
             steps in prop::collection::vec((0u64..3_000_000, 0usize..3 << 20), 1..200),

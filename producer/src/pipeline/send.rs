@@ -1,73 +1,19 @@
-//! One PutRecords call: what goes out, and what its answer says of each entry.
+//! One PutRecords call, and the answer for each of its entries.
 
-use std::borrow::Cow;
-use std::error::Error;
-use std::fmt;
-use std::iter;
-
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::http::HttpResponse;
-use aws_sdk_kinesis::config::retry::RetryConfig;
-use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use kinesis_service_errors::{Causes, Departure, Foreign, Kind, Recovery, Transmission};
 
 use super::judge::{Answer, Class, Failed};
-use crate::error::{Outcome, code};
+use crate::failed_call::code_of;
 use crate::foreign::caught;
-use crate::settings::Settings;
+use crate::outcome::{Outcome, code};
+use crate::stream::Stream;
 
-/// The stream, by the name or ARN it was given as.
-#[derive(Clone, Debug)]
-pub(crate) enum Stream {
-    Name(String),
-    Arn(String),
-}
-
-impl Stream {
-    pub(crate) fn new(name_or_arn: String) -> Self {
-        if name_or_arn.starts_with("arn:") { Self::Arn(name_or_arn) } else { Self::Name(name_or_arn) }
-    }
-
-    pub(crate) fn name(&self) -> Option<String> {
-        match self {
-            Self::Name(name) => Some(name.clone()),
-            Self::Arn(_) => None,
-        }
-    }
-
-    pub(crate) fn arn(&self) -> Option<String> {
-        match self {
-            Self::Name(_) => None,
-            Self::Arn(arn) => Some(arn.clone()),
-        }
-    }
-}
-
-impl fmt::Display for Stream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Name(stream) | Self::Arn(stream)) = self;
-        f.pad(stream)
-    }
-}
-
-/// The user's client as the pipeline needs it: with timeouts on every path (the SDK has none by default), and without retries, since they
-/// would send 500 entries again for the sake of one, and hide it.
-pub(crate) fn client(users: &Client, settings: &Settings) -> Client {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(settings.connect_timeout)
-        .read_timeout(settings.request_timeout)
-        .operation_attempt_timeout(settings.request_timeout)
-        .operation_timeout(settings.request_timeout)
-        .build();
-    let config = users.config().to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
-    Client::from_conf(config)
-}
-
-/// Sends the entries and says of each what became of it, in their order. Whether the request has left is seen by `departure`.
+/// Sends the entries. Returns the answer for each, in their order. `departure` observes whether the request left.
 pub(crate) async fn send(
     client: &Client,
     stream: &Stream,
@@ -96,7 +42,7 @@ pub(crate) async fn send(
     vec![Answer::Failed(failed); count]
 }
 
-/// Of an attempt that nobody has answered.
+/// Returns the outcome of an attempt without an answer.
 pub(crate) const fn unanswered(transmission: Transmission) -> Outcome {
     match transmission {
         Transmission::NotBegun => Outcome::NotWritten,
@@ -104,7 +50,7 @@ pub(crate) const fn unanswered(transmission: Transmission) -> Outcome {
     }
 }
 
-/// An answer of another length than the request says nothing: which of its entries is whose is anybody's guess.
+/// Reads the answers of the entries. If their number differs from the request's, no answer can be assigned to an entry.
 fn answers(output: PutRecordsOutput, count: usize) -> Vec<Answer> {
     if output.records.len() != count {
         let text = format!("the answer has {} entries, the request had {count}", output.records.len());
@@ -124,7 +70,7 @@ fn entry_answer(entry: PutRecordsResultEntry) -> Answer {
                 class: Class::of(kind),
                 code: Foreign(&error_code).to_string().into(),
                 message: Foreign(&message).to_string().into(),
-                // Refused, and yet it has a number: which of the two is true is anybody's guess.
+                // The answer contains an error and a sequence number. It cannot be known which is true.
                 outcome: if number.is_some() { Outcome::Unknown } else { outcome_of(kind, None) },
             })
         }
@@ -132,8 +78,8 @@ fn entry_answer(entry: PutRecordsResultEntry) -> Answer {
     }
 }
 
-/// A refusal comes before anything is written. A fault of the service's can have come after it, and of a code that nobody knows nothing is
-/// known.
+/// Returns the outcome of a refusal. Ordinary refusals come before anything is written. A fault of the service can come
+/// afterwards, and an unknown code may mean either.
 fn outcome_of(kind: Kind, status: Option<u16>) -> Outcome {
     match (kind, status) {
         (Kind::ServiceFault, _) | (_, Some(500..)) | (Kind::Unknown, None) => Outcome::Unknown,
@@ -154,52 +100,13 @@ fn request_failed(error: &CallError, transmission: Transmission) -> Failed {
         let outcome = outcome_of(kind, Some(refusal.raw().status().as_u16()));
         return Failed { class: Class::of(kind), code: code_of(error), message, outcome };
     }
-    // Without a region or an endpoint no request can be made, and none ever will.
+    // Without a region or an endpoint the client can never send a request.
     let class = if matches!(error, SdkError::ConstructionFailure(_)) { Class::Invalid } else { Class::Transient };
     Failed { class, code: code_of(error), message: Causes(error).to_string().into(), outcome: unanswered(transmission) }
 }
 
-/// What is said of a failed call in one line: by the service, or else of what was in the way.
-pub(crate) fn said<E>(error: &SdkError<E, HttpResponse>) -> String
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    let SdkError::ServiceError(refusal) = error else { return Causes(error).to_string() };
-    let message = Foreign(refusal.err().message().unwrap_or_default()).to_string();
-    with_code(&code_of(error), &message).to_string()
-}
-
-/// Code and message, each where it says something.
-pub(crate) fn with_code<'a>(code: &'a str, message: &'a str) -> Cow<'a, str> {
-    if message.is_empty() || message == code { code.into() } else { format!("{code}: {message}").into() }
-}
-
-/// The service's code, else its status; one of [`code`] if it did not answer.
-pub(crate) fn code_of<E>(error: &SdkError<E, HttpResponse>) -> Cow<'static, str>
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    let no_credentials =
-        || iter::successors(error.source(), |cause| (**cause).source()).any(<dyn Error>::is::<CredentialsError>);
-    match error {
-        SdkError::ServiceError(refusal) => match refusal.err().code().unwrap_or_default() {
-            "" => refusal.raw().status().to_string().into(),
-            code => Foreign(code).to_string().into(),
-        },
-        SdkError::TimeoutError(_) => code::TIMEOUT.into(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => code::TIMEOUT.into(),
-        SdkError::DispatchFailure(_) if no_credentials() => code::NO_CREDENTIALS.into(),
-        // Of somebody between us and the service, who speaks another language.
-        SdkError::ResponseError(answer) if !answer.raw().status().is_success() => {
-            answer.raw().status().to_string().into()
-        }
-        SdkError::ResponseError(_) => code::UNREADABLE.into(),
-        _ => code::CONNECTION.into(),
-    }
-}
-
 impl Class {
-    /// What the one table of codes means for an attempt.
+    /// Returns the class of an error code's kind.
     pub(crate) fn of(kind: Kind) -> Self {
         match kind.recovery() {
             _ if kind.is_throttle() => Self::Throttled,
@@ -255,7 +162,7 @@ mod tests {
 
     /// S187, Q30: entries of a shorter or a longer answer could be those of other records.
     #[test]
-    fn an_answer_of_another_length_answers_for_no_entry() {
+    fn an_answer_of_another_length_is_rejected() {
         let entries = vec![result(Some("s"), Some("1"), None)];
         assert_eq!(read(entries, 3), ["Transient NoAnswer unknown"; 3]);
         assert_eq!(read(vec![result(Some("s"), Some("1"), None); 3], 1), ["Transient NoAnswer unknown"]);
@@ -263,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_leaves_nothing_written_and_a_fault_of_the_service_s_leaves_it_open() {
+    fn a_refusal_is_not_written_and_a_server_error_is_unknown() {
         for (kind, status, outcome) in [
             (Kind::Throttled, Some(400), Outcome::NotWritten),
             (Kind::Access, Some(403), Outcome::NotWritten),
@@ -275,13 +182,5 @@ mod tests {
         ] {
             assert_eq!(outcome_of(kind, status), outcome, "{kind:?} {status:?}");
         }
-    }
-
-    #[test]
-    fn a_stream_is_a_name_or_an_arn() {
-        let named = Stream::new("clicks".into());
-        assert_eq!((named.name().as_deref(), named.arn()), (Some("clicks"), None));
-        let by_arn = Stream::new("arn:aws:kinesis:us-east-1:1:stream/clicks".into());
-        assert_eq!((by_arn.name(), by_arn.arn().as_deref()), (None, Some("arn:aws:kinesis:us-east-1:1:stream/clicks")));
     }
 }

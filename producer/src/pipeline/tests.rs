@@ -5,17 +5,18 @@ use tokio::sync::mpsc;
 
 use super::dispatch::Dispatcher;
 use super::*;
+use crate::stream;
 
-/// On a stream whose records the service distributes itself there is nothing to predict: each record leaves alone, with its key and no hash
-/// key, and is at home wherever it lands.
+/// If the service distributes the records, no shard is predicted. Each record is sent alone, with its key and no hash
+/// key, and any shard is right.
 #[tokio::test(start_paused = true)]
-async fn where_the_service_routes_every_record_is_its_own_and_welcome_anywhere() {
+async fn if_the_service_routes_each_record_is_sent_alone_and_accepted_anywhere() {
     let cloud = Cloud::new();
-    let stream = cloud.create_stream("clicks", 3).await;
+    let clicks = cloud.create_stream("clicks", 3).await;
     let settings = Settings::default();
-    let client = send::client(&cloud.connect("a").await.kinesis, &settings);
-    let pipeline = Pipeline::new(Plan {
-        traits: Traits { routed_by_us: false, ..Traits::default() },
+    let client = stream::client(&cloud.connect("a").await.kinesis, &settings);
+    let pipeline = Pipeline::new(PipelineConfig {
+        info: StreamInfo { routed_by_us: false, ..StreamInfo::default() },
         listing: None,
         client,
         stream: Stream::new("clicks".into()),
@@ -33,10 +34,10 @@ async fn where_the_service_routes_every_record_is_its_own_and_welcome_anywhere()
     for delivery in deliveries {
         assert_eq!(delivery.await.expect("written").attempts, 1);
     }
-    let records = stream.records();
+    let records = clicks.records();
     assert_eq!(records.len(), 50);
     assert!(records.iter().all(|record| record.data == "x" && record.partition_key.starts_with('k')));
-    stream.split(0).await;
+    clicks.split(0).await;
     pipeline.submit(&Record::new("k", "y")).expect("open").await.expect("written");
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(cloud.calls("a").count("ListShards"), 0);

@@ -1,4 +1,4 @@
-//! Something between a producer and the cloud: it sees each call, and may answer it.
+//! A layer between a producer and the cloud. It sees each call, and may answer it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use aws_smithy_types::body::SdkBody;
 use kinesis_producer::{Builder, Producer};
 use kinesis_testkit::Cloud;
 
-/// Of a call's operation and its body, as far as that is not watched, a status and a body. `None`: the cloud answers.
+/// Returns status and body for a call's operation and body. `None` lets the cloud answer.
 type Answer = Arc<dyn Fn(&str, &str) -> Option<(u16, String)> + Send + Sync>;
 
-/// A builder at worker "a" with this in between.
+/// A builder at worker "a" with this layer.
 pub async fn between(
     cloud: &Cloud,
     answer: impl Fn(&str, &str) -> Option<(u16, String)> + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! What all tests need: a cloud, and two readers of what is in the stream.
+//! What all tests share: a cloud, and two readers of the stream.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part, and none is a crate that others use")]
 
 pub mod between;
@@ -22,7 +22,7 @@ pub struct Seen {
     pub hash_key: HashKey,
 }
 
-/// A cloud with a stream of so many shards, and a producer's builder.
+/// A cloud with a stream of this many shards, and a producer's builder.
 pub async fn cloud(shards: i32) -> (Cloud, Stream, Builder) {
     let cloud = Cloud::new();
     let stream = cloud.create_stream("clicks", shards).await;
@@ -35,12 +35,13 @@ pub async fn builder(cloud: &Cloud) -> Builder {
     Producer::builder(cloud.connect("a").await.kinesis, "clicks").seed(7)
 }
 
-/// What a reader without a filter sees.
+/// The records that a reader without a filter sees.
 pub fn stored(stream: &Stream) -> Vec<Seen> {
     read(stream, false)
 }
 
-/// What a consumer that filters by hash range delivers: an aggregate with one record outside its shard's range is dropped whole.
+/// The records that a consumer with a hash-key filter delivers. It drops an aggregate with any record outside its
+/// shard's range.
 pub fn delivered(stream: &Stream) -> Vec<Seen> {
     read(stream, true)
 }
@@ -80,13 +81,13 @@ fn read(stream: &Stream, filter: bool) -> Vec<Seen> {
 pub fn assert_at(seen: &[Seen], receipt: &Receipt, key: &str, data: &[u8]) {
     let place = |seen: &Seen| (seen.shard.clone(), seen.sequence_number.clone(), seen.sub_sequence);
     let wanted = (receipt.shard.to_string(), receipt.sequence_number.to_string(), receipt.sub_sequence);
-    // The stream's order: by shard, then by number.
+    // In the stream's order: by shard, then by sequence number.
     let found =
         seen.binary_search_by_key(&wanted, place).unwrap_or_else(|_| panic!("nothing delivered at {receipt:?}"));
     assert_eq!((seen[found].key.as_str(), &seen[found].data[..]), (key, data), "at {receipt:?}");
 }
 
-/// How often each data occurs.
+/// How often each payload occurs.
 pub fn copies(seen: &[Seen]) -> BTreeMap<Bytes, usize> {
     let mut copies = BTreeMap::new();
     for seen in seen {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::pipeline::contents::Plain;
-use crate::pipeline::fixture::{at, books, lane};
+use crate::contents::Plain;
+use crate::pipeline::fixture::{accounts, at, queue};
 
 fn batch(data_len: usize, key_len: usize) -> Batch {
     let plain = Plain {
@@ -9,19 +9,19 @@ fn batch(data_len: usize, key_len: usize) -> Batch {
         keyless_to: None,
         data: vec![0; data_len].into(),
     };
-    Batch::plain(&books(), plain, at(0), false)
+    Batch::plain(&accounts(), plain, at(0), false)
 }
 
 fn fill(batches: impl IntoIterator<Item = Batch>) -> usize {
-    let lane = lane(0, 0, u128::MAX);
+    let queue = queue(0, 0, u128::MAX);
     let mut request = Request::default();
     for batch in batches {
         if !request.has_room(&batch) {
             break;
         }
-        request.push(&lane, batch);
+        request.push(&queue, batch);
     }
-    request.into_cargo().len()
+    request.into_entries().len()
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_record_over_the_limit_goes_by_itself() {
 }
 
 #[test]
-fn who_must_be_alone_is_alone() {
+fn a_batch_that_must_be_alone_shares_no_request() {
     let alone = || {
         let mut batch = batch(1, 1);
         batch.alone = true;

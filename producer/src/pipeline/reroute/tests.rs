@@ -7,12 +7,12 @@ use aws_sdk_kinesis::types::{HashKeyRange as ListedRange, Shard};
 use kinesis_aggregation::HashKey;
 
 use super::*;
+use crate::accounts::Accounts;
+use crate::contents::Plain;
 use crate::delivery::Delivery;
-use crate::pipeline::Books;
-use crate::pipeline::contents::Plain;
-use crate::pipeline::fixture::{at, books, lane};
-use crate::pipeline::shard_map::Listing;
+use crate::pipeline::fixture::{accounts, at, queue};
 use crate::record::Record;
+use crate::stream::listing::Listing;
 
 const HALF: u128 = 1 << 127;
 
@@ -30,14 +30,14 @@ fn map() -> ShardMap {
     };
     let listing = Listing::read(&[shard("shard-0", 0, HALF - 1), shard("shard-1", HALF, u128::MAX)]).expect("whole");
     let mut serials = 0..;
-    let new_lane = |_, range: kinesis_aggregation::HashKeyRange| {
-        lane(serials.next().unwrap_or_default(), range.start.as_u128(), range.end.as_u128())
+    let new_queue = |_, range: kinesis_aggregation::HashKeyRange| {
+        queue(serials.next().unwrap_or_default(), range.start.as_u128(), range.end.as_u128())
     };
-    ShardMap::next(None, listing, at(0), Duration::ZERO, new_lane).0
+    ShardMap::next(None, listing, at(0), Duration::ZERO, new_queue).0
 }
 
-fn aggregate(books: &Arc<Books>, hash_keys: &[u128]) -> (Batch, Vec<Delivery>) {
-    let mut batch = Batch::open(books, Box::new(Aggregator::new(50_000)), at(3), false);
+fn aggregate(accounts: &Arc<Accounts>, hash_keys: &[u128]) -> (Batch, Vec<Delivery>) {
+    let mut batch = Batch::open(accounts, Box::new(Aggregator::new(50_000)), at(3), false);
     let deliveries = hash_keys.iter().map(|hash_key| {
         let data = hash_key.to_string();
         let hash_key = HashKey::new(*hash_key);
@@ -60,48 +60,48 @@ fn poll(delivery: &mut Delivery) -> Option<(String, u64)> {
 
 #[test]
 fn a_batch_of_one_shard_stays_as_it_is() {
-    let books = books();
-    let (mut batch, _deliveries) = aggregate(&books, &[HALF, HALF + 1]);
+    let accounts = accounts();
+    let (mut batch, _deliveries) = aggregate(&accounts, &[HALF, HALF + 1]);
     let before = batch.build().entry();
     let mut parts = reroute(batch, &map());
     assert_eq!(parts.len(), 1);
-    let (lane, batch) = &mut parts[0];
-    assert_eq!((lane.serial(), batch.opened), (1, at(3)));
+    let (queue, batch) = &mut parts[0];
+    assert_eq!((queue.serial(), batch.opened), (1, at(3)));
     assert_eq!(batch.build().entry(), before, "the same bytes");
 }
 
 #[test]
 fn a_batch_of_two_shards_becomes_two_and_its_deliveries_follow() {
-    let books = books();
-    let (batch, mut deliveries) = aggregate(&books, &[HALF + 1, 5, HALF, 6, 7]);
+    let accounts = accounts();
+    let (batch, mut deliveries) = aggregate(&accounts, &[HALF + 1, 5, HALF, 6, 7]);
     let parts = reroute(batch, &map());
-    let shards: Vec<u64> = parts.iter().map(|(lane, _)| lane.serial()).collect();
+    let shards: Vec<u64> = parts.iter().map(|(queue, _)| queue.serial()).collect();
     assert_eq!(shards, [0, 1]);
-    for (lane, mut batch) in parts {
+    for (queue, mut batch) in parts {
         assert_eq!(batch.opened, at(3), "their age counts from the first put");
         let contents = batch.build().clone();
-        assert!(lane.range().covers(&contents.range().expect("routed by us")));
+        assert!(queue.range().covers(&contents.range().expect("routed by us")));
         for index in 0..contents.len() {
             let record = contents.owned_record(index);
             let hash_key = record.explicit_hash_key().expect("put with one");
             assert_eq!(record.data(), hash_key.to_string().as_bytes());
         }
         assert!(deliveries.iter_mut().any(|delivery| poll(delivery).is_none()));
-        batch.written("shard".into(), lane.serial().to_string().into());
+        batch.written("shard".into(), queue.serial().to_string().into());
     }
     let ends: Vec<_> = deliveries.iter_mut().map(|delivery| poll(delivery).expect("both are written")).collect();
     let end = |number: &str, sub| (number.to_owned(), sub);
     assert_eq!(ends, [end("1", 0), end("0", 0), end("1", 1), end("0", 1), end("0", 2)]);
-    assert_eq!(books.budget.held(), 0);
-    assert!(books.ledger.is_empty());
+    assert_eq!(accounts.budget.held(), 0);
+    assert!(accounts.pending.is_empty());
 }
 
-/// Q31: for a service that distributes the records, what was aggregated is taken apart.
+/// Q31: an aggregate is split for a service that distributes the records.
 #[test]
-fn where_the_service_distributes_the_records_each_goes_by_itself() {
-    let books = books();
-    let map = ShardMap::unrouted(lane(9, 0, u128::MAX), Some(&map()));
-    let (batch, mut deliveries) = aggregate(&books, &[5, HALF, 5]);
+fn if_the_service_distributes_records_an_aggregate_is_split() {
+    let accounts = accounts();
+    let map = ShardMap::unrouted(queue(9, 0, u128::MAX), Some(&map()));
+    let (batch, mut deliveries) = aggregate(&accounts, &[5, HALF, 5]);
     let parts = reroute(batch, &map);
     assert_eq!(parts.len(), 3);
     for (n, (_, mut part)) in parts.into_iter().enumerate() {
@@ -111,22 +111,22 @@ fn where_the_service_distributes_the_records_each_goes_by_itself() {
     }
     let ends: Vec<_> = deliveries.iter_mut().map(poll).collect();
     assert_eq!(ends, ["0", "1", "2"].map(|number| Some((number.to_owned(), 0))));
-    assert!(books.ledger.is_empty());
+    assert!(accounts.pending.is_empty());
 }
 
 #[test]
 fn keyless_records_are_made_anew_for_the_shard_with_room() {
-    let books = books();
+    let accounts = accounts();
     let map = map();
-    let (low, high) = (&map.lanes()[0], &map.lanes()[1]);
-    let mut batch = Batch::open(&books, Box::new(Aggregator::new(50_000)), at(0), true);
+    let (low, high) = (&map.queues()[0], &map.queues()[1]);
+    let mut batch = Batch::open(&accounts, Box::new(Aggregator::new(50_000)), at(0), true);
     let mut deliveries: Vec<Delivery> = ["a", "b"]
         .map(|data| {
             let route = Route::keyless(low.range().start);
             batch.try_add(&Record::keyless(data), &route).expect("there is room")
         })
         .into();
-    batch = rehome(batch, high);
+    batch = move_to_shard(batch, high);
     let contents = batch.build().clone();
     assert!(high.range().covers(&contents.range().expect("routed by us")));
     assert_eq!(contents.owned_record(1), Record::keyless("b").to_owned());
@@ -136,7 +136,7 @@ fn keyless_records_are_made_anew_for_the_shard_with_room() {
 
     let plain =
         Plain { partition_key: None, explicit_hash_key: None, keyless_to: Some(low.range().start), data: "c".into() };
-    let mut moved = rehome(Batch::plain(&books, plain, at(0), true), high);
+    let mut moved = move_to_shard(Batch::plain(&accounts, plain, at(0), true), high);
     let entry = moved.build().entry();
     assert_eq!(entry.explicit_hash_key(), Some(HALF.to_string().as_str()));
     assert_eq!(entry.partition_key(), Some("a"));

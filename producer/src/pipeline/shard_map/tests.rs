@@ -1,7 +1,7 @@
-use aws_sdk_kinesis::types::{HashKeyRange as ListedRange, SequenceNumberRange};
+use aws_sdk_kinesis::types::{HashKeyRange as ListedRange, SequenceNumberRange, Shard};
 
 use super::*;
-use crate::pipeline::fixture::{at, lane};
+use crate::pipeline::fixture::{at, queue};
 
 const HALF: u128 = 1 << 127;
 
@@ -28,9 +28,9 @@ fn listing(shards: &[Shard]) -> Listing {
 fn next(previous: Option<&ShardMap>, shards: &[Shard], now: u64, serial: u64) -> (ShardMap, Vec<String>) {
     let mut serials = serial..;
     let (map, retired) = ShardMap::next(previous, listing(shards), at(now), Duration::from_secs(36), |_, range| {
-        lane(serials.next().unwrap_or_default(), range.start.as_u128(), range.end.as_u128())
+        queue(serials.next().unwrap_or_default(), range.start.as_u128(), range.end.as_u128())
     });
-    (map, retired.iter().filter_map(|lane| lane.shard().map(str::to_owned)).collect())
+    (map, retired.iter().filter_map(|queue| queue.shard().map(str::to_owned)).collect())
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_hash_key_finds_the_shard_that_holds_it_ends_included() {
     for (hash_key, serial) in
         [(0, 0), (7, 0), (HALF - 1, 0), (HALF, 1), (u128::MAX - 10, 1), (u128::MAX - 9, 2), (u128::MAX, 2)]
     {
-        assert_eq!(map.lane(HashKey::new(hash_key)).serial(), serial, "{hash_key}");
+        assert_eq!(map.queue(HashKey::new(hash_key)).serial(), serial, "{hash_key}");
     }
 }
 
@@ -63,7 +63,7 @@ fn a_listing_that_does_not_cover_the_space_once_and_whole_is_torn() {
 }
 
 #[test]
-fn after_a_split_the_other_shards_keep_their_lanes_and_the_parent_is_remembered() {
+fn after_a_split_the_other_shards_keep_their_queues_and_the_parent_is_remembered() {
     let low = || shard("shard-0", 0, HALF - 1, true);
     let (before, _) = next(None, &[low(), shard("shard-1", HALF, u128::MAX, true)], 0, 0);
     let children = [shard("shard-2", HALF, HALF + 9, true), shard("shard-3", HALF + 10, u128::MAX, true)];
@@ -71,9 +71,9 @@ fn after_a_split_the_other_shards_keep_their_lanes_and_the_parent_is_remembered(
     let parent = shard("shard-1", HALF, u128::MAX, false);
     let (after, retired) = next(Some(&before), &[low(), parent, left, right], 1000, 2);
     assert_eq!(retired, ["shard-1"]);
-    assert!(Arc::ptr_eq(before.lane(HashKey::MIN), after.lane(HashKey::MIN)));
-    assert!(after.has(before.lane(HashKey::MIN)) && !after.has(before.lane(HashKey::MAX)));
-    assert_eq!(after.range_of("shard-1"), Some(before.lane(HashKey::MAX).range()));
+    assert!(Arc::ptr_eq(before.queue(HashKey::MIN), after.queue(HashKey::MIN)));
+    assert!(after.has(before.queue(HashKey::MIN)) && !after.has(before.queue(HashKey::MAX)));
+    assert_eq!(after.range_of("shard-1"), Some(before.queue(HashKey::MAX).range()));
     assert_eq!(after.range_of("shard-2").map(|range| range.end), Some(HashKey::new(HALF + 9)));
     assert_eq!(after.range_of("shard-4"), None);
 }
@@ -96,5 +96,5 @@ fn a_stream_made_again_under_its_name_has_other_shards_of_the_same_names() {
     let two = [shard("shard-0", 0, HALF - 1, true), shard("shard-1", HALF, u128::MAX, true)];
     let (two, retired) = next(Some(&one), &two, 1, 0);
     assert_eq!(retired, ["shard-0"]);
-    assert_eq!(two.lane(HashKey::MIN).range().end, HashKey::new(HALF - 1));
+    assert_eq!(two.queue(HashKey::MIN).range().end, HashKey::new(HALF - 1));
 }

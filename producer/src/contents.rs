@@ -1,4 +1,4 @@
-//! What a batch carries in its final form, and the way there.
+//! The final form of a batch: what a request carries for it.
 
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
@@ -8,23 +8,23 @@ use kinesis_aggregation::{AggregatedRecord, HashKey, HashKeyRange};
 
 use crate::record::OwnedRecord;
 
-/// Where a record is to go, and what it carries to get there.
+/// Where a record goes, and the keys that bring it there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route<'a> {
-    /// Decides the shard.
+    /// The hash key that decides the shard.
     pub(crate) hash_key: HashKey,
     pub(crate) partition_key: &'a str,
     pub(crate) explicit_hash_key: Option<HashKey>,
 }
 
 impl<'a> Route<'a> {
-    /// The way of a record with a key.
+    /// The route of a record with a partition key.
     pub(crate) fn keyed(partition_key: &'a str, explicit_hash_key: Option<HashKey>) -> Self {
         let hash_key = explicit_hash_key.unwrap_or_else(|| HashKey::of(partition_key));
         Self { hash_key, partition_key, explicit_hash_key }
     }
 
-    /// The way of a keyless record to the shard that holds this hash key.
+    /// The route of a keyless record to the shard that holds this hash key.
     pub(crate) const fn keyless(hash_key: HashKey) -> Self {
         Self { hash_key, partition_key: KEYLESS, explicit_hash_key: Some(hash_key) }
     }
@@ -33,26 +33,26 @@ impl<'a> Route<'a> {
 /// A batch in its final form.
 #[derive(Clone, Debug)]
 pub(crate) enum Contents {
-    /// One record or many, in the aggregation format's form.
+    /// One record or many, in the aggregation format.
     Aggregate { record: AggregatedRecord, keyless: bool },
-    /// One record as it is.
+    /// One record, unchanged.
     Plain(Plain),
 }
 
-/// A record that leaves alone because it is large, because aggregation is off, or because the service distributes the records.
+/// A record that is sent alone, because it is large, aggregation is off, or the service distributes the records.
 #[derive(Clone, Debug)]
 pub(crate) struct Plain {
-    /// As the user gave it.
+    /// The user's partition key.
     pub(crate) partition_key: Option<ByteString>,
-    /// As the user gave it.
+    /// The user's explicit hash key.
     pub(crate) explicit_hash_key: Option<HashKey>,
-    /// Where a keyless record is to go; `None` where the service decides.
+    /// The hash key that routes a keyless record. `None` if the service distributes the records.
     pub(crate) keyless_to: Option<HashKey>,
     pub(crate) data: Bytes,
 }
 
 impl Contents {
-    /// User records inside.
+    /// Returns the number of user records.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Aggregate { record, .. } => record.len(),
@@ -60,7 +60,7 @@ impl Contents {
         }
     }
 
-    /// The hash keys inside; `None` where the service decides.
+    /// Returns the range of the hash keys inside. `None` if the service distributes the records.
     pub(crate) fn range(&self) -> Option<HashKeyRange> {
         match self {
             Self::Aggregate { record, .. } => Some(record.hash_key_range()),
@@ -68,7 +68,7 @@ impl Contents {
         }
     }
 
-    /// The entry of a PutRecords request; the data is shared, not copied.
+    /// Returns the entry of a PutRecords request. The data is shared, not copied.
     pub(crate) fn entry(&self) -> PutRecordsRequestEntry {
         let (data, partition_key, hash_key) = match self {
             Self::Aggregate { record, .. } => {
@@ -84,7 +84,7 @@ impl Contents {
             .expect("data is all an entry needs, and it is set")
     }
 
-    /// The record as it was put.
+    /// Returns the record as it was put.
     pub(crate) fn owned_record(&self, index: usize) -> OwnedRecord {
         match self {
             Self::Plain(Plain { partition_key, explicit_hash_key, data, .. }) => OwnedRecord {
@@ -103,7 +103,7 @@ impl Contents {
         }
     }
 
-    /// Bytes of data and partition key in a request.
+    /// Returns the bytes of data and partition key in a request.
     pub(crate) fn wire_len(&self) -> usize {
         match self {
             Self::Aggregate { record, .. } => record.data().len() + record.partition_key().len(),
@@ -111,7 +111,7 @@ impl Contents {
         }
     }
 
-    /// The memory it holds, in bytes.
+    /// Returns the bytes of memory that the contents hold.
     pub(crate) fn capacity_bytes(&self) -> usize {
         match self {
             Self::Aggregate { record, .. } => record.capacity_bytes(),
@@ -131,7 +131,8 @@ impl Plain {
     }
 }
 
-/// What the service is given where it insists on a partition key: as short as can be, since a hash key beside it routes the record.
+/// The partition key of a keyless record where the service requires one. It is short, because an explicit hash key
+/// routes the record.
 const KEYLESS: &str = "a";
 
 #[cfg(test)]

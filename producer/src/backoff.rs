@@ -1,36 +1,38 @@
-//! How long to wait before trying again.
+//! How long to wait before a retry.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-/// A wait before the `retry`-th retry, counted from 1: *full jitter*, anything between nothing and an exponentially growing bound.
+/// Draws the wait before the `retry`-th retry, counted from 1, by *full jitter*: between zero and a bound that grows
+/// exponentially.
 ///
-/// Half of the tries come sooner than a fixed back-off would have them and half later, so those that failed together do not return
-/// together. backon's own jitter only adds to the bound, so it is drawn here.
+/// Half of the retries come sooner than with a fixed backoff, and half later. So requests that failed together do not
+/// return together. backon's own jitter only adds to the bound, so the wait is drawn here.
 pub(crate) fn full_jitter(bounds: ExponentialBuilder, retry: u32, rng: &mut fastrand::Rng) -> Duration {
     let bound = bounds.build().nth(retry.clamp(1, MAX_STEPS) as usize - 1).unwrap_or_default();
     bound.mul_f64(rng.f64())
 }
 
-/// For entries of a request: a throttled shard has tokens again within a second, and a record lives for 30 s by default.
+/// For entries of a request. A throttled shard has tokens again within a second, and a record has a TTL of 30 s by
+/// default.
 pub(crate) const ENTRIES: ExponentialBuilder = bounds(Duration::from_millis(100), Duration::from_secs(3));
 
-/// For listings of shards, the first try of a running producer included: a fleet learns of a reshard in one moment, and the service allows 1000
-/// calls a second for a stream.
+/// For listings of shards, also for the first attempt of a running producer: all producers of a fleet notice a reshard
+/// at the same moment, and the service allows 1000 calls a second per stream.
 pub(crate) const LISTINGS: ExponentialBuilder = bounds(Duration::from_millis(500), Duration::from_secs(5));
 
-/// For the question about the stream at the start, where other producers of the account may be starting too.
+/// For the question about the stream at the start, when other producers of the account may start, too.
 pub(crate) const SUMMARIES: ExponentialBuilder = bounds(Duration::from_millis(500), Duration::from_secs(4));
 
-/// Between two listings of shards that surprises asked for.
+/// Between two listings of shards of a running producer.
 pub(crate) const LISTING_GAP: Duration = Duration::from_secs(1);
 
 const fn bounds(first: Duration, most: Duration) -> ExponentialBuilder {
     ExponentialBuilder::new().with_min_delay(first).with_max_delay(most).without_max_times()
 }
 
-/// The bound has long stopped growing; no need to walk further.
+/// The bound has stopped growing long before.
 const MAX_STEPS: u32 = 20;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A point in time: how long after the start of its [`Clock`] it lies.
+/// A point in time, as the duration since the start of its [`Clock`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Tick(Duration);
 
@@ -13,17 +13,12 @@ impl Tick {
     /// The start.
     pub(crate) const ZERO: Self = Self(Duration::ZERO);
 
-    #[cfg(test)]
-    pub(crate) const fn new(since_start: Duration) -> Self {
-        Self(since_start)
-    }
-
-    /// How much later this is than `earlier`, zero if it is not.
+    /// Returns how much later this tick is than `earlier`, or zero.
     pub(crate) const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// The tick that lies `by` before this one, but not before the start.
+    /// Returns the tick that lies `by` before this one, but not before the start.
     pub(crate) const fn before(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(by))
     }
@@ -37,7 +32,7 @@ impl Add<Duration> for Tick {
     }
 }
 
-/// Tokio's clock, which never jumps and stands still in a paused test.
+/// Tokio's clock. It never jumps, and stands still in a paused test.
 #[derive(Debug)]
 pub(crate) struct Clock {
     start: Instant,
@@ -52,11 +47,17 @@ impl Clock {
         Tick(self.start.elapsed())
     }
 
-    /// The instant at which this clock shows `tick`.
+    /// Returns the instant at which this clock shows `tick`.
     pub(crate) fn instant(&self, tick: Tick) -> Instant {
         self.start.checked_add(tick.0).unwrap_or_else(|| self.start + FAR)
     }
 }
 
-/// Ten years: as good as never, and no overflow of the platform's instants.
+/// Ten years: practically never, and no overflow of the platform's instants.
 const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Returns the tick this many milliseconds after the start.
+#[cfg(test)]
+pub(crate) const fn at(millis: u64) -> Tick {
+    Tick(Duration::from_millis(millis))
+}

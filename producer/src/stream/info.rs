@@ -1,4 +1,4 @@
-//! What kind of stream it is, as far as putting into it goes.
+//! The kind of the stream, as far as puts depend on it.
 
 use std::borrow::Cow;
 
@@ -9,22 +9,24 @@ use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryEr
 use aws_sdk_kinesis::types::{RecordDistributionStrategy, StreamDescriptionSummary, StreamStatus};
 use kinesis_service_errors::Address;
 
-use super::send::Stream;
+use super::Stream;
 use crate::settings::{Aggregation, Settings};
 
-/// What must be known of a stream to put into it. It can change under a running producer.
+/// What a producer must know about its stream. It can change while the producer runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Traits {
+pub(crate) struct StreamInfo {
     pub(crate) max_record_bytes: usize,
-    /// Whether partition keys decide the shard; if not, the service distributes the records itself and ignores keys.
+    /// Whether partition keys decide the shard. If not, the service distributes the records itself and ignores the
+    /// keys.
     pub(crate) routed_by_us: bool,
     pub(crate) takes_aggregates: bool,
-    /// When it was made, in nanoseconds of the epoch: one of the same name made at another time is another stream.
+    /// The creation time in nanoseconds since the Unix epoch. A stream of the same name with another time is another
+    /// stream.
     pub(crate) made: Option<i128>,
 }
 
-impl Default for Traits {
-    /// What the service had for every stream before there was a choice.
+impl Default for StreamInfo {
+    /// Returns what was true of every stream before there was a choice.
     fn default() -> Self {
         Self { max_record_bytes: 1 << 20, routed_by_us: true, takes_aggregates: true, made: None }
     }
@@ -32,11 +34,11 @@ impl Default for Traits {
 
 pub(crate) type SummaryError = SdkError<DescribeStreamSummaryError, HttpResponse>;
 
-/// What DescribeStreamSummary says.
+/// The answer of DescribeStreamSummary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
-    pub(crate) traits: Traits,
-    /// The stream takes no records yet.
+    pub(crate) info: StreamInfo,
+    /// The stream does not take records yet.
     pub(crate) is_creating: bool,
 }
 
@@ -44,9 +46,9 @@ impl Summary {
     pub(crate) async fn ask(client: &Client, stream: &Stream, address: &Address) -> Result<Self, SummaryError> {
         let call = client.describe_stream_summary().set_stream_name(stream.name()).set_stream_arn(stream.arn());
         let answer = call.customize().interceptor(address.clone()).send().await?;
-        // Without a summary in it the answer says no more than that the stream is there.
+        // An answer without a summary only shows that the stream exists.
         let summary = answer.stream_description_summary.as_ref();
-        Ok(summary.map_or_else(|| Self { traits: Traits::default(), is_creating: false }, Self::read))
+        Ok(summary.map_or_else(|| Self { info: StreamInfo::default(), is_creating: false }, Self::read))
     }
 
     fn read(summary: &StreamDescriptionSummary) -> Self {
@@ -54,24 +56,24 @@ impl Summary {
         let by_key = summary
             .record_distribution_strategy()
             .is_none_or(|strategy| *strategy == RecordDistributionStrategy::UserPartitionKey);
-        let traits = Traits {
-            max_record_bytes: kib.map_or_else(|| Traits::default().max_record_bytes, |kib| kib << 10),
+        let info = StreamInfo {
+            max_record_bytes: kib.map_or_else(|| StreamInfo::default().max_record_bytes, |kib| kib << 10),
             routed_by_us: by_key,
             takes_aggregates: summary.channel_count().is_none_or(|channels| channels <= 0),
             made: Some(summary.stream_creation_timestamp().as_nanos()),
         };
-        Self { traits, is_creating: *summary.stream_status() == StreamStatus::Creating }
+        Self { info, is_creating: *summary.stream_status() == StreamStatus::Creating }
     }
 }
 
-impl Traits {
-    /// The largest aggregate without its partition key. `None`: no aggregation.
+impl StreamInfo {
+    /// Returns the largest aggregate, less its partition key. `None` means no aggregation.
     pub(crate) fn max_aggregate_bytes(&self, settings: &Settings) -> Option<usize> {
         let aggregates = settings.aggregation == Aggregation::On && self.takes_aggregates && self.routed_by_us;
         aggregates.then(|| settings.max_aggregate_bytes.min(self.max_record_bytes) - OUTER_KEY_LEN)
     }
 
-    /// What is out of the ordinary, for people. `None`: nothing.
+    /// Returns a remark for operators about an unusual stream.
     pub(crate) fn remark(&self) -> Option<Cow<'static, str>> {
         if !self.routed_by_us {
             let text =
@@ -83,7 +85,7 @@ impl Traits {
     }
 }
 
-/// The partition key of an aggregate: one letter, which counts.
+/// The partition key of an aggregate has one letter, which counts.
 const OUTER_KEY_LEN: usize = 1;
 
 #[cfg(test)]
@@ -102,13 +104,13 @@ mod tests {
             .stream_creation_timestamp(DateTime::from_secs(0))
             .set_enhanced_monitoring(Some(Vec::new()))
             .open_shard_count(1);
-        let Traits { max_record_bytes, routed_by_us, takes_aggregates, .. } =
-            Summary::read(&more(summary).build().expect("all that is required")).traits;
+        let StreamInfo { max_record_bytes, routed_by_us, takes_aggregates, .. } =
+            Summary::read(&more(summary).build().expect("all that is required")).info;
         (max_record_bytes, routed_by_us, takes_aggregates)
     }
 
     #[test]
-    fn a_stream_is_what_its_summary_says_and_else_what_all_were_before() {
+    fn a_summary_without_a_field_means_the_old_default() {
         assert_eq!(read(|summary| summary), (1 << 20, true, true));
         assert_eq!(read(|summary| summary.max_record_size_in_kib(10_240)), (10 << 20, true, true));
         assert_eq!(read(|summary| summary.max_record_size_in_kib(0)), (1 << 20, true, true), "no limit one could keep");
