@@ -84,7 +84,7 @@ impl Stream {
 
     /// Its ARN.
     pub fn arn(&self) -> String {
-        crate::kinesis::account::stream_arn(&self.name)
+        crate::kinesis::names::stream_arn(&self.name)
     }
 
     /// Puts one record and returns it as it was stored. It is stored at once: nothing is awaited.
