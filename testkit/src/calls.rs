@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::service::{Digest, Service};
+use crate::exchange::Digest;
+use crate::service::Service;
 
 /// One attempt of a worker's SDK client to reach a service. A retry is a call of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,14 +12,15 @@ use crate::clock::{Clock, default_epoch};
 use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::dynamodb::DynamoDb;
-use crate::faults::Faults;
+use crate::inject::Faults;
 use crate::kinesis::Kinesis;
 use crate::kinesis::create::CreateStream;
 use crate::limits::Limits;
 use crate::network::{Network, Timeouts};
-use crate::refusal::{Refusal, Refused};
-use crate::service::{Service, Services};
-use crate::stream::{Stream, panics};
+use crate::refusal::{Refusal, Refused, panics};
+use crate::service::Service;
+use crate::services::Services;
+use crate::stream::Stream;
 use crate::table::Table;
 use crate::worker::Worker;
 
@@ -106,17 +107,17 @@ impl Cloud {
 
     /// The stream `name`, which need not exist yet.
     pub fn stream(&self, name: &str) -> Stream {
-        Stream::new(self.clone(), name)
+        Stream::new(self.services.kinesis.clone(), name)
     }
 
     /// How DynamoDB's tables behave, all of them.
     pub fn dynamodb(&self) -> crate::table::DynamoDb {
-        crate::table::DynamoDb::new(self.clone())
+        crate::table::DynamoDb::new(self.services.clone())
     }
 
     /// The table `name`, which need not exist yet.
     pub fn table(&self, name: &str) -> Table {
-        Table::new(self.clone(), name)
+        Table::new(self.services.clone(), name)
     }
 
     /// The network of the worker `name`, which need not have connected yet.
@@ -200,26 +201,6 @@ impl Cloud {
     /// The limits that this cloud was built with.
     pub fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    /// Puts the cloud on a socket, for programs outside this process and clients in other languages:
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let cloud = kinesis_testkit::Cloud::new();
-    /// let server = cloud.serve().bind("127.0.0.1:0").start().await?;
-    /// println!("AWS_ENDPOINT_URL={}", server.url()); // of both services
-    /// server.shutdown().await;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// The clock has to run: a paused one jumps on whenever all tasks wait for a socket. A client with a clock of its own
-    /// sees the cloud's date, so give the cloud today's ([`CloudBuilder::epoch`]).
-    #[cfg(feature = "serve")]
-    pub fn serve(&self) -> crate::serve::ServerBuilder {
-        crate::serve::ServerBuilder::new(self.clone())
     }
 
     /// What stands between a server's clients and the services: a worker's network, or nothing.

@@ -10,8 +10,8 @@ use aws_types::region::Region;
 
 use crate::connector::Connector;
 use crate::credentials::WorkerCredentials;
-use crate::freeze::WorkerClock;
 use crate::service::REGION;
+use crate::worker_clock::WorkerClock;
 
 /// The SDK clients of one worker, and the configuration they were made from.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use aws_smithy_types::body::SdkBody;
 use http::Response;
 use http_body_util::{BodyExt, Collected};
 
+use crate::exchange::Body;
 use crate::network::{Failure, Network, Timeouts};
-use crate::service::Body;
 use crate::unreachable::{TimedOut, connect_error, connection_refused, host_not_found};
 
 /// One worker's HTTP client: hands requests to its network and gives the answers to the SDK.

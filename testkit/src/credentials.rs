@@ -7,7 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result, future};
 
 use crate::faults::Fault;
-use crate::freeze::WorkerClock;
+use crate::worker_clock::WorkerClock;
 
 /// Where the SDK clients of one worker have their credentials from.
 #[derive(Debug)]

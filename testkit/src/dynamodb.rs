@@ -28,7 +28,7 @@ use self::states::{States, index_updates};
 use self::writes::{Write, Writes};
 use crate::clock::{Clock, Tick};
 use crate::refusal::Refusal;
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 
 pub(crate) struct DynamoDb {
     clock: Clock,
@@ -326,33 +326,6 @@ impl Inside {
         Ok(())
     }
 }
-
-/// All operations that are answered, here or by the engine; no other gets here.
-pub(crate) const OPERATIONS: [&str; 23] = [
-    "BatchGetItem",
-    "BatchWriteItem",
-    "CreateTable",
-    "DeleteItem",
-    "DeleteTable",
-    "DescribeContinuousBackups",
-    "DescribeLimits",
-    "DescribeTable",
-    "DescribeTimeToLive",
-    "GetItem",
-    "ListTables",
-    "ListTagsOfResource",
-    "PutItem",
-    "Query",
-    "Scan",
-    "TagResource",
-    "TransactGetItems",
-    "TransactWriteItems",
-    "UntagResource",
-    "UpdateContinuousBackups",
-    "UpdateItem",
-    "UpdateTable",
-    "UpdateTimeToLive",
-];
 
 /// Operations that dynoxide does not know.
 pub(crate) const OWN: [&str; 3] = ["UpdateContinuousBackups", "DescribeContinuousBackups", "DescribeLimits"];

@@ -155,20 +155,25 @@ mod connector;
 mod credentials;
 mod faults;
 mod freeze;
+mod inject;
 mod network;
 #[cfg(feature = "serve")]
 mod serve;
 mod unreachable;
 mod worker;
+mod worker_clock;
 
 mod calls;
 mod clock;
 mod limits;
 
 mod dynamodb;
+mod exchange;
 mod kinesis;
 mod refusal;
 mod service;
+mod service_error;
+mod services;
 mod signature;
 mod wire;
 
@@ -177,8 +182,8 @@ pub use self::clock::Clock;
 pub use self::cloud::{Cloud, CloudBuilder};
 pub use self::connection::Connection;
 pub use self::dynamodb::settings::{Lag, Throughput};
-pub use self::faults::{Entries, EntryError, Fault, Faults, Injection, Weather};
-pub use self::freeze::WorkerClock;
+pub use self::faults::{Entries, EntryError, Fault, Injection, Weather};
+pub use self::inject::Faults;
 pub use self::limits::Limits;
 pub use self::refusal::Refused;
 #[cfg(feature = "tls")]
@@ -187,4 +192,6 @@ pub use self::serve::Tls;
 pub use self::serve::{ServeError, Server, ServerBuilder};
 pub use self::service::Service;
 pub use self::stream::{Record, Shard, ShardRef, Stream};
-pub use self::table::{DynamoDb, Item, Key, Table, TableWrite};
+pub use self::table::writes::TableWrite;
+pub use self::table::{DynamoDb, Item, Key, Table};
+pub use self::worker_clock::WorkerClock;

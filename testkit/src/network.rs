@@ -18,11 +18,13 @@ use tokio::time::sleep;
 use self::line::{Line, State, UnderWay};
 use crate::calls::Outcome;
 use crate::clock::Clock;
+use crate::exchange::{Body, Digest, ErrorCode, Sender};
 use crate::faults::{Connect, Leg, Plan, SubscriptionFaults};
-use crate::freeze::WorkerClock;
-use crate::service::{Body, Digest, ErrorCode, Sender, Services, Target};
+use crate::service::Target;
+use crate::services::Services;
 use crate::signature::ChecksSignatureTime;
 use crate::worker::Worker;
+use crate::worker_clock::WorkerClock;
 
 /// The way from one worker to the services and back.
 #[derive(Debug, Clone)]

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
-use crate::service::{ACCOUNT_ID, Service, ServiceError, Target};
+use crate::service::{ACCOUNT_ID, Service, Target};
 
 /// What a test asked of a stream, a table, a worker's network or the limits is not possible: the service's refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +19,8 @@ impl Refused {
     }
 
     /// DynamoDB's refusal; `table` is empty when it is no single one's.
-    pub(crate) fn of_table(table: &str, error: ServiceError) -> Self {
-        let body: Value = serde_json::from_slice(&error.body).unwrap_or_default();
-        let message = body.get("message").or_else(|| body.get("Message")).and_then(Value::as_str);
-        Self { of: format!("table {table}"), code: error.code, message: message.unwrap_or_default().to_owned() }
+    pub(crate) fn of_table(table: &str, code: String, message: String) -> Self {
+        Self { of: format!("table {table}"), code, message }
     }
 
     /// What was asked of the network of the worker `name`.
@@ -55,6 +51,11 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// Ends the test: for the methods that assert.
+pub(crate) fn panics<T>(refused: Refused) -> T {
+    panic!("{refused}")
+}
 
 /// An error answer of the Kinesis API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +159,26 @@ impl Refusal {
 
     pub(crate) fn unknown_operation(operation: &str) -> Self {
         Self::new("UnknownOperationException", format!("Unknown operation {operation}"))
+    }
+}
+
+impl Service {
+    /// The refusal of an operation that this service does not have.
+    pub(crate) fn unknown(self, operation: &str) -> Refusal {
+        let message = match self {
+            Self::Kinesis => format!("Kinesis has no operation {operation}"),
+            Self::DynamoDb => format!("DynamoDB has no operation {operation}"),
+        };
+        Refusal { message, ..Refusal::unknown_operation(operation) }
+    }
+
+    /// Refuses an operation that neither service has.
+    pub(crate) fn either(operation: &str) -> Result<(), Refusal> {
+        if Self::Kinesis.knows(operation) || Self::DynamoDb.knows(operation) {
+            return Ok(());
+        }
+        let message = format!("neither Kinesis nor DynamoDB has an operation {operation}");
+        Err(Refusal { message, ..Refusal::unknown_operation(operation) })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The cloud on a socket, for clients that are not in this process.
 
 mod answer;
+mod error;
 mod listen;
 #[cfg(feature = "tls")]
 mod tls;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::answer::Answers;
+pub use self::error::ServeError;
 use self::listen::Listening;
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
@@ -36,6 +38,27 @@ pub struct ServerBuilder {
     grace: Duration,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
+}
+
+impl Cloud {
+    /// Puts the cloud on a socket, for programs outside this process and clients in other languages:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cloud = kinesis_testkit::Cloud::new();
+    /// let server = cloud.serve().bind("127.0.0.1:0").start().await?;
+    /// println!("AWS_ENDPOINT_URL={}", server.url()); // of both services
+    /// server.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The clock has to run: a paused one jumps on whenever all tasks wait for a socket. A client with a clock of its own
+    /// sees the cloud's date, so give the cloud today's ([`crate::CloudBuilder::epoch`]).
+    pub fn serve(&self) -> ServerBuilder {
+        ServerBuilder::new(self.clone())
+    }
 }
 
 impl ServerBuilder {
@@ -215,30 +238,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-/// Why a server does not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The address is wrong, taken, or not allowed.
-    #[error("cannot listen on {address}")]
-    Bind {
-        /// The address that was asked for.
-        address: String,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// The tokio runtime has no I/O driver or no timer, or there is none; tokio's words.
-    #[error("this runtime cannot serve: {0}")]
-    Runtime(String),
-    /// This setting has to be at least 1.
-    #[error("{0} is 0: nothing could be served")]
-    Zero(&'static str),
-    /// Certificate and key are of no use.
-    #[cfg(feature = "tls")]
-    #[error("no TLS with this certificate and key")]
-    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {

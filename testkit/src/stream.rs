@@ -1,19 +1,20 @@
 //! A stream as a test handles it, from outside: no faults, no rates.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use crate::clock::Tick;
-use crate::cloud::Cloud;
 use crate::dynamodb::settings::Lag;
+use crate::kinesis::Kinesis;
 use crate::kinesis::account::Account;
 use crate::kinesis::entry::{Entry, Place};
 use crate::kinesis::put::Pace;
 use crate::kinesis::reshard::{MergeShards, SplitShard};
 use crate::kinesis::shard::{Shard as Model, Stored, shard_id};
 use crate::kinesis::shard_count::UpdateShardCount;
-use crate::refusal::{Refusal, Refused};
+use crate::refusal::{Refusal, Refused, panics};
 
 /// A stream of the cloud. Clones are handles of the same stream.
 ///
@@ -22,7 +23,7 @@ use crate::refusal::{Refusal, Refused};
 /// `try_` twins return the [`Refused`] instead.
 #[derive(Debug, Clone)]
 pub struct Stream {
-    cloud: Cloud,
+    kinesis: Arc<Kinesis>,
     name: String,
 }
 
@@ -72,8 +73,8 @@ pub enum ShardRef {
 }
 
 impl Stream {
-    pub(crate) fn new(cloud: Cloud, name: &str) -> Self {
-        Self { cloud, name: name.to_owned() }
+    pub(crate) fn new(kinesis: Arc<Kinesis>, name: &str) -> Self {
+        Self { kinesis, name: name.to_owned() }
     }
 
     /// Its name.
@@ -83,7 +84,7 @@ impl Stream {
 
     /// Its ARN.
     pub fn arn(&self) -> String {
-        crate::kinesis::account::stream_arn(&self.name)
+        crate::kinesis::names::stream_arn(&self.name)
     }
 
     /// Puts one record and returns it as it was stored. It is stored at once: nothing is awaited.
@@ -212,14 +213,14 @@ impl Stream {
     /// it had, and the pages of one listing may not fit. The stream need not exist yet.
     pub fn listing_lag(&self, lag: impl Into<Lag>) {
         let lag = lag.into();
-        self.cloud.services.kinesis.with(|account, _| account.set_lags(&self.name, |lags| lags.listing = lag));
+        self.kinesis.with(|account, _| account.set_lags(&self.name, |lags| lags.listing = lag));
     }
 
     /// From now on a shard can be read that much later than it takes records: until then GetShardIterator, GetRecords and
     /// SubscribeToShard say that it does not exist. The lag is drawn for each shard. The stream need not exist yet.
     pub fn birth_lag(&self, lag: impl Into<Lag>) {
         let lag = lag.into();
-        self.cloud.services.kinesis.with(|account, _| account.set_lags(&self.name, |lags| lags.birth = lag));
+        self.kinesis.with(|account, _| account.set_lags(&self.name, |lags| lags.birth = lag));
     }
 
     /// All records stored now, shard by shard, in the order of their sequence numbers.
@@ -287,7 +288,7 @@ impl Stream {
     }
 
     fn put_at(&self, partition_key: &str, explicit: Option<String>, data: Bytes) -> Result<Record, Refused> {
-        let result = self.cloud.services.kinesis.with(|account, now| {
+        let result = self.kinesis.with(|account, now| {
             let entry = Entry::from_parts(Place::Alone, data, partition_key.to_owned(), explicit)?;
             account.write(&self.name, entry, Pace::Unlimited, now).map(Record::of)
         });
@@ -295,7 +296,7 @@ impl Stream {
     }
 
     async fn reshard(&self, change: impl Fn(&mut Account, &str, Tick) -> Result<(), Refusal>) -> Result<(), Refused> {
-        let result = self.cloud.services.kinesis.with(|account, now| change(account, &self.name, now));
+        let result = self.kinesis.with(|account, now| change(account, &self.name, now));
         result.map_err(|refusal| self.refused(refusal))?;
         self.until_active().await
     }
@@ -325,19 +326,13 @@ impl Stream {
     }
 
     fn read<T>(&self, f: impl FnOnce(&mut crate::kinesis::stream::Stream, Tick) -> T) -> Result<T, Refused> {
-        let result =
-            self.cloud.services.kinesis.with(|account, now| Ok(f(account.stream(Some(&self.name), None)?, now)));
+        let result = self.kinesis.with(|account, now| Ok(f(account.stream(Some(&self.name), None)?, now)));
         result.map_err(|refusal| self.refused(refusal))
     }
 
     fn refused(&self, refusal: Refusal) -> Refused {
         Refused::new(&self.name, refusal)
     }
-}
-
-/// Ends the test: for the methods that assert.
-pub(crate) fn panics<T>(refused: Refused) -> T {
-    panic!("{refused}")
 }
 
 impl Record {

@@ -2,30 +2,25 @@
 
 mod item;
 mod settings;
-mod writes;
+pub(crate) mod writes;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value, json};
 
 use self::item::{attributes, item};
-use crate::cloud::Cloud;
 use crate::dynamodb::settings::{TableSettings, Throughput};
-use crate::refusal::Refused;
-use crate::service::ServiceError;
-use crate::stream::panics;
+use crate::refusal::{Refused, panics};
+use crate::service_error::ServiceError;
+use crate::services::Services;
 
-pub use self::writes::TableWrite;
-
-/// An item: its attributes by name.
-pub type Item = HashMap<String, AttributeValue>;
+pub use self::item::Item;
 
 /// How all tables behave that have no settings of their own. What is set holds from now on.
 #[derive(Debug, Clone)]
 #[must_use = "does nothing until one of its methods is called"]
 pub struct DynamoDb {
-    cloud: Cloud,
+    services: Arc<Services>,
 }
 
 /// A table of the cloud, which need not exist yet. Clones are handles of the same table.
@@ -35,7 +30,7 @@ pub struct DynamoDb {
 /// assertion would; their `try_` twins return the [`Refused`] instead.
 #[derive(Debug, Clone)]
 pub struct Table {
-    cloud: Cloud,
+    services: Arc<Services>,
     name: String,
 }
 
@@ -50,23 +45,18 @@ pub enum Key {
 }
 
 impl DynamoDb {
-    pub(crate) const fn new(cloud: Cloud) -> Self {
-        Self { cloud }
+    pub(crate) const fn new(services: Arc<Services>) -> Self {
+        Self { services }
     }
 
     fn set(&self, change: impl FnOnce(&mut TableSettings)) {
-        self.cloud
-            .services
-            .dynamodb
-            .set(None, change)
-            .map_err(|error| Refused::of_table("", error))
-            .unwrap_or_else(panics);
+        self.services.dynamodb.set(None, change).map_err(|error| error.of_table("")).unwrap_or_else(panics);
     }
 }
 
 impl Table {
-    pub(crate) fn new(cloud: Cloud, name: &str) -> Self {
-        Self { cloud, name: name.to_owned() }
+    pub(crate) fn new(services: Arc<Services>, name: &str) -> Self {
+        Self { services, name: name.to_owned() }
     }
 
     /// Its name.
@@ -94,7 +84,7 @@ impl Table {
     ///
     /// When there is no such table.
     pub fn try_items(&self) -> Result<Vec<Item>, Refused> {
-        let items = self.cloud.services.dynamodb.items(&self.name).map_err(|error| self.refused(error))?;
+        let items = self.services.dynamodb.items(&self.name).map_err(|error| self.refused(error))?;
         Ok(items.iter().map(item).collect())
     }
 
@@ -163,23 +153,23 @@ impl Table {
     }
 
     fn set(&self, change: impl FnOnce(&mut TableSettings)) {
-        let set = self.cloud.services.dynamodb.set(Some(&self.name), change);
+        let set = self.services.dynamodb.set(Some(&self.name), change);
         set.map_err(|error| self.refused(error)).unwrap_or_else(panics);
     }
 
     fn edit(&self, operation: &str, request: &Value) -> Result<Value, Refused> {
-        self.cloud.services.dynamodb.edit(operation, request).map_err(|error| self.refused(error))
+        self.services.dynamodb.edit(operation, request).map_err(|error| self.refused(error))
     }
 
     fn refused(&self, error: ServiceError) -> Refused {
-        Refused::of_table(&self.name, error)
+        error.of_table(&self.name)
     }
 
     fn key(&self, key: Key) -> Value {
         match key {
             Key::Attributes(key) => attributes(key),
             Key::Texts(texts) => {
-                let names = self.cloud.services.dynamodb.key_names(&self.name);
+                let names = self.services.dynamodb.key_names(&self.name);
                 names.into_iter().zip(texts.into_iter().map(|text| json!({ "S": text }))).collect::<Map<_, _>>().into()
             }
         }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::calls::{CallLog, Calls, Outcome};
 use crate::clock::Off;
+use crate::exchange::Digest;
 use crate::faults::{Fault, Plan, Script};
 use crate::freeze::Freezing;
-use crate::service::{Digest, Service, Target};
+use crate::service::{Service, Target};
 
 #[derive(Debug, Default)]
 pub(crate) struct Worker {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Tick;
 use crate::refusal::Refusal;
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 
 /// Tables with point-in-time recovery.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use super::request;
 use super::settings::{Settings, Throughput};
 use super::units::Units;
 use crate::clock::Tick;
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 
 /// A table, or an index of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

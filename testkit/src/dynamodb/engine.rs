@@ -11,7 +11,7 @@ use super::request::Place;
 use super::tables::{self, Tables};
 use crate::clock::Clock;
 use crate::refusal::Refusal;
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 
 pub(crate) struct Engine {
     database: Database,

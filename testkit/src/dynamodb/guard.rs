@@ -8,7 +8,7 @@ use super::capacity::{Cost, Resource, Way, add_up, consumed, reduce};
 use super::engine::Engine;
 use super::request::{self, Place};
 use crate::clock::Tick;
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 
 impl Inside {
     pub(super) fn guarded_write(

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::engine::Engine;
 use super::request::Place;
 use crate::clock::{Clock, Tick};
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 
 /// Keeps the writes that it has not seen yet, and nothing of the past: as much as is written within the lag.
 pub(crate) struct Replica {

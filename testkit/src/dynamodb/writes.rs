@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::engine::Engine;
 use super::request::{self, Place};
 use crate::clock::Tick;
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 
 /// An accepted write to one item.
 #[derive(Debug, Clone)]

@@ -107,7 +107,7 @@ impl Fault {
     }
 
     /// The only operations that it can strike, if not all.
-    pub(super) fn operations(&self) -> Option<&'static [&'static str]> {
+    pub(crate) fn operations(&self) -> Option<&'static [&'static str]> {
         match self {
             Self::ExpireIterator => Some(&["GetRecords"]),
             Self::CutSubscription { .. } | Self::TearSubscription { .. } | Self::SilenceSubscription { .. } => {
@@ -124,16 +124,16 @@ impl Fault {
     }
 
     /// It befalls the worker when it asks for its credentials, and no call.
-    pub(super) const fn is_of_credentials(&self) -> bool {
+    pub(crate) const fn is_of_credentials(&self) -> bool {
         matches!(self, Self::FailCredentials | Self::HangCredentials)
     }
 
-    pub(super) fn fits(&self, operation: &str) -> bool {
+    pub(crate) fn fits(&self, operation: &str) -> bool {
         !self.is_of_credentials() && self.operations().is_none_or(|own| own.contains(&operation))
     }
 
     /// What is wrong with it, whatever it is asked for.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         match self {
             Self::FailEntries(Entries::Percent(percent), _) if *percent > 100 => {
                 Err(format!("a chance is at most 100 out of a hundred, not {percent}"))

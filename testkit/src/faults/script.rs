@@ -96,6 +96,13 @@ impl Rule {
 }
 
 impl Script {
+    /// A script whose chance comes from the cloud's seed and the worker's name.
+    pub(crate) fn of(seed: u64, worker: &str) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let salt = worker.bytes().fold(rng.u64(..), |salt, byte| (salt ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
+        Self { rng: fastrand::Rng::with_seed(salt), ..Self::default() }
+    }
+
     /// What happens to this call: all that stands, and the first that waits for it. `now` counts from the making of the
     /// cloud.
     pub(crate) fn plan(&mut self, service: Service, operation: &str, now: Duration) -> Plan {
@@ -334,3 +341,6 @@ fn draw(range: &RangeInclusive<Duration>, rng: &mut fastrand::Rng) -> Duration {
     let (from, to) = (micros(range.start()), micros(range.end()));
     Duration::from_micros(rng.u64(from..=to.max(from)))
 }
+
+/// Of the 64-bit FNV-1a hash: spreads names that differ in one letter.
+const FNV_PRIME: u64 = 0x0100_0000_01b3;

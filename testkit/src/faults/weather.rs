@@ -1,6 +1,6 @@
 //! Faults that are drawn from a seed.
 
-use super::{Fault, Script};
+use super::Fault;
 
 /// What may happen to a call, and how likely it is. Each fault is drawn by itself: several may hit one call.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -58,15 +58,3 @@ impl Drawn {
         (faults.map(|(_, fault)| fault.clone()).collect(), rng)
     }
 }
-
-impl Script {
-    /// A script whose chance comes from the cloud's seed and the worker's name.
-    pub(crate) fn of(seed: u64, worker: &str) -> Self {
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let salt = worker.bytes().fold(rng.u64(..), |salt, byte| (salt ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
-        Self { rng: fastrand::Rng::with_seed(salt), ..Self::default() }
-    }
-}
-
-/// Of the 64-bit FNV-1a hash: spreads names that differ in one letter.
-const FNV_PRIME: u64 = 0x0100_0000_01b3;

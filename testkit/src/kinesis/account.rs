@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::control::Buckets;
-use super::lags::Lags;
-use super::settings::Commitment;
+use super::bucket::Buckets;
+use super::commitment::Commitment;
+use super::consumer::{Consumer, ConsumerArn, check_consumer_name, consumer_not_found};
+use super::names::{check_stream_name, is_stream_name, stream_not_found};
 use super::shard::{Shard, parse_shard_id};
-use super::stream::{Settled, Status, Stream};
+use super::stream::{Lags, Settled, Status, Stream};
 use crate::clock::Tick;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
@@ -60,6 +61,50 @@ impl Account {
         let stream = self.stream(name, arn)?;
         if stream.takes_calls() { Ok(stream) } else { Err(stream_not_found(&stream.name)) }
     }
+
+    /// The consumer that an ARN names and the name of its stream, in whatever state.
+    pub(crate) fn consumer(&mut self, arn: &str) -> Result<(&str, &mut Consumer), Refusal> {
+        let parts = ConsumerArn::parse(arn)?;
+        let stream = self.stream(None, Some(parts.stream_arn))?;
+        let consumer = stream.consumers.by_name.get_mut(parts.name).filter(|consumer| consumer.mark == parts.mark);
+        consumer.map(|consumer| (stream.name.as_str(), consumer)).ok_or_else(|| consumer_not_found(arn))
+    }
+
+    /// The same by ARN, or by its name and its stream's ARN.
+    pub(crate) fn named_consumer(
+        &mut self,
+        arn: Option<&str>,
+        stream_arn: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<(&str, &mut Consumer), Refusal> {
+        match (arn, stream_arn, name) {
+            (Some(arn), stream_arn, name) => {
+                let parts = ConsumerArn::parse(arn)?;
+                if stream_arn.is_some_and(|other| other != parts.stream_arn)
+                    || name.is_some_and(|other| other != parts.name)
+                {
+                    return Err(Refusal::invalid_argument(format!(
+                        "ConsumerARN {arn} does not match StreamARN and ConsumerName."
+                    )));
+                }
+                self.consumer(arn)
+            }
+            (None, Some(stream_arn), Some(name)) => {
+                check_consumer_name(name)?;
+                let stream = self.stream(None, Some(stream_arn))?;
+                let consumer = stream.consumers.by_name.get_mut(name);
+                consumer.map(|consumer| (stream.name.as_str(), consumer)).ok_or_else(|| {
+                    consumer_not_found(&format!(
+                        "{name} of stream {}",
+                        stream_arn.rsplit('/').next().unwrap_or_default()
+                    ))
+                })
+            }
+            _ => Err(Refusal::invalid_argument(
+                "Either ConsumerARN or both StreamARN and ConsumerName must be provided.",
+            )),
+        }
+    }
 }
 
 impl Stream {
@@ -97,14 +142,6 @@ impl Stream {
     }
 }
 
-pub(crate) fn stream_arn(name: &str) -> String {
-    format!("arn:aws:kinesis:{REGION}:{ACCOUNT_ID}:stream/{name}")
-}
-
-pub(crate) fn stream_not_found(name: &str) -> Refusal {
-    Refusal::not_found(format!("Stream {name} under account {ACCOUNT_ID} not found."))
-}
-
 fn stream_name(name: Option<&str>, arn: Option<&str>) -> Result<String, Refusal> {
     let from_arn = arn.map(name_in_arn).transpose()?;
     match (name, from_arn) {
@@ -137,26 +174,4 @@ fn name_in_arn(arn: &str) -> Result<&str, Refusal> {
         return Err(Refusal::not_found(format!("Stream {arn} not found in {REGION} under account {ACCOUNT_ID}.")));
     }
     Ok(name)
-}
-
-pub(crate) fn check_stream_name(name: &str) -> Result<(), Refusal> {
-    check_name(name, "streamName")
-}
-
-/// Streams and shards are named alike.
-pub(crate) fn check_name(name: &str, member: &str) -> Result<(), Refusal> {
-    if is_stream_name(name) {
-        return Ok(());
-    }
-    let constraint = match name.chars().count() {
-        0 => "Member must have length greater than or equal to 1",
-        129.. => "Member must have length less than or equal to 128",
-        _ => "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
-    };
-    Err(Refusal::constraint(name, member, constraint))
-}
-
-/// Names of streams and of consumers have one form.
-pub(crate) fn is_stream_name(name: &str) -> bool {
-    (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }

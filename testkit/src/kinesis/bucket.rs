@@ -1,6 +1,11 @@
 //! A token bucket in whole numbers: the same answers on every machine.
 
+use std::collections::BTreeMap;
+
 use crate::clock::Tick;
+
+/// One bucket for each operation that was called.
+pub(crate) type Buckets = BTreeMap<String, Bucket>;
 
 /// Refills at `rate` a second and holds one second's worth.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::account::{Account, is_stream_name, stream_arn};
+use super::names::{is_stream_name, stream_arn};
 use super::seat::Seat;
 use super::tags::Tags;
 use crate::clock::Tick;
 use crate::refusal::Refusal;
+use crate::service::ACCOUNT_ID;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Consumer {
@@ -116,52 +117,6 @@ impl<'a> ConsumerArn<'a> {
     }
 }
 
-impl Account {
-    /// The consumer that an ARN names and the name of its stream, in whatever state.
-    pub(crate) fn consumer(&mut self, arn: &str) -> Result<(&str, &mut Consumer), Refusal> {
-        let parts = ConsumerArn::parse(arn)?;
-        let stream = self.stream(None, Some(parts.stream_arn))?;
-        let consumer = stream.consumers.by_name.get_mut(parts.name).filter(|consumer| consumer.mark == parts.mark);
-        consumer.map(|consumer| (stream.name.as_str(), consumer)).ok_or_else(|| consumer_not_found(arn))
-    }
-
-    /// The same by ARN, or by its name and its stream's ARN.
-    pub(crate) fn named_consumer(
-        &mut self,
-        arn: Option<&str>,
-        stream_arn: Option<&str>,
-        name: Option<&str>,
-    ) -> Result<(&str, &mut Consumer), Refusal> {
-        match (arn, stream_arn, name) {
-            (Some(arn), stream_arn, name) => {
-                let parts = ConsumerArn::parse(arn)?;
-                if stream_arn.is_some_and(|other| other != parts.stream_arn)
-                    || name.is_some_and(|other| other != parts.name)
-                {
-                    return Err(Refusal::invalid_argument(format!(
-                        "ConsumerARN {arn} does not match StreamARN and ConsumerName."
-                    )));
-                }
-                self.consumer(arn)
-            }
-            (None, Some(stream_arn), Some(name)) => {
-                check_consumer_name(name)?;
-                let stream = self.stream(None, Some(stream_arn))?;
-                let consumer = stream.consumers.by_name.get_mut(name);
-                consumer.map(|consumer| (stream.name.as_str(), consumer)).ok_or_else(|| {
-                    consumer_not_found(&format!(
-                        "{name} of stream {}",
-                        stream_arn.rsplit('/').next().unwrap_or_default()
-                    ))
-                })
-            }
-            _ => Err(Refusal::invalid_argument(
-                "Either ConsumerARN or both StreamARN and ConsumerName must be provided.",
-            )),
-        }
-    }
-}
-
 pub(crate) fn check_consumer_name(name: &str) -> Result<(), Refusal> {
     if is_consumer_name(name) {
         return Ok(());
@@ -180,4 +135,10 @@ fn is_consumer_name(name: &str) -> bool {
 
 pub(crate) fn consumer_not_found(which: &str) -> Refusal {
     Refusal::not_found(format!("Consumer {which} not found."))
+}
+
+pub(crate) fn already_subscribed(stream: &str, shard: &str, consumer: &str) -> Refusal {
+    Refusal::in_use(format!(
+        "Another active subscription exists for this consumer: {ACCOUNT_ID}:{stream}:{shard}:{consumer}"
+    ))
 }

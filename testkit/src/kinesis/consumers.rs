@@ -4,9 +4,10 @@ use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{Account, stream_arn, stream_not_found};
+use super::account::Account;
 use super::consumer::Consumer;
-use super::describe::page_size;
+use super::list::page_size;
+use super::names::{stream_arn, stream_not_found};
 use super::token::ConsumersToken;
 use crate::clock::Tick;
 use crate::refusal::Refusal;

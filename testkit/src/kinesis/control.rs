@@ -1,7 +1,5 @@
 //! Rates of the control plane.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 use super::account::Account;
@@ -11,9 +9,6 @@ use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;
 use crate::wire::Wire;
-
-/// One bucket for each operation that was called.
-pub(crate) type Buckets = BTreeMap<String, Bucket>;
 
 /// The ways in which a request names a stream.
 #[derive(Debug, Deserialize)]

@@ -4,19 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::account::{Account, check_stream_name, stream_arn};
-use super::bucket::Bucket;
+use super::account::Account;
+use super::bucket::{Bucket, Buckets};
 use super::consumer::Consumers;
-use super::control::Buckets;
-use super::distribution::{Distribution, Strategy};
-use super::encryption::Encryption;
 use super::hash_key;
-use super::monitoring::Metrics;
+use super::names::{check_stream_name, stream_arn};
 use super::record_size::check_max_record_size;
 use super::rolling::RollingDay;
-use super::stream::{Change, Mode, Pending, Status, Step, Stream};
+use super::strategy::{Distribution, Strategy};
+use super::stream::{Change, Encryption, Metrics, Mode, ON_DEMAND_SHARDS, Pending, Status, Step, Stream, shards_for};
 use super::tags::Tags;
-use super::warm::shards_for;
 use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::service::{ACCOUNT_ID, REGION};
@@ -206,7 +203,5 @@ fn shard_count(mode: Mode, asked: Option<i64>) -> Result<u32, Refusal> {
     }
 }
 
-/// A new on-demand stream takes 4 MB/s: four shards.
-pub(crate) const ON_DEMAND_SHARDS: u32 = 4;
 /// The largest ShardCount of the API's model.
 const MAX_SHARD_COUNT: u32 = 100_000;

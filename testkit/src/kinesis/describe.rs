@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
-use super::list::ShardDescription;
-use super::monitoring::Metrics;
-use super::stream::{Mode, Stream};
+use super::list::{ShardDescription, page_size};
+use super::stream::{Metrics, Mode, Stream};
 use super::warm::WarmThroughput;
 use crate::clock::Tick;
 use crate::faults::ModelFaults;
@@ -106,16 +105,6 @@ impl Account {
             stream_names: page.iter().map(|stream| stream.name.clone()).collect(),
             stream_summaries: page.iter().map(|stream| StreamSummary::of(stream)).collect(),
         })
-    }
-}
-
-/// How many items a page has: what was asked for, at most `most`. Up to 10 000 may be asked for.
-pub(crate) fn page_size(member: &str, asked: Option<i64>, most: usize) -> Result<usize, Refusal> {
-    let Some(asked) = asked else { return Ok(most) };
-    match usize::try_from(asked) {
-        Ok(n @ 1..=10_000) => Ok(n.min(most)),
-        Ok(10_001..) => Err(Refusal::constraint(asked, member, "Member must have value less than or equal to 10000")),
-        _ => Err(Refusal::constraint(asked, member, "Member must have value greater than or equal to 1")),
     }
 }
 

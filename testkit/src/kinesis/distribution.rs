@@ -5,26 +5,10 @@ use serde::Deserialize;
 use super::account::Account;
 use super::entry::{Entry, Place};
 use super::shard::Shard;
+use super::strategy::Strategy;
 use super::stream::{Mode, Stream};
 use crate::clock::Tick;
 use crate::refusal::Refusal;
-
-/// Who decides on the shard of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Strategy {
-    /// The producer: partition key or explicit hash key.
-    UserPartitionKey,
-    /// The service; keys are kept and mean nothing.
-    Auto,
-}
-
-/// A stream's strategy, and how far AUTO has gone round.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Distribution {
-    pub(crate) strategy: Strategy,
-    /// Number of the shard that AUTO chose last.
-    last: Option<u32>,
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -49,25 +33,6 @@ impl Account {
 }
 
 impl Strategy {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::UserPartitionKey => "USER_PARTITION_KEY",
-            Self::Auto => "AUTO",
-        }
-    }
-
-    pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
-        match text {
-            "USER_PARTITION_KEY" => Ok(Self::UserPartitionKey),
-            "AUTO" => Ok(Self::Auto),
-            other => Err(Refusal::constraint(
-                other,
-                "recordDistributionStrategy",
-                "Member must satisfy enum value set: [AUTO, USER_PARTITION_KEY]",
-            )),
-        }
-    }
-
     pub(crate) fn check_mode(self, mode: Mode, stream: &str) -> Result<(), Refusal> {
         if self == Self::UserPartitionKey || mode == Mode::OnDemand {
             return Ok(());
@@ -76,12 +41,6 @@ impl Strategy {
             "RecordDistributionStrategy=AUTO is only supported for on-demand streams. Stream {stream} is using \
              PROVISIONED mode."
         )))
-    }
-}
-
-impl Distribution {
-    pub(crate) const fn new(strategy: Strategy) -> Self {
-        Self { strategy, last: None }
     }
 }
 

@@ -9,15 +9,6 @@ use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;
 
-/// A stream's server-side encryption.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Encryption {
-    /// As it was given; `None` without encryption.
-    pub(crate) key: Option<String>,
-    starts: RollingDay,
-    stops: RollingDay,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct StreamEncryption {

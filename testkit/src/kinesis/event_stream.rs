@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use super::Kinesis;
 use super::subscription::{Step, Subscription};
 use crate::clock::Tick;
+use crate::exchange::Body;
 use crate::refusal::Refusal;
-use crate::service::Body;
 use crate::wire::Wire;
 
 /// A subscription on its way to its reader. Holds no event: one is made when the reader has taken the one before.

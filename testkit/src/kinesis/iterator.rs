@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{Account, check_name};
+use super::account::Account;
+use super::names::check_name;
 use super::position::Wanted;
 use super::put::rate_exceeded;
 use super::token::ShardIterator;

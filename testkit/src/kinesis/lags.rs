@@ -2,21 +2,11 @@
 
 use super::account::Account;
 use super::shard::{Shard, parse_shard_id};
-use super::stream::Stream;
+use super::stream::{Lags, Stream};
 use crate::clock::Tick;
-use crate::dynamodb::settings::Lag;
 use crate::faults::ModelFaults;
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;
-
-/// How far what is said of a stream lags behind what it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Lags {
-    /// Of ListShards and DescribeStream.
-    pub(crate) listing: Lag,
-    /// From the birth of a shard until it can be read.
-    pub(crate) birth: Lag,
-}
 
 impl Account {
     /// Changes the lags of the stream `name`, which need not exist: one that is made anew under its name has them too.

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{Account, stream_not_found};
-use super::describe::page_size;
+use super::account::Account;
+use super::names::stream_not_found;
 use super::shard::{Shard, parse_shard_id, shard_id};
 use super::stream::{Status, Stream};
-use super::token::ListToken;
+use super::token::{Filter, ListToken};
 use crate::clock::Tick;
 use crate::faults::ModelFaults;
 use crate::refusal::Refusal;
@@ -31,19 +31,6 @@ struct FilterRequest {
     r#type: Option<String>,
     shard_id: Option<String>,
     timestamp: Option<Timestamp>,
-}
-
-/// Which shards are asked for. All but `Latest` and `AfterShard` speak of a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Filter {
-    /// Numbers above this one.
-    AfterShard(u32),
-    /// Open now.
-    Latest,
-    /// Open at this time.
-    At(Tick),
-    /// Open at this time or later.
-    From(Tick),
 }
 
 impl Account {
@@ -121,6 +108,16 @@ impl Account {
             number: 1,
             issued: now,
         })
+    }
+}
+
+/// How many items a page has: what was asked for, at most `most`. Up to 10 000 may be asked for.
+pub(crate) fn page_size(member: &str, asked: Option<i64>, most: usize) -> Result<usize, Refusal> {
+    let Some(asked) = asked else { return Ok(most) };
+    match usize::try_from(asked) {
+        Ok(n @ 1..=10_000) => Ok(n.min(most)),
+        Ok(10_001..) => Err(Refusal::constraint(asked, member, "Member must have value less than or equal to 10000")),
+        _ => Err(Refusal::constraint(asked, member, "Member must have value greater than or equal to 1")),
     }
 }
 

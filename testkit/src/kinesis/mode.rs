@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::account::Account;
 use super::create::{StreamModeDetails, parse_mode};
-use super::demand::Load;
-use super::distribution::Strategy;
+use super::load::Load;
+use super::strategy::Strategy;
 use super::stream::{Change, Mode, Stream};
 use crate::clock::Tick;
 use crate::refusal::Refusal;

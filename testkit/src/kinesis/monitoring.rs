@@ -1,14 +1,10 @@
 //! EnableEnhancedMonitoring and DisableEnhancedMonitoring: what is switched on, not the metrics themselves.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
+use super::stream::Metrics;
 use crate::refusal::Refusal;
-
-/// The shard-level metrics that are switched on.
-pub(crate) type Metrics = BTreeSet<&'static str>;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{Account, stream_not_found};
-use super::distribution::Strategy;
+use super::account::Account;
 use super::entry::{Entry, Place};
+use super::names::stream_not_found;
 use super::sequence::SequenceNumber;
 use super::shard::{Shard, Stored, shard_id};
+use super::strategy::Strategy;
 use super::stream::Stream;
 use crate::clock::Tick;
 use crate::faults::{EntryError, ModelFaults};

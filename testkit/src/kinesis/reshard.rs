@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
-use super::account::{Account, check_name};
+use super::account::Account;
 use super::hash_key;
+use super::names::check_name;
 use super::shard::Shard;
 use super::stream::{Change, Mode, Pending, Status, Step, Stream};
 use crate::clock::Tick;

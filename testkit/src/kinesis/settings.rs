@@ -1,23 +1,11 @@
 //! The account as a whole: DescribeLimits, DescribeAccountSettings, UpdateAccountSettings.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::stream::Stream;
 use crate::clock::Tick;
 use crate::refusal::Refusal;
-use crate::wire::Timestamp;
-
-/// The account's commitment to a minimum of throughput ("On-demand Advantage"), which unlocks warm throughput and more
-/// consumers of an on-demand stream. It holds for a day at least; ended earlier it ends when the day is over.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Commitment {
-    started: Option<Tick>,
-    /// When it was or will be over.
-    ends: Option<Tick>,
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -79,39 +67,6 @@ impl Stream {
     }
 }
 
-impl Commitment {
-    pub(crate) fn is_enabled(&self, now: Tick) -> bool {
-        self.started.is_some() && self.ends.is_none_or(|end| now < end)
-    }
-
-    fn enable(&mut self, now: Tick) {
-        let started = self.started.filter(|_| self.is_enabled(now)).unwrap_or(now);
-        *self = Self { started: Some(started), ends: None };
-    }
-
-    fn disable(&mut self, now: Tick) {
-        if let Some(started) = self.started.filter(|_| self.is_enabled(now)) {
-            self.ends = Some(now.max(started + LEAST));
-        }
-    }
-
-    fn answer(self, now: Tick) -> SettingsAnswer {
-        let enabled = self.is_enabled(now);
-        SettingsAnswer {
-            minimum_throughput_billing_commitment: CommitmentAnswer {
-                status: match (enabled, self.ends) {
-                    (false, _) => "DISABLED",
-                    (true, None) => "ENABLED",
-                    (true, Some(_)) => "ENABLED_UNTIL_EARLIEST_ALLOWED_END",
-                },
-                started_at: self.started.map(Timestamp),
-                ended_at: self.ends.filter(|_| !enabled).map(Timestamp),
-                earliest_allowed_end_at: self.started.filter(|_| enabled).map(|started| Timestamp(started + LEAST)),
-            },
-        }
-    }
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct LimitsAnswer {
@@ -119,46 +74,4 @@ struct LimitsAnswer {
     open_shard_count: usize,
     on_demand_stream_count: usize,
     on_demand_stream_count_limit: usize,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct SettingsAnswer {
-    minimum_throughput_billing_commitment: CommitmentAnswer,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct CommitmentAnswer {
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    started_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    earliest_allowed_end_at: Option<Timestamp>,
-}
-
-const LEAST: Duration = Duration::from_secs(24 * 3600);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_commitment_holds_for_a_day() {
-        let hour = |n: u64| Duration::from_secs(n * 3600);
-        let mut commitment = Commitment::default();
-        commitment.disable(hour(0));
-        assert_eq!(commitment, Commitment::default());
-        commitment.enable(hour(1));
-        commitment.disable(hour(2));
-        assert!(commitment.is_enabled(hour(25) - Duration::from_millis(1)) && !commitment.is_enabled(hour(25)));
-        commitment.enable(hour(3));
-        assert!(commitment.is_enabled(hour(1000)), "the end was taken back");
-        commitment.disable(hour(1000));
-        assert!(!commitment.is_enabled(hour(1000)));
-        commitment.enable(hour(1001));
-        assert_eq!(commitment, Commitment { started: Some(hour(1001)), ends: None });
-    }
 }

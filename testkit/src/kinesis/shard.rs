@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::bucket::Bucket;
-use super::demand::Load;
+use super::load::Load;
 use super::sequence::SequenceNumber;
 use crate::clock::Tick;
 use crate::limits::Limits;

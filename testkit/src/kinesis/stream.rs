@@ -1,21 +1,17 @@
 //! One stream: its state, its shards, and the change it is going through.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Buckets};
 use super::consumer::Consumers;
-use super::control::Buckets;
-use super::distribution::Distribution;
-use super::encryption::Encryption;
-use super::lags::Lags;
-use super::monitoring::Metrics;
 use super::rolling::RollingDay;
 use super::sequence::SequenceNumber;
 use super::shard::Shard;
+use super::strategy::Distribution;
 use super::tags::Tags;
-use super::warm::shards_for;
 use crate::clock::Tick;
+use crate::dynamodb::settings::Lag;
 use crate::limits::Limits;
 
 #[derive(Debug, Clone)]
@@ -52,6 +48,27 @@ pub(crate) struct Stream {
     pub(crate) lags: Lags,
     /// As JSON.
     pub(crate) policy: Option<String>,
+}
+
+/// A stream's server-side encryption.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Encryption {
+    /// As it was given; `None` without encryption.
+    pub(crate) key: Option<String>,
+    pub(crate) starts: RollingDay,
+    pub(crate) stops: RollingDay,
+}
+
+/// The shard-level metrics that are switched on.
+pub(crate) type Metrics = BTreeSet<&'static str>;
+
+/// How far what is said of a stream lags behind what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Lags {
+    /// Of ListShards and DescribeStream.
+    pub(crate) listing: Lag,
+    /// From the birth of a shard until it can be read.
+    pub(crate) birth: Lag,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,3 +276,10 @@ pub(crate) enum Settled {
 
 /// Between two rounds of dropping what has expired.
 const TRIM_PERIOD: Duration = Duration::from_secs(60);
+
+pub(crate) fn shards_for(mib_per_second: u32) -> u32 {
+    mib_per_second.max(ON_DEMAND_SHARDS)
+}
+
+/// A new on-demand stream takes 4 MB/s: four shards.
+pub(crate) const ON_DEMAND_SHARDS: u32 = 4;

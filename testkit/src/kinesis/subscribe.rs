@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tokio::sync::Notify;
 
-use super::account::{Account, check_name};
-use super::consumer::{ConsumerArn, consumer_not_found};
+use super::account::Account;
+use super::consumer::{ConsumerArn, already_subscribed, consumer_not_found};
+use super::names::check_name;
 use super::position::Wanted;
 use super::seat::{Bell, Holder, Seat, Sight};
 use super::subscription::Subscription;
@@ -132,10 +133,4 @@ impl StartingPosition {
             time: self.timestamp,
         })
     }
-}
-
-pub(crate) fn already_subscribed(stream: &str, shard: &str, consumer: &str) -> Refusal {
-    Refusal::in_use(format!(
-        "Another active subscription exists for this consumer: {ACCOUNT_ID}:{stream}:{shard}:{consumer}"
-    ))
 }

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::account::{Account, stream_not_found};
-use super::consumer::{ConsumerStatus, consumer_not_found};
+use super::account::Account;
+use super::consumer::{ConsumerStatus, already_subscribed, consumer_not_found};
+use super::names::stream_not_found;
 use super::read::{ChildShardAnswer, RecordAnswer};
 use super::sequence::SequenceNumber;
 use super::shard::shard_id;
-use super::subscribe::already_subscribed;
 use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;

@@ -1,129 +1,13 @@
-//! Tags of streams: AddTagsToStream, RemoveTagsFromStream, ListTagsForStream, and by ARN TagResource, UntagResource,
-//! ListTagsForResource.
+//! The tags of one resource, and what a tag may be.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use super::account::Account;
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;
 
 /// The tags of one resource, by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tags(BTreeMap<String, String>);
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct AddTags {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    tags: Option<BTreeMap<String, Option<String>>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct RemoveTags {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    tag_keys: Option<Vec<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListTags {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    exclusive_start_tag_key: Option<String>,
-    limit: Option<i64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct TagResource {
-    #[serde(rename = "ResourceARN")]
-    resource_arn: Option<String>,
-    tags: Option<BTreeMap<String, Option<String>>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct UntagResource {
-    #[serde(rename = "ResourceARN")]
-    resource_arn: Option<String>,
-    tag_keys: Option<Vec<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ListTagsForResource {
-    #[serde(rename = "ResourceARN")]
-    resource_arn: Option<String>,
-}
-
-impl Account {
-    pub(crate) fn add_tags(&mut self, request: AddTags) -> Result<(), Refusal> {
-        let tags = Tags::parse(request.tags)?;
-        let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
-        stream.check_active()?;
-        stream.tags.add(tags, &format!("stream {}", stream.name))
-    }
-
-    pub(crate) fn remove_tags(&mut self, request: RemoveTags) -> Result<(), Refusal> {
-        let keys = check_keys(request.tag_keys)?;
-        let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
-        stream.check_active()?;
-        stream.tags.remove(&keys);
-        Ok(())
-    }
-
-    pub(crate) fn list_tags(&mut self, request: ListTags) -> Result<impl Serialize + use<>, Refusal> {
-        let limit = match request.limit.map(usize::try_from) {
-            None => MOST_TAGS,
-            Some(Ok(n @ 1..=MOST_TAGS)) => n,
-            Some(Ok(n)) if n > MOST_TAGS => {
-                return Err(Refusal::constraint(n, "limit", "Member must have value less than or equal to 50"));
-            }
-            _ => {
-                let n = request.limit.unwrap_or_default();
-                return Err(Refusal::constraint(n, "limit", "Member must have value greater than or equal to 1"));
-            }
-        };
-        if let Some(key) = &request.exclusive_start_tag_key {
-            check_key_length(key, "exclusiveStartTagKey")?;
-        }
-        let stream = self.stream(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
-        let after = request.exclusive_start_tag_key.unwrap_or_default();
-        let mut rest = stream.tags.0.iter().filter(|(key, _)| **key > after);
-        let tags = rest.by_ref().take(limit).map(TagAnswer::of).collect();
-        Ok(ListTagsAnswer { tags, has_more_tags: Some(rest.next().is_some()) })
-    }
-
-    pub(crate) fn tag_resource(&mut self, request: TagResource) -> Result<(), Refusal> {
-        let tags = Tags::parse(request.tags)?;
-        let arn = request.resource_arn.ok_or_else(|| Refusal::missing("resourceARN"))?;
-        self.active_resource(&arn)?.tags.add(tags, &format!("resource {arn}"))
-    }
-
-    pub(crate) fn untag_resource(&mut self, request: UntagResource) -> Result<(), Refusal> {
-        let keys = check_keys(request.tag_keys)?;
-        let arn = request.resource_arn.ok_or_else(|| Refusal::missing("resourceARN"))?;
-        self.active_resource(&arn)?.tags.remove(&keys);
-        Ok(())
-    }
-
-    pub(crate) fn list_tags_for_resource(
-        &mut self,
-        request: ListTagsForResource,
-    ) -> Result<impl Serialize + use<>, Refusal> {
-        let arn = request.resource_arn.ok_or_else(|| Refusal::missing("resourceARN"))?;
-        let tags = self.resource(&arn)?.tags.0.iter().map(TagAnswer::of).collect();
-        Ok(ListTagsAnswer { tags, has_more_tags: None })
-    }
-}
 
 impl Tags {
     /// At least one. A tag without a value has an empty one.
@@ -169,15 +53,20 @@ impl Tags {
         Ok(())
     }
 
+    /// In the order of their keys.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
+    }
+
     /// Keys that are not there are ignored.
-    fn remove(&mut self, keys: &[String]) {
+    pub(crate) fn remove(&mut self, keys: &[String]) {
         for key in keys {
             self.0.remove(key);
         }
     }
 }
 
-fn check_keys(asked: Option<Vec<String>>) -> Result<Vec<String>, Refusal> {
+pub(crate) fn check_keys(asked: Option<Vec<String>>) -> Result<Vec<String>, Refusal> {
     let keys = asked.ok_or_else(|| Refusal::missing("tagKeys"))?;
     match keys.len() {
         0 => return Err(Refusal::constraint("[]", "tagKeys", "Member must have length greater than or equal to 1")),
@@ -191,7 +80,7 @@ fn check_keys(asked: Option<Vec<String>>) -> Result<Vec<String>, Refusal> {
     Ok(keys)
 }
 
-fn check_key_length(key: &str, member: &str) -> Result<(), Refusal> {
+pub(crate) fn check_key_length(key: &str, member: &str) -> Result<(), Refusal> {
     match key.chars().count() {
         0 => Err(Refusal::constraint("", member, "Member must have length greater than or equal to 1")),
         1..=MOST_KEY_CHARS => Ok(()),
@@ -209,27 +98,6 @@ fn check_chars(text: &str) -> Result<(), Refusal> {
     ))
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListTagsAnswer {
-    tags: Vec<TagAnswer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    has_more_tags: Option<bool>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct TagAnswer {
-    key: String,
-    value: String,
-}
-
-impl TagAnswer {
-    fn of((key, value): (&String, &String)) -> Self {
-        Self { key: key.clone(), value: value.clone() }
-    }
-}
-
-const MOST_TAGS: usize = 50;
+pub(crate) const MOST_TAGS: usize = 50;
 const MOST_KEY_CHARS: usize = 128;
 const MOST_VALUE_CHARS: usize = 256;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::list::Filter;
 use crate::clock::Tick;
 
 /// A place in a shard.
@@ -40,6 +39,19 @@ impl ShardIterator {
             issued: millis(fields.next()?)?,
         })
     }
+}
+
+/// Which shards are asked for. All but `Latest` and `AfterShard` speak of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filter {
+    /// Numbers above this one.
+    AfterShard(u32),
+    /// Open now.
+    Latest,
+    /// Open at this time.
+    At(Tick),
+    /// Open at this time or later.
+    From(Tick),
 }
 
 /// Where a listing of shards goes on.

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
-use super::create::ON_DEMAND_SHARDS;
-use super::stream::{Mode, Stream};
+use super::stream::{Mode, Stream, shards_for};
 use crate::clock::Tick;
 use crate::refusal::Refusal;
 use crate::service::ACCOUNT_ID;
@@ -95,10 +94,6 @@ fn check_warm_throughput(asked: i64) -> Result<u32, Refusal> {
         ))),
         Err(_) => constraint("Member must have value greater than or equal to 0"),
     }
-}
-
-pub(crate) fn shards_for(mib_per_second: u32) -> u32 {
-    mib_per_second.max(ON_DEMAND_SHARDS)
 }
 
 #[derive(Serialize)]

@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::calls::Outcome;
 use crate::clock::Clock;
+use crate::exchange::Body;
 use crate::faults::{After, SubscriptionFaults};
-use crate::service::{Body, Target};
+use crate::service::Target;
 use crate::worker::Worker;
 
 /// One open connection with events on it.

@@ -11,8 +11,8 @@ use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::exchange::{Body, http_date};
 use crate::network::{Failure, Network, Timeouts};
-use crate::service::{Body, http_date};
 
 /// What all connections of a server share.
 #[derive(Debug, Clone)]

@@ -1,12 +1,13 @@
 //! Items between the SDK's types and the API's JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value, json};
 
-use super::Item;
+/// An item: its attributes by name.
+pub type Item = HashMap<String, AttributeValue>;
 
 pub(super) fn item(value: &Value) -> Item {
     let members = value.as_object().into_iter().flatten();

@@ -25,7 +25,7 @@ impl Table {
     /// Keeps the writes from now on for [`writes`](Self::writes), the newest `most` of them. Without this none are kept. Each
     /// takes as much memory as the item that it left. The table need not exist yet.
     pub fn keep_writes(&self, most: usize) {
-        self.cloud.services.dynamodb.keep_writes(&self.name, most);
+        self.services.dynamodb.keep_writes(&self.name, most);
     }
 
     /// The writes to the table's items since [`keep_writes`](Self::keep_writes), in the order in which they took effect.
@@ -45,8 +45,8 @@ impl Table {
     /// # }
     /// ```
     pub fn writes(&self) -> Vec<TableWrite> {
-        let clock = self.cloud.clock();
-        let writes = self.cloud.services.dynamodb.writes(&self.name).into_iter();
+        let clock = self.services.clock();
+        let writes = self.services.dynamodb.writes(&self.name).into_iter();
         let told = writes.map(|write| TableWrite {
             at: clock.elapsed_at(write.at),
             worker: write.worker.as_deref().map(str::to_owned),

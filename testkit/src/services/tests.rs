@@ -12,8 +12,10 @@ use http_body_util::BodyExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use super::{Body, EVENT_STREAM, Services, dynamodb, kinesis};
+use super::{Body, EVENT_STREAM, Services};
 use crate::cloud::Cloud;
+use crate::dynamodb;
+use crate::service::{DYNAMODB_OPERATIONS, KINESIS_OPERATIONS};
 use crate::wire::{Blob, Timestamp, Wire};
 
 /// Sends these bytes and returns status and error code.
@@ -313,7 +315,7 @@ async fn each_service_has_its_json() {
 async fn every_operation_of_the_lists_is_answered() {
     let cloud = Cloud::new();
     for (prefix, operations) in
-        [("Kinesis_20131202", &kinesis::OPERATIONS[..]), ("DynamoDB_20120810", &dynamodb::OPERATIONS[..])]
+        [("Kinesis_20131202", &KINESIS_OPERATIONS[..]), ("DynamoDB_20120810", &DYNAMODB_OPERATIONS[..])]
     {
         for operation in operations {
             let (_, code) = send(&cloud.services, Some(&format!("{prefix}.{operation}")), b"{}").await;
@@ -334,10 +336,10 @@ fn every_operation_of_the_dispatch_is_in_its_list() {
     }
     let mut kinesis = arms(include_str!("../kinesis.rs"));
     kinesis.insert("SubscribeToShard");
-    assert_eq!(kinesis, BTreeSet::from(kinesis::OPERATIONS));
+    assert_eq!(kinesis, BTreeSet::from(KINESIS_OPERATIONS));
     let mut dynamodb = arms(include_str!("../dynamodb/engine.rs"));
     dynamodb.extend(dynamodb::OWN);
-    assert_eq!(dynamodb, BTreeSet::from(dynamodb::OPERATIONS));
+    assert_eq!(dynamodb, BTreeSet::from(DYNAMODB_OPERATIONS));
 }
 
 const CBOR: &str = "application/x-amz-cbor-1.1";
