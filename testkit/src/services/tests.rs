@@ -334,7 +334,7 @@ fn every_operation_of_the_dispatch_is_in_its_list() {
             .map(|arm| arm.0)
             .collect()
     }
-    let mut kinesis = arms(include_str!("../kinesis.rs"));
+    let mut kinesis = arms(include_str!("../kinesis/dispatch.rs"));
     kinesis.insert("SubscribeToShard");
     assert_eq!(kinesis, BTreeSet::from(KINESIS_OPERATIONS));
     let mut dynamodb = arms(include_str!("../dynamodb/engine.rs"));
