@@ -1,6 +1,6 @@
 //! Leases, the table that holds them, and the protocol of the KCL 3.x around it.
 //!
-//! [`table`] defines the rows, and reads and writes them. [`holder`] is the part of a worker that owns leases. [`leader`] is
+//! `table` defines the rows, and reads and writes them. `holder` is the part of a worker that owns leases. `leader` is
 //! the one worker that assigns owners. Each imports only from those before it.
 
 pub(crate) mod table;
