@@ -111,7 +111,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`]: a setting is out of range or the stream is neither a name nor an ARN, there is no such stream, or its shards cannot be listed.
+    /// [`BuildError`]: a setting is out of range, the stream is neither a name nor an ARN, there is no such stream, or
+    /// its shards cannot be listed.
     ///
     /// # Cancel safety
     ///

@@ -171,7 +171,7 @@ impl Settings {
     }
 }
 
-/// Checks what names the stream, before the service is asked.
+/// Checks the name or ARN of the stream, before the service is asked.
 pub(crate) fn check_stream(stream: &str) -> Result<(), SettingError> {
     if kinesis_service_errors::is_stream(stream) {
         return Ok(());

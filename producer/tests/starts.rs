@@ -84,9 +84,9 @@ async fn a_missing_stream_ends_a_start_at_once() {
     assert!(matches!(built.expect_err("no such stream"), BuildError::StreamNotFound { .. }));
 }
 
-/// What cannot name a stream is refused before a call.
+/// A stream that is neither a name nor an ARN is refused before a call.
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_a_stream_is_refused_with_its_value_before_any_call() {
+async fn an_invalid_stream_name_is_refused_with_its_value_before_any_call() {
     let cloud = Cloud::new();
     let client = cloud.connect("a").await.kinesis;
     for stream in ["", "two words", "arn:aws:dynamodb:eu-west-1:123456789012:table/clicks"] {
